@@ -181,7 +181,7 @@ def _failing_cell(error: Exception, notebook: Path, executed: Path, name: str) -
         errors = [output for output in cell.get("outputs", []) if output.output_type == "error"]
         if errors:
             return _error_text(name, position, count, cell.source, errors[-1].traceback)
-        if cell.metadata.get("papermill", {}).get("status") in ("running", "failed"):
+        if "shell.execute_reply" not in cell.metadata.get("execution", {"shell.execute_reply": ""}):  # begun, never answered
             return _error_text(name, position, count, cell.source, [f"{type(error).__name__}: {error}"])
     return f"{name}: {type(error).__name__}: {error}"
 
@@ -199,7 +199,7 @@ def run_chapter(notebook: Path, executed: Path, parameters: Mapping[str, Any], r
     for folder in (scratch, executed.parent):
         folder.mkdir(parents=True, exist_ok=True)
     executed.unlink(missing_ok=True)
-    logging.getLogger("papermill").setLevel(logging.ERROR)
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
     mark = fingerprint(notebook, parameters, root)
     plain = {name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()}
     start = time.perf_counter()
@@ -347,7 +347,8 @@ def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
             continue
         executed = out / "executed" / name
         names = _neutral_names(root, out / "work" / name.with_suffix(""))
-        page = present(_read_notebook(executed if executed.is_file() else path), names)
+        finished = executed.with_suffix(".json").is_file()
+        page = present(_read_notebook(executed if finished else path), names)
         if _needs_references("\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")):
             page.cells.append(nbformat.v4.new_markdown_cell(_REFERENCES.strip()))
         nbformat.write(page, site / name)

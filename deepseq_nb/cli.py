@@ -240,7 +240,7 @@ def _plot(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     from deepseq_nb.figures import plot_run
 
     written = plot_run(args.run, out=args.out, scores=args.scores, assay=args.assay, column=args.column, overwrite=args.overwrite,
-                       echo=say)
+                       say=say)
     for path in written:
         say(f"wrote {path}")
 

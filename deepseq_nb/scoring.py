@@ -4,7 +4,7 @@
 __all__ = ['BLOCK', 'Scorer', 'batch_rows', 'delta_elbo', 'score', 'score_table', 'embed', 'sample_sequences']
 
 # %% ../book/structure/scoring.ipynb #2dda7853
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +118,7 @@ def delta_elbo(scorer: Scorer, table: VariantTable, wild: UInt8[np.ndarray, " le
 # %% ../book/structure/scoring.ipynb #df455cfc
 def score(
     run: Run | Path | str,
-    variants: Sequence[str] | pd.DataFrame | None = None,
+    variants: Iterable[str] | pd.DataFrame | None = None,
     samples: int = 20,
     seed: int = 1,
     *,
@@ -131,7 +131,7 @@ def score(
 ) -> pd.DataFrame:
     """Score variants by delta ELBO (Riesselman 2018, eq. 5) with noise shared between each variant and the wild type.
 
-    `variants`: notations such as "A24G:K30R", a table with a column `variant`, or None for all single substitutions. `samples` draws,
+    `variants`: one or more notations such as "A24G:K30R", a table with a column `variant`, or None for all single substitutions. `samples` draws,
     doubled up to `max_samples` until standard errors are below `precision` (nats) if that is given. `offset` is added to the
     variants' positions. Returns one row per input row, in order: variant, score (nats; higher is more like the family), std_error,
     status, reason, occupancy. Raises `ConfigError` for settings out of range; bad variants are rows with a status, not exceptions.
@@ -148,7 +148,10 @@ def score(
         if "variant" not in variants:
             raise ConfigError(f"the table of variants has no column 'variant'; its columns are {', '.join(map(str, variants.columns))}")
         variants = variants["variant"].astype(str).tolist()
-    texts = all_singles(run.focus_map) if variants is None else list(variants)
+    if variants is None:
+        texts = all_singles(run.focus_map)
+    else:
+        texts = [variants] if isinstance(variants, str) else [str(variant) for variant in variants]
     table = resolve_variants(texts, run.focus_map, offset=offset)
     return score_table(run, table, samples, seed, precision, max_samples, batch_size, progress)
 

@@ -391,7 +391,9 @@ def resolve_variants(texts: Iterable[str], focus_map: FocusMap, offset: int = 0)
     share = np.array([place.occupancy for place in places], np.float64)
     row, n = rows.row, len(rows.texts)
     status, reason = np.full(n, "ok", object), [""] * n
+    unread = np.array([piece.substitution is None for piece in rows.pieces], bool)
     failed = np.flatnonzero(~good[rows.ids])
+    failed = failed[np.argsort(~unread[rows.ids[failed]], kind="stable")]  # what cannot be read comes first
     for v, k in zip(*np.unique(row[failed], return_index=True), strict=True):
         place = places[rows.ids[failed[k]]]
         status[v], reason[v] = place.status, place.reason

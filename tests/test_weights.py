@@ -149,7 +149,7 @@ def test_theta_inside_the_range(theta):
 
 @pytest.mark.parametrize("theta", [-0.1, 0.51, 1.5, 200, float("nan"), float("inf")])
 def test_theta_outside_the_range(theta):
-    with pytest.raises(WeightsError, match="expected a divergence from 0 to 0.5"):
+    with pytest.raises(WeightsError, match="expected a divergence from 0 to"):
         check_theta(theta)
 
 

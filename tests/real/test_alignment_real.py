@@ -69,7 +69,8 @@ def test_pdz_residues_after_a_lower_case_focus_column_do_not_shift(real_data):
     assert focus_map.column(352) is None and focus_map.column(351) + 1 == focus_map.column(353)
     everything = Alignment.read(real_data(FULL_PDZ), columns="all").focus_map
     assert len(everything.sequence) == 79 and everything.sequence[everything.column(352)] == "E"
-    assert all(everything.sequence[everything.column(r)] == focus_map.sequence[focus_map.column(r)] for r in focus_map.residues)
+    for residue, letter in zip(focus_map.residues, focus_map.sequence, strict=True):
+        assert everything.sequence[everything.column(residue)] == letter
 
 
 def test_pabp_residues_agree_with_the_assay(real_data):
