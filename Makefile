@@ -70,7 +70,7 @@ clean-notebooks: env  ## outputs, counts and editor metadata out of book/
 	$(BIN)/python -c "from deepseq_nb.book import strip_notebooks; strip_notebooks()"
 
 constraints: env  ## write constraints.txt from the environment as it is
-	{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sed -E 's/^(torch==[^+]*)\+.*/\1/'; } > constraints.new
+	{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable | grep -v "^pip==" | sed -E 's/^(torch==[^+]*)\+.*/\1/'; } > constraints.new
 	mv constraints.new constraints.txt
 
 clean:  ## remove what was built (not the environment, not downloaded data)

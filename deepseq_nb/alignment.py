@@ -288,7 +288,7 @@ def _find_focus(names: list[str], focus: str | None, path: str) -> tuple[int, tu
         found = list(dict.fromkeys(names[row] for row in rows))
         if len(found) > 1:
             some = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
-            raise AlignmentError(f"{path}: focus {focus!r} fits {len(found):,} names ({some}); give one of them in full")
+            raise AlignmentError(f"{path}: focus {focus!r} fits {len(found):,} names ({some}); give one in full")
         if found and len(rows) > 1:
             return rows[0], (f"{len(rows)} records are named {found[0]!r}: record {rows[0] + 1} is the focus",)
         if found:
@@ -427,13 +427,13 @@ def _encode(sequences: Sequence[str], letters: str, length: int) -> UInt8[np.nda
     """Strings of one length as tokens (N, L)."""
     for number, sequence in enumerate(sequences, 1):
         if len(sequence) != length or not sequence.isascii():
-            raise AlignmentError(f"sequence {number} has {len(sequence):,} letters, expected {length:,}, one per column")
+            raise AlignmentError(f"sequence {number} has {len(sequence):,} letters, expected {length:,}, one a column")
     codes = np.frombuffer("".join(sequences).encode(), np.uint8).reshape(len(sequences), length)
     tokens = _token_table(letters)[codes]
     if (bad := np.argwhere(tokens == 255)).size:
         row, column = map(int, bad[0])
         raise AlignmentError(
-            f"sequence {row + 1} has {sequences[row][column]!r} at letter {column + 1}, expected one of {letters} or '-'"
+            f"sequence {row + 1} has {sequences[row][column]!r} at letter {column + 1}, expected {letters} or '-'"
         )
     return tokens
 
@@ -459,7 +459,7 @@ class ReadReport:
         reasons = "; ".join(f"{number:,} {reason}" for reason, number in self.dropped.items()) or "none dropped"
         odd = ", ".join(f"{letter} {number:,}" for letter, number in self.unknown_letters.items())
         return [
-            f"{self.path}: {self.format}, {self.records:,} sequences of {self.columns_in_file:,} columns",
+            f"{Path(self.path).name}: {self.format}, {self.records:,} sequences of {self.columns_in_file:,} columns",
             f"kept {self.kept:,}: {reasons}" + (f" ({odd})" if odd else ""),
             f"focus {self.focus}: {self.columns:,} columns modelled, residues {self.residues[0]} to {self.residues[1]}",
             *(f"note: {notice}" for notice in self.notices),
@@ -506,7 +506,8 @@ def _build(records: _Records, path: str, options: ReadOptions, suffix: str = "")
                              f"the alphabet {letters}{hint}")  # fmt: skip
     if not inside.any():
         raise AlignmentError(f"{path}: no column has the occupancy asked for; lower it, or raise max_column_gaps")
-    strange = Counter(chr(code) for code in matrix[np.nonzero(odd)[0], columns[np.nonzero(odd)[1]]])
+    rows, places = np.nonzero(odd) if odd.any() else ((), ())
+    strange = Counter(chr(matrix[r, columns[c]]) for r, c in zip(rows, places, strict=True))
     if not (keep.all() and inside.all()):
         tokens = np.ascontiguousarray(tokens[keep][:, inside])
     order = order[inside]
@@ -533,7 +534,7 @@ def _read(path: Path, options: ReadOptions) -> "Alignment":
         found = _format_of(data, str(path))
         wanted = options.format if options.format in ("stockholm", "clustal", None) else "fasta"
         if wanted not in (None, found):
-            raise AlignmentError(f"{path}: found {found}, expected {options.format}; leave format= out to have it found")
+            raise AlignmentError(f"{path}: found {found}, expected {options.format}; leave format= out to have it told")
         if found == "fasta":
             records = _fasta_records(data, str(path))
             suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
@@ -553,16 +554,11 @@ def _from_strings(sequences: Sequence[str], names: Sequence[str] | None, options
     rows = [sequence.encode("latin-1", "replace") for sequence in sequences]
     return _build(_Records(names, rows, []), "from_strings", options)
 
-# %% ../book/structure/alignments.ipynb #abdec0ac
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Alignment:
-    """Kept sequences x modelled columns of one family, as tokens, with the map to residue numbers."""
+# %% ../book/structure/alignments.ipynb #e9c73da0
+class _Reading:
+    """The two doors to an alignment."""
 
-    tokens: UInt8[np.ndarray, "n length"]  # letters by number; gap = len(alphabet)
-    names: tuple[str, ...]  # (N,) as read; duplicates stay
-    focus_map: FocusMap
-    focus_index: int  # row of the focus sequence in tokens
-    report: ReadReport
+    __slots__ = ()
 
     @classmethod
     def read(cls, path: Path | str, focus: str | None = None, alphabet: str = "protein", *, format: str | None = None,
@@ -579,13 +575,25 @@ class Alignment:
     def from_strings(cls, sequences: Sequence[str], names: Sequence[str] | None = None, focus: str | None = None,
                      alphabet: str = "protein", *, format: str | None = None, columns: str = "focus",
                      unknown: str = "drop", max_sequence_gaps: float | int | None = None,
-                     max_column_gaps: float | int | None = None, first_residue: int | None = None) -> "Alignment":  # fmt: skip
+                     max_column_gaps: float | int | None = None,
+                     first_residue: int | None = None) -> "Alignment":  # fmt: skip
         """The same from rows in memory; without names they are called seq1, seq2, ...; raises AlignmentError."""
         options = ReadOptions(
             focus=focus, alphabet=alphabet, format=format, columns=columns, unknown=unknown,
             max_sequence_gaps=max_sequence_gaps, max_column_gaps=max_column_gaps, first_residue=first_residue,
         )  # fmt: skip
         return _from_strings(sequences, names, options)
+
+# %% ../book/structure/alignments.ipynb #abdec0ac
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Alignment(_Reading):
+    """Kept sequences x modelled columns of one family, as tokens, with the map to residue numbers."""
+
+    tokens: UInt8[np.ndarray, "n length"]  # letters by number; gap = len(alphabet)
+    names: tuple[str, ...]  # (N,) as read; duplicates stay
+    focus_map: FocusMap
+    focus_index: int  # row of the focus sequence in tokens
+    report: ReadReport
 
     @property
     def alphabet(self) -> str:

@@ -141,7 +141,7 @@ def _this_kernel() -> Iterator[None]:
         spec.mkdir(parents=True)
         profile.mkdir(parents=True)
         (profile / "ipython_kernel_config.py").write_text(
-            "c = get_config()\nc.InlineBackend.figure_formats = {'retina'}\nc.IPKernelApp.log_level = 40\n"
+            "c = get_config()\nc.InlineBackend.figure_formats = {'retina'}\nc.IPKernelApp.log_level = 50\n"
         )
         commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
         env = {"PATH": commands, "IPYTHONDIR": str(profile.parent), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
@@ -335,8 +335,8 @@ def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
     ignore = shutil.ignore_patterns("*.ipynb", "_build", ".*", "__pycache__")
     for top in sorted({path.relative_to(root).parts[0] for path in toc if path.parent != root}):
         shutil.copytree(root / top, site / top, ignore=ignore)
-    if (root / "_config.yml").is_file():
-        shutil.copy(root / "_config.yml", site)
+    for path in [*root.glob("_config.yml"), *root.glob("*.bib")]:
+        shutil.copy(path, site)
     _write_toc(root, site, toc)
     for path in toc:
         name = path.relative_to(root)

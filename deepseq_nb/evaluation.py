@@ -447,7 +447,7 @@ def _metrics(score: np.ndarray, fitness: np.ndarray, positive: np.ndarray) -> di
 
 
 def _with_intervals(
-    values: dict[str, float], drawn: dict[str, np.ndarray], confidence: float
+    values: dict[str, float], drawn: dict[str, np.ndarray], confidence: float | int
 ) -> tuple[pd.DataFrame, list[str]]:
     """Values with percentile intervals, and notes on metrics or resamples that are not defined."""
     rows, notes = {}, []
@@ -465,7 +465,7 @@ def _with_intervals(
     return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"]).rename_axis("metric"), notes
 
 # %% ../book/structure/evaluation.ipynb #6320fa3f
-def _check_settings(threshold: float | int | None, bootstrap: int, confidence: float) -> None:
+def _check_settings(threshold: float | int | None, bootstrap: int, confidence: float | int) -> None:
     """Raise `EvaluationError` for settings out of range."""
     if bootstrap < 0:
         raise EvaluationError(f"bootstrap is {bootstrap}: expected 0 (no intervals) or a number of resamples, such as 1000")
@@ -485,7 +485,7 @@ def evaluate(
     higher_is_fitter: bool = True,
     bootstrap: int = 1000,
     seed: int = 1,
-    confidence: float = 0.95,
+    confidence: float | int = 0.95,
 ) -> Evaluation:
     """Compare scores with one column of an assay: five metrics with bootstrap intervals, joined by canonical variant.
 

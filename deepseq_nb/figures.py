@@ -215,10 +215,10 @@ def _heatmap_figure(
                                 matrix.to_numpy(), label)
         if title:
             fig.text(left / width, 1 - 0.2 / height, title, weight="bold", fontsize=9.5, va="center")
-        _heatmap_key(fig, left, 0.17, bool((~np.isin(_residue_range(focus_map), focus_map.residues)).any()))
+        _heatmap_key(fig, left, panels, focus_map)
         return fig
 
-
+# %% ../book/structure/figures.ipynb #b454fe69
 def _colour_bar(fig: Figure, image: Any, box: tuple, values: np.ndarray, label: str) -> None:
     finite = values[np.isfinite(values)]
     below, above = (finite < image.norm.vmin).any(), (finite > image.norm.vmax).any()
@@ -228,18 +228,23 @@ def _colour_bar(fig: Figure, image: Any, box: tuple, values: np.ndarray, label: 
     bar.outline.set_visible(False)
 
 
-def _heatmap_key(fig: Figure, left: float, y: float, hatched: bool) -> None:
+def _heatmap_key(fig: Figure, left: float, panels: Sequence[tuple], focus_map: FocusMap) -> None:
     width, height = fig.get_size_inches()
-    ax = fig.add_axes((left / width, y / height - 0.06 / height, (width - left) / width, 0.16 / height))
+    covered = np.isin(_residue_range(focus_map), focus_map.residues)
+    absent = any(panel[1].isna().to_numpy()[:, covered].sum() > covered.sum() for panel in panels)
+    ax = fig.add_axes((left / width, 0.11 / height, (width - left) / width, 0.16 / height))
     ax.set(xlim=(0, width - left), ylim=(0, 0.16))
     ax.axis("off")
     ax.scatter([0.06], [0.08], s=9, color=INK, linewidths=0)
     ax.text(0.16, 0.08, "wild type", va="center", fontsize=7.5)
-    ax.add_patch(Rectangle((0.92, 0.02), 0.2, 0.12, facecolor=_MISSING, lw=0))
-    ax.text(1.18, 0.08, "no value", va="center", fontsize=7.5)
-    if hatched:
-        ax.add_patch(Rectangle((1.92, 0.02), 0.2, 0.12, facecolor=_UNCOVERED, edgecolor="#a8a8a8", hatch="//////", lw=0))
-        ax.text(2.18, 0.08, "not modelled", va="center", fontsize=7.5)
+    x = 0.92
+    for name, shown, fill, hatch in (
+        ("no value", absent, _MISSING, None), ("not modelled", not covered.all(), _UNCOVERED, "//////"),
+    ):  # fmt: skip
+        if shown:
+            ax.add_patch(Rectangle((x, 0.02), 0.2, 0.12, facecolor=fill, edgecolor="#a8a8a8", hatch=hatch, lw=0))
+            ax.text(x + 0.26, 0.08, name, va="center", fontsize=7.5)
+            x += 1.0
 
 # %% ../book/structure/figures.ipynb #215ee67f
 def plot_heatmap(
@@ -331,7 +336,7 @@ def _logo_outlines(frequencies: np.ndarray, occupancy: np.ndarray, alphabet: str
     bits, glyphs = information_content(frequencies), {letter: _glyph(letter) for letter in alphabet}
     outlines: dict[str, list[Outline]] = {letter: [] for letter in alphabet}
     for column, (row, height, share) in enumerate(zip(frequencies, bits, occupancy, strict=True)):
-        base, width = 0.0, 0.94 * max(0.25, min(1.0, share))
+        base, width = 0.0, 0.9 * max(0.25, min(1.0, share))
         for token in np.argsort(row, kind="stable"):
             top = base + row[token] * height
             if top - base > 0.006:
@@ -342,43 +347,18 @@ def _logo_outlines(frequencies: np.ndarray, occupancy: np.ndarray, alphabet: str
     return outlines
 
 # %% ../book/structure/figures.ipynb #f862ad39
-def plot_logo(
-    frequencies: Float[np.ndarray, "length alphabet"], focus_map: FocusMap, *, title: str = "", per_row: int = 60
-) -> Figure:
-    """Sequence logo in bits over the residues of the focus sequence; narrow stacks are columns with many gaps.
-
-    `frequencies` (L, A) are weighted letter frequencies of the modelled columns. Raises `FigureError` on another shape.
-    """
-    expected = (len(focus_map.residues), len(focus_map.alphabet))
-    if frequencies.shape != expected:
-        raise FigureError(f"frequencies have shape {frequencies.shape}, the focus map needs {expected}")
-    place = np.asarray(focus_map.residues) - focus_map.start
-    residues = _residue_range(focus_map)
-    full = np.zeros((len(residues), len(focus_map.alphabet)))
-    full[place], occupancy = frequencies, np.ones(len(residues))
-    occupancy[place] = focus_map.occupancy
-    full[full.sum(axis=1) == 0] = 1 / full.shape[1]
+def _logo_axes(fig: Figure, full: np.ndarray, occupancy: np.ndarray, part: slice, focus_map: FocusMap, box: tuple) -> Axes:
+    ax, size, residues = fig.add_axes(box), part.stop - part.start, _residue_range(focus_map)[part]
+    outlines = _logo_outlines(full[part], occupancy[part], focus_map.alphabet)
+    for _, letters, colour in _letter_colours(focus_map.alphabet):
+        paths = [path for letter in letters for path in outlines.get(letter, [])]
+        if paths:
+            ax.add_patch(PathPatch(Outline.make_compound_path(*paths), facecolor=colour, linewidth=0))
     top = max(0.5, np.ceil(information_content(full).max() * 2) / 2)
-    with style():
-        rows = _wrap(len(residues), per_row)
-        widest = rows[0].stop
-        cell = min(0.3, 9.2 / widest)
-        left, right, above, below, block, gap = 0.5, 0.15, 0.62, 0.35, 1.05, 0.42
-        width, height = max(left + widest * cell + right, 4.6), above + len(rows) * block + (len(rows) - 1) * gap + below
-        fig = Figure(figsize=(width, height))
-        for number, part in enumerate(rows):
-            y, size = height - above - number * (block + gap) - block, part.stop - part.start
-            ax = fig.add_axes((left / width, y / height, size * cell / width, block / height))
-            outlines = _logo_outlines(full[part], occupancy[part], focus_map.alphabet)
-            for _, letters, colour in _letter_colours(focus_map.alphabet):
-                paths = [path for letter in letters for path in outlines.get(letter, [])]
-                if paths:
-                    ax.add_patch(PathPatch(Outline.make_compound_path(*paths), facecolor=colour, linewidth=0))
-            ax.set(xlim=(-0.5, size - 0.5), ylim=(0, top), ylabel="bits")
-            _hatch_uncovered(ax, np.isin(residues[part], focus_map.residues), 0.0, top)
-            _residue_axis(ax, residues[part])
-        _logo_key(fig, left, title, focus_map.alphabet)
-        return fig
+    ax.set(xlim=(-0.5, size - 0.5), ylim=(0, top), ylabel="bits")
+    _hatch_uncovered(ax, np.isin(residues, focus_map.residues), 0.0, top)
+    _residue_axis(ax, residues)
+    return ax
 
 
 def _logo_key(fig: Figure, left: float, title: str, alphabet: str) -> None:
@@ -390,6 +370,35 @@ def _logo_key(fig: Figure, left: float, title: str, alphabet: str) -> None:
         if name:
             fig.text(x / width, 1 - 0.42 / height, f"{name} {letters}", color=colour, fontsize=7.5, va="center")
             x += 0.072 * (len(name) + 1.2 * len(letters)) + 0.2
+
+# %% ../book/structure/figures.ipynb #bd8f5713
+def plot_logo(
+    frequencies: Float[np.ndarray, "length alphabet"], focus_map: FocusMap, *, title: str = "", per_row: int = 60
+) -> Figure:
+    """Sequence logo in bits over the residues of the focus sequence; narrow stacks are columns with many gaps.
+
+    `frequencies` (L, A) are weighted letter frequencies of the modelled columns. Raises `FigureError` on another shape.
+    """
+    expected = (len(focus_map.residues), len(focus_map.alphabet))
+    if frequencies.shape != expected:
+        raise FigureError(f"frequencies have shape {frequencies.shape}, the focus map needs {expected}")
+    place, length = np.asarray(focus_map.residues) - focus_map.start, len(focus_map.full_sequence)
+    full, occupancy = np.full((length, len(focus_map.alphabet)), 1 / len(focus_map.alphabet)), np.ones(length)
+    empty = frequencies.sum(axis=1) == 0
+    full[place[~empty]], occupancy[place] = frequencies[~empty], focus_map.occupancy
+    with style():
+        rows = _wrap(length, per_row)
+        cell = min(0.3, 9.2 / rows[0].stop)
+        left, right, above, below, block, gap = 0.5, 0.15, 0.62, 0.35, 1.05, 0.42
+        width = max(left + rows[0].stop * cell + right, 4.6)
+        height = above + len(rows) * block + (len(rows) - 1) * gap + below
+        fig = Figure(figsize=(width, height))
+        for number, part in enumerate(rows):
+            y = height - above - number * (block + gap) - block
+            box = (left / width, y / height, (part.stop - part.start) * cell / width, block / height)
+            _logo_axes(fig, full, occupancy, part, focus_map, box)
+        _logo_key(fig, left, title, focus_map.alphabet)
+        return fig
 
 # %% ../book/structure/figures.ipynb #e03bb653
 HISTORY_COLUMNS = ("step", "loss", "reconstruction", "kl_latent", "kl_weights", "warm_up")

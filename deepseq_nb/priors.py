@@ -20,19 +20,16 @@ from torch.autograd.function import once_differentiable
 
 # %% ../book/structure/priors.ipynb #49ef1f69
 class _GaussianKL(torch.autograd.Function):
-    """Sum of Gaussian divergences with its closed-form gradient, in blocks that stay in the processor's cache."""
+    """Sum of Gaussian divergences in one temporary array, with its closed-form gradient."""
 
     @staticmethod
     def forward(ctx, mu, log_sigma, prior_mu, prior_sigma):
         ctx.save_for_backward(mu, log_sigma)
         ctx.prior = prior_mu, prior_sigma
-        ctx.block = 1 << 17 if mu.device.type == "cpu" else 1 << 24
-        total = torch.zeros((), dtype=torch.float64, device=mu.device)
-        for m, l in zip(mu.reshape(-1).split(ctx.block), log_sigma.reshape(-1).split(ctx.block), strict=True):
-            gap = m - prior_mu
-            term = (2 * l).exp_().addcmul_(gap, gap).mul_(0.5 / prior_sigma**2).sub_(l)
-            total += term.sum(dtype=torch.float64)
-        return total + mu.numel() * (math.log(prior_sigma) - 0.5)
+        gap = mu - prior_mu if prior_mu else mu
+        terms = (2 * log_sigma).exp_().addcmul_(gap, gap).mul_(0.5 / prior_sigma**2).sub_(log_sigma)
+        parts = torch.stack([part.sum() for part in terms.reshape(-1).split(1 << 16)])  # pairwise, in the entries' type
+        return parts.sum(dtype=torch.float64) + mu.numel() * (math.log(prior_sigma) - 0.5)
 
     @staticmethod
     @once_differentiable
@@ -41,12 +38,10 @@ class _GaussianKL(torch.autograd.Function):
         prior_mu, prior_sigma = ctx.prior
         grad_mu = grad_log_sigma = None
         if ctx.needs_input_grad[0]:
-            grad_mu = (mu - prior_mu).mul_(grad / prior_sigma**2)
+            gap = mu - prior_mu if prior_mu else mu
+            grad_mu = gap * (grad / prior_sigma**2)
         if ctx.needs_input_grad[1]:
-            grad_log_sigma = 2 * log_sigma.reshape(-1)
-            for block in grad_log_sigma.split(ctx.block):
-                block.exp_().div_(prior_sigma**2).sub_(1).mul_(grad)
-            grad_log_sigma = grad_log_sigma.view(log_sigma.shape)
+            grad_log_sigma = (2 * log_sigma).exp_().mul_(grad / prior_sigma**2).sub_(grad)
         return grad_mu, grad_log_sigma, None, None
 
 # %% ../book/structure/priors.ipynb #ffe41085

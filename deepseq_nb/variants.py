@@ -598,8 +598,10 @@ def _is_variant(text: str) -> bool:
     return any(all(_read_piece(piece, letters).status != "malformed" for piece in pieces) for letters in ("A", "012"))
 
 
-def read_variants(path: Path | str) -> list[str]:
+def read_variants(path: Path | str, variant_column: str | None = None) -> list[str]:
     """Variants from a table (see `read_assay`), or from a plain list with one variant on each line; raises `VariantError`."""
+    if variant_column is not None:
+        return read_assay(path, variant_column)["variant"].tolist()
     lines = [line.strip() for line in _text_of(path).split("\n") if line.strip() and not line.startswith("#")]
     if lines and _is_variant(lines[0]):
         return [line.strip('"') for line in lines]

@@ -17,7 +17,7 @@ from typing import no_type_check
 import numba
 import numpy as np
 from jaxtyping import Float64, Int64, UInt8
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from . import __version__
 from .alignment import Alignment, AlignmentError, write_atomic
@@ -36,11 +36,11 @@ def check_theta(theta: float | int) -> float:
         raise WeightsError(f"theta: found {theta:.6g}, expected a divergence from 0 to 0.5, such as 0.2{hint}")
     return theta
 
-# %% ../book/structure/sequence_weights.ipynb #1dadb404
+# %% ../book/structure/sequence_weights.ipynb #99c24453
 def identities_needed(length: int, theta: float | int) -> Int64[np.ndarray, " positions"]:
     """For a row with n = 0 ... length residues, the fewest identities m with m / n > 1 - theta in float64.
 
-    A fraction of two integers rounds to one double, so whole numbers decide as the original's division does, ties included.
+    Where m passes so does m + 1, so whole numbers decide exactly as the original's division does, ties included.
     """
     limit = 1.0 - check_theta(theta)
     needed = [length + 1]
@@ -72,7 +72,7 @@ def _count_neighbours(left, right, needed, length, first, last, counts):
                     counts[t] += 1
 
 # %% ../book/structure/sequence_weights.ipynb #60bb6a94
-def _count_all(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float, progress: bool) -> Int64[np.ndarray, " n"]:
+def _count_all(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float, progress: bool):
     """Neighbours of every row (N,), itself included; threads take blocks of 64 rows until none is left."""
     rows, length = tokens.shape
     width = -(-length // 64) * 64
@@ -105,7 +105,7 @@ def sequence_weights(
     gap: int | None = None,
     progress: bool = False,
 ) -> Float64[np.ndarray, " n"]:
-    """Weight of each sequence (N,): 1 over the number of sequences identical to it at more than 1 - theta of its residues.
+    """Weight of each sequence (N,): 1 over the number of sequences that share more than 1 - theta of its residues.
 
     Takes an Alignment or bare tokens (N, L) with their gap token (20 unless told). Rows of gaps weigh 0; theta 0 weighs
     every other row 1. Raises WeightsError. Source: Hopf 2017; Riesselman 2018, Methods.
@@ -136,7 +136,11 @@ def _sidecar(path: Path) -> Path:
 
 
 def save_weights(
-    path: Path | str, weights: Float64[np.ndarray, " n"], alignment: Alignment, theta: float | int, overwrite: bool = True
+    path: Path | str,
+    weights: Float64[np.ndarray, " n"],
+    alignment: Alignment,
+    theta: float | int,
+    overwrite: bool = True,
 ) -> Path:
     """Write weights as a plain .npy, and beside it PATH.json saying for which alignment and theta; returns the path."""
     path = Path(path)
@@ -156,14 +160,33 @@ def _checked(weights: np.ndarray, alignment: Alignment, path: str) -> Float64[np
     """Weights as float64 (N,) fit for this alignment; raises WeightsError."""
     kept, records = len(alignment.tokens), alignment.report.records
     if weights.ndim != 1 or weights.dtype.kind not in "fiu":
-        raise WeightsError(f"{path}: found {weights.dtype} of shape {weights.shape}, expected numbers of shape ({kept},)")
+        found = f"{weights.dtype} of shape {weights.shape}"
+        raise WeightsError(f"{path}: found {found}, expected numbers of shape ({kept},)")
     if len(weights) != kept:
-        hint = f"; {records - kept:,} of its {records:,} sequences were dropped when it was read" if len(weights) == records else ""
+        lost = f"; {records - kept:,} of its {records:,} sequences were dropped when it was read"
+        hint = lost if len(weights) == records else ""
         raise WeightsError(f"{path}: found {len(weights):,} weights, expected {kept:,}, one per kept sequence{hint}")
     weights = weights.astype(np.float64)
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
         raise WeightsError(f"{path}: found weights that are negative, infinite or all 0, expected numbers from 0 up")
     return weights
+
+# %% ../book/structure/sequence_weights.ipynb #0e18b976
+def _check_origin(about: object, sha256: str, alignment: Alignment, theta: float | int | None, path: Path) -> None:
+    """Refuse weights whose sidecar speaks of another alignment, theta or file."""
+    sidecar = _sidecar(path)
+    wanted = ("checksum", "theta", "n", "neff", "version", "sha256")
+    if not isinstance(about, dict) or any(key not in about for key in wanted):
+        raise WeightsError(f"{sidecar}: expected the keys {', '.join(wanted)}; delete it if the weights are your own")
+    if about["sha256"] != sha256:
+        raise WeightsError(f"{path}: changed after {sidecar.name} was written; delete that if the weights are your own")
+    if about["checksum"] != alignment.checksum:
+        raise WeightsError(
+            f"{path}: made for another alignment ({about['n']} sequences, checksum {str(about['checksum'])[:12]}), "
+            f"expected {alignment.checksum[:12]} of {alignment.report.path}; compute them again"
+        )
+    if theta is not None and about["theta"] != check_theta(theta):
+        raise WeightsError(f"{path}: made with theta {about['theta']}, expected {theta:g}; compute them again")
 
 # %% ../book/structure/sequence_weights.ipynb #62f1a0b4
 def load_weights(path: Path | str, alignment: Alignment, theta: float | int | None = None) -> Float64[np.ndarray, " n"]:
@@ -184,28 +207,11 @@ def load_weights(path: Path | str, alignment: Alignment, theta: float | int | No
         _check_origin(about, hashlib.sha256(content).hexdigest(), alignment, theta, path)
     return _checked(np.asarray(weights), alignment, str(path))
 
-# %% ../book/structure/sequence_weights.ipynb #59bf023a
-def _check_origin(about: object, sha256: str, alignment: Alignment, theta: float | int | None, path: Path) -> None:
-    """Refuse weights whose sidecar speaks of another alignment, theta or file."""
-    sidecar = _sidecar(path)
-    wanted = ("checksum", "theta", "n", "neff", "version", "sha256")
-    if not isinstance(about, dict) or any(key not in about for key in wanted):
-        raise WeightsError(f"{sidecar}: expected the keys {', '.join(wanted)}; delete it if these weights are your own")
-    if about["sha256"] != sha256:
-        raise WeightsError(f"{path}: changed after {sidecar.name} was written; delete that file if these weights are your own")
-    if about["checksum"] != alignment.checksum:
-        raise WeightsError(
-            f"{path}: made for another alignment ({about['n']} sequences, checksum {str(about['checksum'])[:12]}), "
-            f"expected {alignment.checksum[:12]} of {alignment.report.path}; compute them again"
-        )
-    if theta is not None and about["theta"] != check_theta(theta):
-        raise WeightsError(f"{path}: made with theta {about['theta']}, expected {theta:g}; compute them again")
-
-# %% ../book/structure/sequence_weights.ipynb #aba84480
+# %% ../book/structure/sequence_weights.ipynb #cffbd49b
 def cached_weights(
     alignment: Alignment, theta: float | int = 0.2, cache_dir: Path | str | None = None, progress: bool = False
 ) -> Float64[np.ndarray, " n"]:
-    """`sequence_weights`, kept in a folder under the content of the alignment and theta ($DEEPSEQ_CACHE or ~/.cache)."""
+    """`sequence_weights`, kept by the alignment's content and theta in $DEEPSEQ_CACHE or ~/.cache/deepseq_nb."""
     folder = Path(cache_dir or os.environ.get("DEEPSEQ_CACHE") or Path.home() / ".cache" / "deepseq_nb")
     path = folder / "weights" / f"{alignment.checksum[:32]}-theta{check_theta(theta)!r}.npy"
     try:

@@ -42,4 +42,6 @@ def alignment(family) -> Alignment:
 
 @pytest.fixture(scope="session")
 def tiny_run(alignment, tmp_path_factory):
-    return fit(alignment, TINY, TrainConfig(steps=60, batch_size=20, device="cpu"), tmp_path_factory.mktemp("runs") / "tiny")
+    return fit(
+        alignment, TINY, TrainConfig(steps=60, batch_size=20, device="cpu"), tmp_path_factory.mktemp("runs") / "tiny"
+    )

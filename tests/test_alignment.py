@@ -455,7 +455,7 @@ def test_from_strings_names_rows():
 def test_report_lines(tmp_path):
     path = write(tmp_path, A2M + ">x\n.AXDE.G\n")
     assert Alignment.read(path).report.lines() == [
-        f"{path}: a2m, 4 sequences of 7 columns",
+        "family.a2m: a2m, 4 sequences of 7 columns",
         "kept 3: 1 with letters outside the alphabet (X 1)",
         "focus FOCUS/11-17: 5 columns modelled, residues 12 to 17",
     ]

@@ -17,10 +17,42 @@ def work(tmp_path_factory):
     """A folder with a family, a trained run, scores and an assay."""
     folder = tmp_path_factory.mktemp("work")
     write_family(folder / "family.a2m")
-    (folder / "small.json").write_text(json.dumps({"model": {"encoder": [16], "latent": 3, "decoder": [8, 12], "conv": 5}}))
-    assert main(["train", f"{folder}/family.a2m", "--out", f"{folder}/run", "--config", f"{folder}/small.json", "--steps", "30",
-                 "--device", "cpu"]) == 0
-    assert main(["score", f"{folder}/run", "--all-singles", "--out", f"{folder}/scores.csv", "--samples", "3", "--device", "cpu"]) == 0
+    (folder / "small.json").write_text(
+        json.dumps({"model": {"encoder": [16], "latent": 3, "decoder": [8, 12], "conv": 5}})
+    )
+    assert (
+        main(
+            [
+                "train",
+                f"{folder}/family.a2m",
+                "--out",
+                f"{folder}/run",
+                "--config",
+                f"{folder}/small.json",
+                "--steps",
+                "30",
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
+    assert (
+        main(
+            [
+                "score",
+                f"{folder}/run",
+                "--all-singles",
+                "--out",
+                f"{folder}/scores.csv",
+                "--samples",
+                "3",
+                "--device",
+                "cpu",
+            ]
+        )
+        == 0
+    )
     scores = pd.read_csv(folder / "scores.csv")
     noise = np.random.default_rng(1).normal(size=len(scores))
     pd.DataFrame({"mutant": scores.variant, "activity": scores.score + noise}).to_csv(folder / "assay.csv", index=False)
@@ -38,8 +70,19 @@ def run(capsys, *words) -> tuple[int, str, str]:
 
 
 def test_train_says_what_it_understood_and_what_to_do_next(work, capsys):
-    code, out, _ = run(capsys, "train", work / "family.a2m", "--out", work / "again", "--config", work / "small.json",
-                       "--steps", 5, "--device", "cpu")
+    code, out, _ = run(
+        capsys,
+        "train",
+        work / "family.a2m",
+        "--out",
+        work / "again",
+        "--config",
+        work / "small.json",
+        "--steps",
+        5,
+        "--device",
+        "cpu",
+    )
     assert code == 0
     for text in ("80", "12", "Neff", "per column", "device: cpu", "expected time", "next: deepseq score"):
         assert text in out
@@ -52,7 +95,17 @@ def test_scores_are_reproduced_by_the_same_seed(work, capsys):
 
 def test_score_keeps_every_row_of_the_file_and_sums_up(work, capsys):
     (work / "mine.csv").write_text("mutant,x\nA15W,1\nA99W,2\nG15W,3\n")
-    code, out, _ = run(capsys, "score", work / "run", "--variants", work / "mine.csv", "--out", work / "mine_scores.csv", "--device", "cpu")
+    code, out, _ = run(
+        capsys,
+        "score",
+        work / "run",
+        "--variants",
+        work / "mine.csv",
+        "--out",
+        work / "mine_scores.csv",
+        "--device",
+        "cpu",
+    )
     table = pd.read_csv(work / "mine_scores.csv")
     assert code == 0 and "1 scored, 2 rejected" in out
     assert table.variant.tolist() == ["A15W", "A99W", "G15W"] and table.score.notna().tolist() == [True, False, False]
@@ -62,15 +115,41 @@ def test_shifted_positions_are_reported_and_offset_repairs_them(work, capsys):
     singles = pd.read_csv(work / "scores.csv").variant
     shifted = [f"{v[0]}{int(v[1:-1]) - 1}{v[-1]}" for v in singles if int(v[1:-1]) > 15]
     (work / "shifted.csv").write_text("mutant\n" + "\n".join(shifted) + "\n")
-    code, out, _ = run(capsys, "score", work / "run", "--variants", work / "shifted.csv", "--out", work / "s0.csv", "--device", "cpu")
+    code, out, _ = run(
+        capsys, "score", work / "run", "--variants", work / "shifted.csv", "--out", work / "s0.csv", "--device", "cpu"
+    )
     assert code == 0 and "pass --offset 1" in out
-    code, out, _ = run(capsys, "score", work / "run", "--variants", work / "shifted.csv", "--offset", 1, "--out", work / "s1.csv", "--device", "cpu")
+    code, out, _ = run(
+        capsys,
+        "score",
+        work / "run",
+        "--variants",
+        work / "shifted.csv",
+        "--offset",
+        1,
+        "--out",
+        work / "s1.csv",
+        "--device",
+        "cpu",
+    )
     assert f"{len(shifted)} scored" in out
 
 
 def test_proteingym_format_spells_the_whole_sequence(work, capsys):
     (work / "one.csv").write_text("mutant\nA15W\n")
-    run(capsys, "score", work / "run", "--variants", work / "one.csv", "--format", "proteingym", "--out", work / "pg.csv", "--device", "cpu")
+    run(
+        capsys,
+        "score",
+        work / "run",
+        "--variants",
+        work / "one.csv",
+        "--format",
+        "proteingym",
+        "--out",
+        work / "pg.csv",
+        "--device",
+        "cpu",
+    )
     row = pd.read_csv(work / "pg.csv").iloc[0]
     assert list(row.index) == ["mutant", "mutated_sequence", "DeepSequence_score"]
     assert row.mutated_sequence == "MKVLWAGIVGLEDR"
@@ -88,8 +167,19 @@ def test_evaluate_prints_an_interval(work, capsys):
 
 
 def test_plot_writes_svg_png_and_the_matrix(work, capsys):
-    code, _, _ = run(capsys, "plot", work / "run", "--scores", work / "scores.csv", "--assay", work / "assay.csv", "--column", "activity",
-                     "--out", work / "figures")
+    code, _, _ = run(
+        capsys,
+        "plot",
+        work / "run",
+        "--scores",
+        work / "scores.csv",
+        "--assay",
+        work / "assay.csv",
+        "--column",
+        "activity",
+        "--out",
+        work / "figures",
+    )
     kinds = {p.suffix for p in (work / "figures").iterdir()}
     assert code == 0 and {".svg", ".png", ".csv"} <= kinds
 
@@ -97,10 +187,35 @@ def test_plot_writes_svg_png_and_the_matrix(work, capsys):
 def test_weights_can_be_made_once_and_used(work, capsys):
     code, out, _ = run(capsys, "weights", work / "family.a2m", "--out", work / "w.npy", "--json")
     assert code == 0 and json.loads(out)["sequences"] == 80
-    code, _, err = run(capsys, "train", work / "family.a2m", "--weights", work / "w.npy", "--out", work / "weighted",
-                       "--config", work / "small.json", "--steps", 2, "--device", "cpu")
+    code, _, err = run(
+        capsys,
+        "train",
+        work / "family.a2m",
+        "--weights",
+        work / "w.npy",
+        "--out",
+        work / "weighted",
+        "--config",
+        work / "small.json",
+        "--steps",
+        2,
+        "--device",
+        "cpu",
+    )
     assert code == 0, err
-    code, _, err = run(capsys, "train", work / "family.a2m", "--weights", work / "w.npy", "--theta", 0.3, "--out", work / "other", "--preset", "quick")
+    code, _, err = run(
+        capsys,
+        "train",
+        work / "family.a2m",
+        "--weights",
+        work / "w.npy",
+        "--theta",
+        0.3,
+        "--out",
+        work / "other",
+        "--preset",
+        "quick",
+    )
     assert code == 2 and "theta" in err
 
 
@@ -112,8 +227,24 @@ def test_embed_and_sample(work, capsys):
 
 
 def test_resume_takes_the_runs_own_settings_and_makes_it_longer(work, capsys):
-    run(capsys, "train", work / "family.a2m", "--out", work / "long", "--config", work / "small.json", "--steps", 10, "--device", "cpu", "--seed", 4)
-    code, out, err = run(capsys, "train", work / "family.a2m", "--out", work / "long", "--resume", "--steps", 15, "--device", "cpu")
+    run(
+        capsys,
+        "train",
+        work / "family.a2m",
+        "--out",
+        work / "long",
+        "--config",
+        work / "small.json",
+        "--steps",
+        10,
+        "--device",
+        "cpu",
+        "--seed",
+        4,
+    )
+    code, out, err = run(
+        capsys, "train", work / "family.a2m", "--out", work / "long", "--resume", "--steps", 15, "--device", "cpu"
+    )
     assert code == 0 and "5 of 15 to make" in out, err
 
 
@@ -162,8 +293,22 @@ FILES = {
 BAD = [
     (["train", "missing.a2m"], "missing.a2m"),
     (["train", "."], "folder"),
-    *[(["train", name], name) for name in ("empty.a2m", "text.a2m", "image.a2m", "table.csv", "page.html", "ragged.a2m", "noseq.a2m",
-                                           "lower.a2m", "range.a2m", "cut.a2m.gz", "stockholm.sto")],
+    *[
+        (["train", name], name)
+        for name in (
+            "empty.a2m",
+            "text.a2m",
+            "image.a2m",
+            "table.csv",
+            "page.html",
+            "ragged.a2m",
+            "noseq.a2m",
+            "lower.a2m",
+            "range.a2m",
+            "cut.a2m.gz",
+            "stockholm.sto",
+        )
+    ],
     (["train", "rna.fasta"], "rna"),
     (["train", "family.a2m", "--focus", "HUMAN"], "HUMAN"),
     (["train", "family.a2m", "--theta", "0.8"], "did you mean 0.2"),

@@ -55,24 +55,58 @@ def elbo_gradients_agree(config: ModelConfig) -> None:
 
 @pytest.mark.parametrize("kind", ["logit", "analytic", "horseshoe", "laplacian", "ard", "none"])
 def test_gradient_with_every_prior(kind):
-    elbo_gradients_agree(ModelConfig(encoder=(7,), latent=2, decoder=(5, 6), patterns=2, conv=3,
-                                     encoder_nonlinearity="tanh", decoder_nonlinearity="tanh", sparsity=SparsityPrior(kind=kind)))
+    elbo_gradients_agree(
+        ModelConfig(
+            encoder=(7,),
+            latent=2,
+            decoder=(5, 6),
+            patterns=2,
+            conv=3,
+            encoder_nonlinearity="tanh",
+            decoder_nonlinearity="tanh",
+            sparsity=SparsityPrior(kind=kind),
+        )
+    )
 
 
-@pytest.mark.parametrize("options", [
-    {"conv": 0}, {"encoder_conv": 3}, {"temperature": False}, {"output_bias": False}, {"decoder": (), "patterns": 2},
-    {"encoder": ()}, {"decoder": (3, 4, 5, 6)}, {"final_nonlinearity": "elu"}, {"weight_sigma": 0.5},
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"conv": 0},
+        {"encoder_conv": 3},
+        {"temperature": False},
+        {"output_bias": False},
+        {"decoder": (), "patterns": 2},
+        {"encoder": ()},
+        {"decoder": (3, 4, 5, 6)},
+        {"final_nonlinearity": "elu"},
+        {"weight_sigma": 0.5},
+    ],
+)
 def test_gradient_with_every_option(options):
     base = {"encoder": (7,), "latent": 2, "decoder": (5, 6), "patterns": 2, "conv": 3}
-    elbo_gradients_agree(ModelConfig(**(base | {"encoder_nonlinearity": "sigmoid", "decoder_nonlinearity": "sigmoid"} | options)))
+    elbo_gradients_agree(
+        ModelConfig(**(base | {"encoder_nonlinearity": "sigmoid", "decoder_nonlinearity": "sigmoid"} | options))
+    )
 
 
 @pytest.mark.parametrize("kind", ["logit", "analytic", "horseshoe", "laplacian", "ard", "none"])
 def test_gradient_of_the_maximum_likelihood_penalties(kind):
-    elbo_gradients_agree(ModelConfig(encoder=(7,), latent=2, decoder=(5, 6), patterns=2, conv=3, weights="point", l2=0.1,
-                                     sparsity_penalty=0.2, encoder_nonlinearity="elu", decoder_nonlinearity="tanh",
-                                     sparsity=SparsityPrior(kind=kind)))
+    elbo_gradients_agree(
+        ModelConfig(
+            encoder=(7,),
+            latent=2,
+            decoder=(5, 6),
+            patterns=2,
+            conv=3,
+            weights="point",
+            l2=0.1,
+            sparsity_penalty=0.2,
+            encoder_nonlinearity="elu",
+            decoder_nonlinearity="tanh",
+            sparsity=SparsityPrior(kind=kind),
+        )
+    )
 
 
 def test_one_hot_of_a_gap_is_zero():
@@ -148,19 +182,24 @@ def test_presets_round_trip_through_json(name):
     assert ModelConfig.from_json(preset(name).to_json()) == preset(name)
 
 
-@pytest.mark.parametrize(("wrong", "text"), [
-    ({"decoder": (100, 30)}, "4 patterns do not divide the 30 units"),
-    ({"dropout": 0.5}, "belong to weights='point'"),
-    ({"latent": 0}, "latent is 0"),
-    ({"encoder": (0,)}, "encoder is 0"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"decoder": (100, 30)}, "4 patterns do not divide the 30 units"),
+        ({"dropout": 0.5}, "belong to weights='point'"),
+        ({"latent": 0}, "latent is 0"),
+        ({"encoder": (0,)}, "encoder is 0"),
+    ],
+)
 def test_impossible_configurations_are_refused_by_name(wrong, text):
     with pytest.raises(ConfigError, match=r".") as error:
         ModelConfig(**wrong)
     assert text in str(error.value)
 
 
-@pytest.mark.parametrize(("key", "value"), [("final_nonlinearity", "swish"), ("weights", "bayes"), ("latent", "many"), ("layers", 3)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("final_nonlinearity", "swish"), ("weights", "bayes"), ("latent", "many"), ("layers", 3)]
+)
 def test_wrong_json_is_refused_by_name(key, value):
     with pytest.raises(ConfigError, match=key):
         ModelConfig.from_json({key: value})
@@ -171,8 +210,14 @@ def test_unknown_preset_is_refused():
         preset("paper")
 
 
-@given(length=st.integers(1, 6), alphabet=st.integers(2, 6), latent=st.integers(1, 4), layers=st.lists(st.integers(1, 5), max_size=3),
-       conv=st.integers(0, 3), batch=st.integers(1, 4))
+@given(
+    length=st.integers(1, 6),
+    alphabet=st.integers(2, 6),
+    latent=st.integers(1, 4),
+    layers=st.lists(st.integers(1, 5), max_size=3),
+    conv=st.integers(0, 3),
+    batch=st.integers(1, 4),
+)
 @settings(max_examples=30, deadline=None)
 def test_every_shape_gives_normalised_profiles(length, alphabet, latent, layers, conv, batch):
     config = ModelConfig(encoder=tuple(layers), latent=latent, decoder=tuple(layers), patterns=1, conv=conv)

@@ -36,7 +36,9 @@ def reference_scores(run, variants: list[str], samples: int, seed: int) -> np.nd
 
 def test_score_is_the_mean_difference_of_elbos_under_shared_noise(tiny_run):
     variants = ["M11A", "A15W:G17P", "R24K"]
-    assert np.allclose(score(tiny_run, variants, samples=4, seed=3).score, reference_scores(tiny_run, variants, 4, 3), atol=1e-4)
+    assert np.allclose(
+        score(tiny_run, variants, samples=4, seed=3).score, reference_scores(tiny_run, variants, 4, 3), atol=1e-4
+    )
 
 
 def test_t126t_is_zero__deepsequence_12(tiny_run):
@@ -86,8 +88,15 @@ def test_score_does_not_depend_on_training_mode(tiny_run):
 
 
 def test_dropout_is_off_when_scoring(alignment):
-    config = ModelConfig(encoder=(8,), latent=3, decoder=(8, 12), conv=5, weights="point", dropout=0.5,
-                         sparsity=SparsityPrior(kind="none"))
+    config = ModelConfig(
+        encoder=(8,),
+        latent=3,
+        decoder=(8, 12),
+        conv=5,
+        weights="point",
+        dropout=0.5,
+        sparsity=SparsityPrior(kind="none"),
+    )
     run = fit(alignment, config, TrainConfig(steps=5, batch_size=10, device="cpu"))
     assert (score(run, samples=2).score == score(run, samples=2).score).all()
 
@@ -158,7 +167,9 @@ def test_table_of_variants_is_accepted_and_a_wrong_one_explained(tiny_run):
         score(tiny_run, pd.DataFrame({"mutation": ["A15W"]}))
 
 
-@pytest.mark.parametrize(("wrong", "text"), [({"samples": 0}, "samples"), ({"precision": 0.0}, "precision"), ({"seed": -1}, "seed")])
+@pytest.mark.parametrize(
+    ("wrong", "text"), [({"samples": 0}, "samples"), ({"precision": 0.0}, "precision"), ({"seed": -1}, "seed")]
+)
 def test_settings_out_of_range_are_refused(tiny_run, wrong, text):
     with pytest.raises(ConfigError, match=text):
         score(tiny_run, ["A15W"], **wrong)

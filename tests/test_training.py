@@ -98,15 +98,29 @@ def test_history_adds_up(alignment):
 def test_weight_kl_is_divided_by_neff(alignment):
     weights = np.ones(len(alignment.tokens))
     one = fit(alignment, TINY, TrainConfig(steps=1, batch_size=5, device="cpu"), weights=weights).history.kl_weights[0]
-    half = fit(alignment, TINY, TrainConfig(steps=1, batch_size=5, device="cpu"), weights=weights / 2).history.kl_weights[0]
+    half = fit(
+        alignment, TINY, TrainConfig(steps=1, batch_size=5, device="cpu"), weights=weights / 2
+    ).history.kl_weights[0]
     assert half == pytest.approx(2 * one)
 
 
-@pytest.mark.parametrize("config", [
-    ModelConfig(encoder=(8,), latent=3, decoder=(8, 12), conv=5, sparsity=SparsityPrior(kind="horseshoe")),
-    ModelConfig(encoder=(8,), latent=3, decoder=(8, 12), conv=5, weights="point", sparsity=SparsityPrior(kind="none"), dropout=0.5, l2=0.1),
-    ModelConfig(encoder=(), latent=4, decoder=(), conv=0, encoder_conv=4),
-])
+@pytest.mark.parametrize(
+    "config",
+    [
+        ModelConfig(encoder=(8,), latent=3, decoder=(8, 12), conv=5, sparsity=SparsityPrior(kind="horseshoe")),
+        ModelConfig(
+            encoder=(8,),
+            latent=3,
+            decoder=(8, 12),
+            conv=5,
+            weights="point",
+            sparsity=SparsityPrior(kind="none"),
+            dropout=0.5,
+            l2=0.1,
+        ),
+        ModelConfig(encoder=(), latent=4, decoder=(), conv=0, encoder_conv=4),
+    ],
+)
 def test_every_kind_of_model_trains_reproducibly(alignment, config):
     first = fit(alignment, config, QUICK)
     assert np.isfinite(first.history.loss).all()
@@ -152,7 +166,9 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(alignment, family,
     rng, here = np.random.default_rng(5), os.path.dirname(__file__)
     for _ in range(3):
         die, after = int(rng.integers(2, 40)), float(rng.uniform(0, 0.01))
-        code = subprocess.run([sys.executable, "-c", SCRIPT, family, tmp_path / "cut", here, str(die), str(after)]).returncode
+        code = subprocess.run(
+            [sys.executable, "-c", SCRIPT, family, tmp_path / "cut", here, str(die), str(after)]
+        ).returncode
         assert code == -signal.SIGKILL
     subprocess.run([sys.executable, "-c", SCRIPT, family, tmp_path / "cut", here, "-1", "0"], check=True)
     assert same(load_run(tmp_path / "cut"), whole)
@@ -162,7 +178,9 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(alignment, family,
 
 def test_interrupt_saves_and_resume_goes_on(alignment, family, tmp_path):
     here = os.path.dirname(__file__)
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, family, tmp_path / "run", here, "-1", "0"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, family, tmp_path / "run", here, "-1", "0"], stderr=subprocess.PIPE, text=True
+    )
     while not (tmp_path / "run/checkpoint/state.safetensors").exists():
         time.sleep(0.01)
         assert process.poll() is None
@@ -235,8 +253,14 @@ def test_a_run_is_not_written_over_by_accident(alignment, tmp_path):
     fit(alignment, TINY, QUICK, tmp_path / "run", overwrite=True)
 
 
-@pytest.mark.parametrize(("change", "text"), [({"seed": 3}, "trained with seed 1"), ({"learning_rate": 0.01}, "learning_rate"),
-                                              ({"steps": 20}, "already has 30 updates")])
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"seed": 3}, "trained with seed 1"),
+        ({"learning_rate": 0.01}, "learning_rate"),
+        ({"steps": 20}, "already has 30 updates"),
+    ],
+)
 def test_resume_under_other_settings_is_refused(alignment, tmp_path, change, text):
     fit(alignment, TINY, QUICK, tmp_path / "run")
     other = TrainConfig.from_json(QUICK.to_json() | change)
@@ -307,8 +331,15 @@ def test_unusable_weights_are_refused(alignment, weights):
         fit(alignment, TINY, QUICK, weights=weights)
 
 
-@pytest.mark.parametrize(("wrong", "text"), [({"steps": 0}, "steps is 0"), ({"learning_rate": -1.0}, "learning_rate"),
-                                             ({"theta": 0.8}, "did you mean 0.2"), ({"seed": -1}, "seed")])
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"theta": 0.8}, "did you mean 0.2"),
+        ({"seed": -1}, "seed"),
+    ],
+)
 def test_impossible_settings_are_refused(wrong, text):
     with pytest.raises(ValueError, match=text):
         TrainConfig(**wrong)
