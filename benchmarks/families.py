@@ -17,7 +17,7 @@ import torch
 
 from deepseq_nb import datasets
 from deepseq_nb.alignment import Alignment
-from deepseq_nb.book import save_result
+from deepseq_nb.results import save_result
 from deepseq_nb.evaluation import evaluate
 from deepseq_nb.model import preset
 from deepseq_nb.scoring import score

@@ -24,7 +24,7 @@ _HOME = {
 }
 _MODULES = (
     "alignment", "weights", "variants", "datasets", "priors", "model", "training",
-    "scoring", "evaluation", "figures", "baselines", "book", "cli",
+    "scoring", "evaluation", "figures", "baselines", "results", "book", "cli",
 )  # fmt: skip
 __all__ = [*_HOME, *_MODULES]
 

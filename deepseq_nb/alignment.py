@@ -267,7 +267,7 @@ def _stack(records: _Records, path: str, format: str | None, suffix: str):
     return matrix, settled, notices
 
 # %% ../book/structure/alignments.ipynb #39f04eb2
-_RANGE = re.compile(r"/([0-9]{1,9})-([0-9]{1,9})\Z")
+_RANGE = re.compile(r"/([0-9]{1,9})-([0-9]{1,9})(?::[^/]*)?\Z")  # some files add :WEIGHT
 
 
 def _find_focus(names: list[str], focus: str | None, path: str) -> tuple[int, tuple[str, ...]]:
@@ -294,10 +294,10 @@ def _find_focus(names: list[str], focus: str | None, path: str) -> tuple[int, tu
         if found:
             read_as = () if way is not ways[-1] else (f"focus {focus!r} read as {found[0]!r}, which begins so",)
             return rows[0], read_as
-    close = get_close_matches(word, names[:20_000], n=3, cutoff=0.5) or names[:3]
-    raise AlignmentError(
-        f"{path}: no sequence is named {focus!r} among {len(names):,}; the nearest names are {', '.join(close)}"
-    )
+    spelled = {part: name for name in names[:20_000] for part in (name, *_RANGE.sub("", name).split("|"))}
+    close = dict.fromkeys(spelled[part] for part in get_close_matches(word, spelled, n=3, cutoff=0.6))
+    near = f"the nearest names are {', '.join(close)}" if close else f"the first is {names[0]}"
+    raise AlignmentError(f"{path}: no sequence is named {focus!r} among {len(names):,}; {near}")
 
 # %% ../book/structure/alignments.ipynb #aa5441b9
 def _first_residue(name: str, residues: int, first: int | None, path: str) -> tuple[int, tuple[str, ...]]:

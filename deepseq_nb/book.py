@@ -325,6 +325,24 @@ def _write_toc(root: Path, site: Path, toc: Sequence[Path]) -> None:
         (site / "_toc.yml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def _own_mathjax(site: Path) -> None:
+    """Formulas without a network: put the installed MathJax into the site, where there is one, instead of a link to a CDN."""
+    package = importlib.util.find_spec("mathjax")
+    script = Path(package.origin).parent / "static/mathjax/es5/tex-svg.js" if package and package.origin else None
+    config = site / "_config.yml"
+    if script is None or not script.is_file() or not config.is_file():
+        return
+    import yaml
+
+    settings = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    options = settings.setdefault("sphinx", {}).setdefault("config", {})
+    (site / "_formulas").mkdir()
+    shutil.copy(script, site / "_formulas")
+    options["html_static_path"] = [*options.get("html_static_path", []), "_formulas"]
+    options["mathjax_path"] = script.name
+    config.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
+
+
 def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
     """Lay out the sources of the site in OUT/site: executed chapters where there are any, prose, settings and styles."""
     import nbformat
@@ -337,6 +355,7 @@ def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
         shutil.copytree(root / top, site / top, ignore=ignore)
     for path in [*root.glob("_config.yml"), *root.glob("*.bib")]:
         shutil.copy(path, site)
+    _own_mathjax(site)
     _write_toc(root, site, toc)
     for path in toc:
         name = path.relative_to(root)

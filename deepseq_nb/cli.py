@@ -162,11 +162,11 @@ def _score(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
     from deepseq_nb.alignment import write_atomic
     from deepseq_nb.scoring import score_table
     from deepseq_nb.training import choose_device, load_run
-    from deepseq_nb.variants import all_singles, read_assay, resolve_variants
+    from deepseq_nb.variants import all_singles, read_variants, resolve_variants
 
     _refuse_existing(args)
     run = load_run(args.run, args.device)
-    texts = all_singles(run.focus_map) if args.all_singles else read_assay(args.variants, args.variant_column)["variant"].tolist()
+    texts = all_singles(run.focus_map) if args.all_singles else read_variants(args.variants, args.variant_column)
     table = resolve_variants(texts, run.focus_map, offset=args.offset)
     say(f"{args.run}: {len(run.focus_map.residues)} residues of {run.focus_map.name}, {run.steps:,} updates; "
         f"device: {choose_device(args.device)[1]}")

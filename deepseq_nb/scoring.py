@@ -147,11 +147,11 @@ def score(
     if isinstance(variants, pd.DataFrame):
         if "variant" not in variants:
             raise ConfigError(f"the table of variants has no column 'variant'; its columns are {', '.join(map(str, variants.columns))}")
-        variants = variants["variant"].astype(str).tolist()
+        variants = variants["variant"].tolist()
     if variants is None:
         texts = all_singles(run.focus_map)
     else:
-        texts = [variants] if isinstance(variants, str) else [str(variant) for variant in variants]
+        texts = [variants] if isinstance(variants, str) else list(variants)
     table = resolve_variants(texts, run.focus_map, offset=offset)
     return score_table(run, table, samples, seed, precision, max_samples, batch_size, progress)
 

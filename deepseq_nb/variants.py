@@ -376,7 +376,7 @@ def _double_changes(rows: _Rows, residues: Int64[np.ndarray, " pieces"]) -> dict
             found.setdefault(int(row[order[k]]), f"residue {first.residue} is changed twice, {names}")
     return found
 
-
+# %% ../book/structure/variants.ipynb #9d6f38c6
 def resolve_variants(texts: Iterable[str], focus_map: FocusMap, offset: int = 0) -> VariantTable:
     """Place variants on the columns of an alignment; `offset` is added to every residue number. Never raises for a bad variant.
 

@@ -302,6 +302,16 @@ def test_a_missing_focus_suggests_near_names(tmp_path):
     assert "FOCUS/11-17" in message
 
 
+def test_near_names_are_found_inside_the_fields_of_a_header(tmp_path):
+    text = ">x\nACD\n>sp|P1|BLAT_ECOLX/1-3\nACD\n"
+    assert "nearest names are sp|P1|BLAT_ECOLX/1-3" in fails(text, "BLAT_ECOLI", tmp_path, focus="BLAT_ECOLI")
+
+
+def test_a_weight_after_the_range_is_no_part_of_it(tmp_path):
+    alignment = Alignment.read(write(tmp_path, ">f/5-7:0.25\nACD\n>b\nACD\n"), focus="f")
+    assert alignment.residues.tolist() == [5, 6, 7]
+
+
 def test_a_focus_name_twice_is_a_notice(tmp_path):
     alignment = Alignment.read(write(tmp_path, ">b\nACD\n>f\nSCD\n>f\nTCD\n"), focus="f")
     assert alignment.focus_index == 1 and "2 records are named 'f'" in alignment.report.notices[0]

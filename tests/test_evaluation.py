@@ -147,7 +147,11 @@ def test_top_recall_is_proteingyms(n, ties):
 
 def test_a_perfect_score():
     assay = noisy(200)[1]
-    assert spearman(assay, assay) == pytest.approx(1) and ndcg(assay, assay) == 1 and top_recall(assay, assay) == 1
+    assert (
+        spearman(assay, assay) == pytest.approx(1)
+        and ndcg(assay, assay) == pytest.approx(1)
+        and top_recall(assay, assay) == 1
+    )
     assert auc(assay, assay > 0.1) == 1 and mcc(assay, assay >= np.median(assay)) == 1
 
 
@@ -279,7 +283,7 @@ def test_duplicates_are_averaged_with_a_note():
     assay = frame([1.0, 3.0, 5.0, 9.0, 10.0], "y", variants=["A1G", "A1G", "A2G", "A3G", "A4G"])
     result = evaluate(frame([1.0, 2, 3, 4]), assay, "y", bootstrap=0)
     assert result.n == 4 and result.n_assay == 5 and result.n_measured == 4
-    assert any("1 rows of the assay repeat a variant" in note for note in result.notes)
+    assert any("rows that repeat a variant in the assay, averaged: 1" in note for note in result.notes)
     assert result.threshold == 7.0  # the median of 2, 5, 9, 10
 
 
@@ -287,7 +291,7 @@ def test_missing_values_are_counted():
     assay = frame([1.0, np.nan, 3.0, np.inf, 5.0, 6.0], "y")
     result = evaluate(frame(np.arange(6.0)), assay, "y", bootstrap=0)
     assert (result.n, result.n_assay, result.n_missing, result.n_measured, result.n_scored) == (4, 6, 2, 4, 6)
-    assert any("2 rows of the assay have no usable value" in note for note in result.notes)
+    assert any("rows of the assay without a usable value in 'y', left out: 2" in note for note in result.notes)
 
 
 def test_unmatched_are_counted_by_reason():
@@ -391,7 +395,7 @@ def test_labels_in_between_are_left_out():
     labels = ["pathogenic", "Uncertain significance", "benign", "pathogenic", None]
     result = evaluate(frame([1.0, 2, 3, 4, 5]), frame(labels, "label"), "label", bootstrap=0)
     assert result.n == 3 and result.n_missing == 2
-    assert any("1 rows with other labels are left out (Uncertain significance)" in note for note in result.notes)
+    assert any("rows with other labels (Uncertain significance), left out: 1" in note for note in result.notes)
 
 
 def test_contradictory_labels_are_left_out():
