@@ -163,9 +163,11 @@ def _why(error: Exception) -> str:
 
 
 def _problem(entry: DatasetFile, url: str, folder: Path, why: str) -> DatasetError:
-    return DatasetError(
-        f"{entry.file} ({entry.family}): {why}; fetch it again later, or get it from {url} and put it into {folder}"
-    )
+    advice = {
+        "": f"fetch it again later, or get it from {url} and put it into {folder}",
+        "by hand": f"make it from {url}, or ask someone who has it, and put it into {folder}",
+    }.get(entry.derivation, f"fetch it again later (it is derived from {url}), or put a copy of it into {folder}")
+    return DatasetError(f"{entry.file} ({entry.family}): {why}; {advice}")
 
 
 def _retrieve(entry: DatasetFile, url: str, folder: Path, name: str, sha256: str | None, timeout: float | int) -> Path:
