@@ -13,13 +13,12 @@ import time
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from deepseq_nb import datasets
 from deepseq_nb.alignment import Alignment
-from deepseq_nb.results import save_result
 from deepseq_nb.evaluation import evaluate
 from deepseq_nb.model import preset
+from deepseq_nb.results import save_result
 from deepseq_nb.scoring import score
 from deepseq_nb.training import TrainConfig, fit
 from deepseq_nb.weights import sequence_weights
@@ -34,12 +33,12 @@ FAMILIES = {  # family: measurement, kind of file, metric, options of reading an
 }
 
 
-def measure(family: str, at: list[int], seed: int, model: str) -> list[dict]:
+def measure(family: str, at: list[int], seed: int, model: str, runs: Path) -> list[dict]:
     """Train in stretches to each number of updates in `at`, and score after each."""
     column, kind, metric, reading, judging = FAMILIES[family]
     alignment = Alignment.read(datasets.find(family), **reading)
     weights = sequence_weights(alignment)
-    rows, seconds, folder = [], 0.0, Path(tempfile.mkdtemp()) / family
+    rows, seconds, folder = [], 0.0, runs / f"{family}-{model}-{seed}"
     assay = datasets.find(family, kind=kind) if kind else None
     for steps in at:
         start = time.perf_counter()
@@ -92,22 +91,26 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", default="deepsequence")
     parser.add_argument("--out", help="name of a table in results/")
+    parser.add_argument(
+        "--runs", type=Path, help="folder that keeps the runs (default: a temporary one)"
+    )
     args = parser.parse_args()
     rows = []
     for family in args.families.split(","):
         if datasets.find(family) is None:
             print(f"{family}: not here; set DEEPSEQ_DATA or run `deepseq data fetch {family}`")
             continue
-        rows += measure(family, [int(n) for n in args.at.split(",")], args.seed, args.model)
-    if args.out:
-        print(
-            "wrote",
-            save_result(
-                args.out,
-                pd.DataFrame(rows),
-                {"script": "benchmarks/families.py", "threads": torch.get_num_threads(), **vars(args)},
-            ),
+        rows += measure(
+            family,
+            [int(n) for n in args.at.split(",")],
+            args.seed,
+            args.model,
+            args.runs or Path(tempfile.mkdtemp()),
         )
+    if args.out:
+        parameters = {name: getattr(args, name) for name in ("families", "at", "seed", "model")}
+        parameters["script"] = "benchmarks/families.py"
+        print("wrote", save_result(args.out, pd.DataFrame(rows), parameters))
 
 
 if __name__ == "__main__":

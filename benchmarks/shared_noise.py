@@ -31,7 +31,9 @@ def independent(run, variants: list[str], samples: int, rng: np.random.Generator
         for v in range(len(variants)):
             drawn = Scorer(run.model, int(rng.integers(2**31)), 1).draw(0)
             sums[v] += (
-                Scorer(run.model, 0, 1).elbo(tokens[v : v + 1], (mu[v : v + 1], log_sigma[v : v + 1]), drawn).item()
+                Scorer(run.model, 0, 1)
+                .elbo(tokens[v : v + 1], (mu[v : v + 1], log_sigma[v : v + 1]), drawn)
+                .item()
             )
         means.append(sums / (len(means) + 1))
     return np.array(means)
@@ -40,14 +42,22 @@ def independent(run, variants: list[str], samples: int, rng: np.random.Generator
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run")
-    parser.add_argument("--variants", type=int, default=300, help="singles for the independent estimator")
-    parser.add_argument("--samples", type=int, default=10, help="most samples of the independent estimator")
-    parser.add_argument("--reference", type=int, default=500, help="shared samples that stand for the truth")
+    parser.add_argument(
+        "--variants", type=int, default=300, help="singles for the independent estimator"
+    )
+    parser.add_argument(
+        "--samples", type=int, default=10, help="most samples of the independent estimator"
+    )
+    parser.add_argument(
+        "--reference", type=int, default=500, help="shared samples that stand for the truth"
+    )
     args = parser.parse_args()
     run = load_run(args.run)
     start = time.perf_counter()
     truth = score(run, samples=args.reference, seed=999)
-    print(f"reference: {args.reference} shared samples of {len(truth)} singles in {time.perf_counter() - start:.0f} s")
+    print(
+        f"reference: {args.reference} shared samples of {len(truth)} singles in {time.perf_counter() - start:.0f} s"
+    )
     rows = []
     for n in (1, 2, 5, 10, 20):
         start = time.perf_counter()
