@@ -53,6 +53,7 @@ test: env lint export-check chapters pytest  ## lint, export round trip, every c
 
 lint: env  ## ruff, on modules, tests and notebooks
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 export: env  ## write deepseq_nb/ from the chapters
 	$(BIN)/nbdev-export

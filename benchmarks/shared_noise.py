@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
+from deepseq_nb.results import save_result
 from deepseq_nb.scoring import Scorer, score
 from deepseq_nb.training import load_run
 from deepseq_nb.variants import resolve_variants
@@ -51,6 +52,7 @@ def main() -> None:
     parser.add_argument(
         "--reference", type=int, default=500, help="shared samples that stand for the truth"
     )
+    parser.add_argument("--out", help="name of a table in results/")
     args = parser.parse_args()
     run = load_run(args.run)
     start = time.perf_counter()
@@ -85,7 +87,16 @@ def main() -> None:
                 "spearman": round(spearmanr(means[n - 1], part.score).statistic, 4),
             }
         )
-    print(pd.DataFrame(rows).to_string(index=False))
+    table = pd.DataFrame(rows)
+    print(table.to_string(index=False))
+    if args.out:
+        parameters = {name: getattr(args, name) for name in ("variants", "samples", "reference")}
+        about = {
+            "script": "benchmarks/shared_noise.py",
+            "focus": run.focus_map.name,
+            "updates": run.steps,
+        }
+        print("wrote", save_result(args.out, table, about | parameters))
 
 
 if __name__ == "__main__":

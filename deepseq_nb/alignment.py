@@ -26,13 +26,22 @@ class AlignmentError(ValueError):
     """What is wrong with an alignment, in one sentence: where, what was found, what was expected, what to do."""
 
 
-ALPHABETS: dict[str, str] = {"protein": "ACDEFGHIKLMNPQRSTVWY", "dna": "ACGT", "rna": "ACGU", "012": "012"}
+ALPHABETS: dict[str, str] = {
+    "protein": "ACDEFGHIKLMNPQRSTVWY",
+    "dna": "ACGT",
+    "rna": "ACGU",
+    "012": "012",
+}
 
 
 def alphabet_letters(alphabet: str) -> str:
     """The letters of a named alphabet (`protein`, `dna`, `rna`, `012`), or of one spelled out, such as `"HP"`."""
     letters = ALPHABETS.get(alphabet.lower(), alphabet)
-    if len(letters) < 2 or len(set(letters)) < len(letters) or not re.fullmatch(r"[A-Z0-9]+", letters):
+    if (
+        len(letters) < 2
+        or len(set(letters)) < len(letters)
+        or not re.fullmatch(r"[A-Z0-9]+", letters)
+    ):
         names = ", ".join(ALPHABETS)
         raise AlignmentError(
             f"alphabet: found {alphabet!r}, expected one of {names}, or at least two different upper-case letters"
@@ -102,8 +111,12 @@ class FocusMap:
         """What `to_json` wrote; raises AlignmentError on unknown or missing keys, by name."""
         names = {field.name for field in fields(cls)}
         if wrong := sorted(names ^ set(values)):
-            raise AlignmentError(f"focus map: unknown or missing key {wrong[0]!r}, expected {', '.join(sorted(names))}")
-        plain = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+            raise AlignmentError(
+                f"focus map: unknown or missing key {wrong[0]!r}, expected {', '.join(sorted(names))}"
+            )
+        plain = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
+        }
         plain["occupancy"] = tuple(float(value) for value in plain["occupancy"])
         return cls(**plain)
 
@@ -119,9 +132,13 @@ def _read_bytes(path: Path) -> bytes:
     except IsADirectoryError:
         raise AlignmentError(f"{path}: a folder, expected an alignment file") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise AlignmentError(f"{path}: the gzip file is cut short or damaged ({error}); fetch it again") from None
+        raise AlignmentError(
+            f"{path}: the gzip file is cut short or damaged ({error}); fetch it again"
+        ) from None
     except MemoryError:
-        raise AlignmentError(f"{path}: the file is larger than the memory of this machine") from None
+        raise AlignmentError(
+            f"{path}: the file is larger than the memory of this machine"
+        ) from None
     except (OSError, ValueError) as error:
         raise AlignmentError(f"{path}: cannot be read ({error})") from None
     if b"\r" in data:
@@ -155,7 +172,11 @@ def _format_of(data: bytes, path: str) -> str:
     if what is None and re.fullmatch(rb"[0-9]+[ \t]+[0-9]+[ \t]*", first):
         what = "a PHYLIP file"
     if what is None:
-        what = "a table" if b"," in first or b"\t" in first else repr(first[:40].decode("utf-8", "replace"))
+        what = (
+            "a table"
+            if b"," in first or b"\t" in first
+            else repr(first[:40].decode("utf-8", "replace"))
+        )
     raise AlignmentError(
         f"{path}: not an alignment; it begins like {what}, expected FASTA, a2m or a3m ('>'), "
         "Stockholm ('# STOCKHOLM') or Clustal ('CLUSTAL')"
@@ -183,7 +204,9 @@ def _fasta_records(data: bytes, path: str) -> _Records:
             found = line[:40].decode("utf-8", "replace")
             raise AlignmentError(f"{path}: line {number} is {found!r}, expected '>NAME'")
     if not data.startswith(b">", start):
-        raise AlignmentError(f"{path}: only comments, expected a line '>NAME' and a sequence below it")
+        raise AlignmentError(
+            f"{path}: only comments, expected a line '>NAME' and a sequence below it"
+        )
     records = _Records([], [], [])
     line = 1 + data.count(b"\n", 0, start)
     for chunk in data[start + 1 :].split(b"\n>"):
@@ -214,9 +237,13 @@ def _block_records(data: bytes, path: str, format: str) -> _Records:
         elif not clustal and words == [b"//"]:
             closed = True
         else:
-            if closed or not (len(words) == 2 or (clustal and len(words) == 3 and words[2].isdigit())):
+            if closed or not (
+                len(words) == 2 or (clustal and len(words) == 3 and words[2].isdigit())
+            ):
                 found = line[:40].decode("utf-8", "replace")
-                raise AlignmentError(f"{path}: line {number} is {found!r}, expected a name and its letters ({format})")
+                raise AlignmentError(
+                    f"{path}: line {number} is {found!r}, expected a name and its letters ({format})"
+                )
             key = (words[0], in_block[words[0]])
             in_block[words[0]] += 1
             names.setdefault(key, words[0].decode("utf-8", "replace"))
@@ -225,7 +252,9 @@ def _block_records(data: bytes, path: str, format: str) -> _Records:
     if not clustal and not closed:
         notices.append("the closing // is missing: the file may be cut short")
     if not rows:
-        raise AlignmentError(f"{path}: a {format} header without sequences, expected lines with a name and its letters")
+        raise AlignmentError(
+            f"{path}: a {format} header without sequences, expected lines with a name and its letters"
+        )
     joined = [b"".join(parts) for parts in rows.values()]
     return _Records(list(names.values()), joined, list(lines.values()), tuple(notices))
 
@@ -248,22 +277,30 @@ def _stack(records: _Records, path: str, format: str | None, suffix: str):
     """The rows as one matrix of bytes (N, W), with the settled format and notices; raises AlignmentError on ragged."""
     ragged = _ragged(records.rows, records)
     rows, settled, notices = records.rows, format, records.notices
-    if format == "a3m" or (format is None and (suffix == ".a3m" or (ragged and not any(b"." in r for r in rows)))):
+    if format == "a3m" or (
+        format is None and (suffix == ".a3m" or (ragged and not any(b"." in r for r in rows)))
+    ):
         core = [row.translate(None, _INSERTIONS) for row in rows]
         uneven = _ragged(core, records)
         if not uneven and (core[0] or format == "a3m" or suffix == ".a3m"):
             rows, settled, ragged = core, "a3m", ""
             if format is None and suffix != ".a3m":
-                notices += ("rows differ in length by lower-case letters only: read as a3m, insertions removed",)
+                notices += (
+                    "rows differ in length by lower-case letters only: read as a3m, insertions removed",
+                )
         elif format == "a3m" or (suffix == ".a3m" and ragged):
             ragged = uneven + ", not counting lower-case insertions"
         elif suffix == ".a3m":
-            notices += ("named .a3m, but its rows have one length with their insertions: read as a2m",)
+            notices += (
+                "named .a3m, but its rows have one length with their insertions: read as a2m",
+            )
     if ragged:
         raise AlignmentError(f"{path}: {ragged}; unaligned sequences must be aligned first")
     matrix = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), len(rows[0]))
     if settled is None:
-        settled = "a2m" if np.isin(matrix[:2000], np.frombuffer(_INSERTIONS, np.uint8)).any() else "fasta"
+        settled = (
+            "a2m" if np.isin(matrix[:2000], np.frombuffer(_INSERTIONS, np.uint8)).any() else "fasta"
+        )
     return matrix, settled, notices
 
 # %% ../book/structure/alignments.ipynb #39f04eb2
@@ -288,29 +325,51 @@ def _find_focus(names: list[str], focus: str | None, path: str) -> tuple[int, tu
         found = list(dict.fromkeys(names[row] for row in rows))
         if len(found) > 1:
             some = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
-            raise AlignmentError(f"{path}: focus {focus!r} fits {len(found):,} names ({some}); give one in full")
+            raise AlignmentError(
+                f"{path}: focus {focus!r} fits {len(found):,} names ({some}); give one in full"
+            )
         if found and len(rows) > 1:
-            return rows[0], (f"{len(rows)} records are named {found[0]!r}: record {rows[0] + 1} is the focus",)
+            return rows[0], (
+                f"{len(rows)} records are named {found[0]!r}: record {rows[0] + 1} is the focus",
+            )
         if found:
-            read_as = () if way is not ways[-1] else (f"focus {focus!r} read as {found[0]!r}, which begins so",)
+            read_as = (
+                ()
+                if way is not ways[-1]
+                else (f"focus {focus!r} read as {found[0]!r}, which begins so",)
+            )
             return rows[0], read_as
-    spelled = {part: name for name in names[:20_000] for part in (name, *_RANGE.sub("", name).split("|"))}
-    close = dict.fromkeys(spelled[part] for part in get_close_matches(word, spelled, n=3, cutoff=0.6))
+    spelled = {
+        part: name for name in names[:20_000] for part in (name, *_RANGE.sub("", name).split("|"))
+    }
+    close = dict.fromkeys(
+        spelled[part] for part in get_close_matches(word, spelled, n=3, cutoff=0.6)
+    )
     near = f"the nearest names are {', '.join(close)}" if close else f"the first is {names[0]}"
     raise AlignmentError(f"{path}: no sequence is named {focus!r} among {len(names):,}; {near}")
 
 # %% ../book/structure/alignments.ipynb #aa5441b9
-def _first_residue(name: str, residues: int, first: int | None, path: str) -> tuple[int, tuple[str, ...]]:
+def _first_residue(
+    name: str, residues: int, first: int | None, path: str
+) -> tuple[int, tuple[str, ...]]:
     """Residue number of the focus sequence's first letter, from its name or as given, else 1 with a notice."""
     found = _RANGE.search(name)
     if first is not None:
         differs = found is not None and int(found[1]) != first
-        return first, ((f"residues numbered from {first} as given, but the name says {name!r}",) if differs else ())
+        return first, (
+            (f"residues numbered from {first} as given, but the name says {name!r}",)
+            if differs
+            else ()
+        )
     if found is None:
-        return 1, (f"no /start-stop in the name {name!r}: residues numbered from 1 (or pass first_residue=)",)
+        return 1, (
+            f"no /start-stop in the name {name!r}: residues numbered from 1 (or pass first_residue=)",
+        )
     start, stop = int(found[1]), int(found[2])
     if stop < start:
-        raise AlignmentError(f"{path}: the range in the focus name {name!r} runs backwards; say first_residue= instead")
+        raise AlignmentError(
+            f"{path}: the range in the focus name {name!r} runs backwards; say first_residue= instead"
+        )
     if stop - start + 1 != residues:
         raise AlignmentError(
             f"{path}: the focus name {name!r} spans {stop - start + 1:,} residues but its row holds {residues:,}; "
@@ -329,7 +388,12 @@ def _focus_columns(row: bytes, format: str, columns: str, letters: str):
     text = bytes(bytes_[residue]).decode().upper()
     if format == "a3m":
         inside = ~(lower | (bytes_ == ord(".")))
-        bytes_, residue, lower, order = bytes_[inside], residue[inside], lower[inside], order[inside]
+        bytes_, residue, lower, order = (
+            bytes_[inside],
+            residue[inside],
+            lower[inside],
+            order[inside],
+        )
     candidate = residue if columns != "focus" else residue & ~lower
     outside = candidate & ~np.isin(bytes_, known)
     modelled = np.flatnonzero(candidate & ~outside)
@@ -355,16 +419,24 @@ class ReadOptions:
     def __post_init__(self):
         alphabet_letters(self.alphabet)
         if self.format is not None and self.format not in FORMATS:
-            raise AlignmentError(f"format: found {self.format!r}, expected one of {', '.join(FORMATS)}")
+            raise AlignmentError(
+                f"format: found {self.format!r}, expected one of {', '.join(FORMATS)}"
+            )
         if not re.fullmatch(r"focus|all|occupancy=(0?\.[0-9]+|0|1|1\.0*)", self.columns):
-            raise AlignmentError(f"columns: found {self.columns!r}, expected focus, all or occupancy=0.7 (0 to 1)")
+            raise AlignmentError(
+                f"columns: found {self.columns!r}, expected focus, all or occupancy=0.7 (0 to 1)"
+            )
         if self.unknown not in ("drop", "gap"):
             raise AlignmentError(f"unknown: found {self.unknown!r}, expected drop or gap")
         for name in ("max_sequence_gaps", "max_column_gaps"):
             if (share := getattr(self, name)) is not None and not 0 <= share <= 1:
-                raise AlignmentError(f"{name}: found {share}, expected a share from 0 to 1, such as 0.5")
+                raise AlignmentError(
+                    f"{name}: found {share}, expected a share from 0 to 1, such as 0.5"
+                )
         if self.first_residue is not None and abs(self.first_residue) > 10**9:
-            raise AlignmentError(f"first_residue: found {self.first_residue}, expected a residue number")
+            raise AlignmentError(
+                f"first_residue: found {self.first_residue}, expected a residue number"
+            )
 
     @property
     def least_occupancy(self) -> float:
@@ -386,23 +458,34 @@ def _filter(tokens: UInt8[np.ndarray, "n length"], gap: int, options: ReadOption
     odd = (tokens == 255) & columns
     bad = odd.any(axis=1) & keep
     dropped["with letters outside the alphabet"] = int(bad.sum())
-    return keep & ~bad, columns, {reason: number for reason, number in dropped.items() if number}, odd & keep[:, None]
+    return (
+        keep & ~bad,
+        columns,
+        {reason: number for reason, number in dropped.items() if number},
+        odd & keep[:, None],
+    )
 
 # %% ../book/structure/alignments.ipynb #12da11c9
 def _likely_alphabet(matrix: UInt8[np.ndarray, "n width"], letters: str) -> str | None:
     """Name of an alphabet which covers the letters of the first rows clearly better than `letters` do."""
     counts = np.bincount(matrix[:2000].ravel(), minlength=256)
     counts[ord("A") : ord("Z") + 1] += counts[ord("a") : ord("z") + 1]
-    written = {chr(code): int(counts[code]) for code in (*range(48, 58), *range(65, 91)) if counts[code]}
+    written = {
+        chr(code): int(counts[code]) for code in (*range(48, 58), *range(65, 91)) if counts[code]
+    }
     total = max(1, sum(written.values()))
-    share = {name: sum(written.get(a, 0) for a in known) / total for name, known in ALPHABETS.items()}
+    share = {
+        name: sum(written.get(a, 0) for a in known) / total for name, known in ALPHABETS.items()
+    }
     ours = sum(written.get(a, 0) for a in letters) / total
     best = max(share, key=lambda name: (round(share[name], 2), -len(ALPHABETS[name])))
     small = len(ALPHABETS[best]) < len(letters) and total > 200
     return best if share[best] > ours + 0.02 or (small and share[best] > 0.98) else None
 
 
-def _check_letters(name: str, modelled: int, outside: str, text: str, letters: str, hint: str, path: str) -> None:
+def _check_letters(
+    name: str, modelled: int, outside: str, text: str, letters: str, hint: str, path: str
+) -> None:
     """Refuse a focus sequence with nothing to model, or in another alphabet."""
     if len(outside) > 0.2 * (modelled + len(outside)):
         raise AlignmentError(
@@ -411,10 +494,14 @@ def _check_letters(name: str, modelled: int, outside: str, text: str, letters: s
         )
     if not modelled:
         why = "its residues are all lower case (insertions, in a3m); columns='all' models those of the other formats"
-        raise AlignmentError(f"{path}: no focus columns in {name!r}: {why if text else 'it has no residues'}")
+        raise AlignmentError(
+            f"{path}: no focus columns in {name!r}: {why if text else 'it has no residues'}"
+        )
 
 # %% ../book/structure/alignments.ipynb #f50304b3
-def _tokenise(matrix: UInt8[np.ndarray, "n width"], columns: np.ndarray, letters: str, unknown: str):
+def _tokenise(
+    matrix: UInt8[np.ndarray, "n width"], columns: np.ndarray, letters: str, unknown: str
+):
     """The chosen columns of a matrix of bytes as tokens (N, C), a few thousand rows at a time."""
     table = _token_table(letters, len(letters) if unknown == "gap" else 255)
     tokens = np.empty((len(matrix), len(columns)), np.uint8)
@@ -427,7 +514,9 @@ def _encode(sequences: Sequence[str], letters: str, length: int) -> UInt8[np.nda
     """Strings of one length as tokens (N, L)."""
     for number, sequence in enumerate(sequences, 1):
         if len(sequence) != length or not sequence.isascii():
-            raise AlignmentError(f"sequence {number} has {len(sequence):,} letters, expected {length:,}, one a column")
+            raise AlignmentError(
+                f"sequence {number} has {len(sequence):,} letters, expected {length:,}, one a column"
+            )
     codes = np.frombuffer("".join(sequences).encode(), np.uint8).reshape(len(sequences), length)
     tokens = _token_table(letters)[codes]
     if (bad := np.argwhere(tokens == 255)).size:
@@ -456,7 +545,10 @@ class ReadReport:
 
     def lines(self) -> list[str]:
         """The report for a person, a line each."""
-        reasons = "; ".join(f"{number:,} {reason}" for reason, number in self.dropped.items()) or "none dropped"
+        reasons = (
+            "; ".join(f"{number:,} {reason}" for reason, number in self.dropped.items())
+            or "none dropped"
+        )
         odd = ", ".join(f"{letter} {number:,}" for letter, number in self.unknown_letters.items())
         return [
             f"{Path(self.path).name}: {self.format}, {self.records:,} sequences of {self.columns_in_file:,} columns",
@@ -472,16 +564,22 @@ def _remarks(tokens, focus_map: FocusMap, outside: list[int], format: str, recor
     said = []
     if outside:
         odd = ", ".join(f"{focus_map.full_sequence[r - focus_map.start]}{r}" for r in outside[:5])
-        said.append(f"{len(outside)} focus residues are outside the alphabet and not modelled ({odd})")
+        said.append(
+            f"{len(outside)} focus residues are outside the alphabet and not modelled ({odd})"
+        )
     insertions = sum(letter in _INSERTIONS[:-1] for letter in records.rows[row])
     if format == "a3m" and options.columns != "focus" and insertions:
-        said.append(f"{insertions} lower-case focus residues are insertions in a3m and cannot be modelled")
+        said.append(
+            f"{insertions} lower-case focus residues are insertions in a3m and cannot be modelled"
+        )
     if len(records.rows) == 1:
         said.append("the file holds one sequence: there is no family to learn from")
     elif len(tokens) == 1:
         said.append("only the focus sequence is left: there is no family to learn from")
     if empty := int((tokens == focus_map.gap).all(axis=1).sum()):
-        said.append(f"{empty:,} sequences have only gaps in the modelled columns: they will weigh 0")
+        said.append(
+            f"{empty:,} sequences have only gaps in the modelled columns: they will weigh 0"
+        )
     if hint:
         said.append(f"the letters look like another alphabet{hint}")
     return tuple(said)
@@ -493,7 +591,9 @@ def _build(records: _Records, path: str, options: ReadOptions, suffix: str = "")
     matrix, format, notices = _stack(records, path, options.format, suffix)
     row, said = _find_focus(records.names, options.focus, path)
     name, notices = records.names[row], notices + said
-    columns, order, text, outside = _focus_columns(records.rows[row], format, options.columns, letters)
+    columns, order, text, outside = _focus_columns(
+        records.rows[row], format, options.columns, letters
+    )
     likely = _likely_alphabet(matrix, letters)
     hint = f'; did you mean alphabet="{likely}"?' if likely else ""
     _check_letters(name, len(columns), "".join(text[i] for i in outside), text, letters, hint, path)
@@ -505,7 +605,9 @@ def _build(records: _Records, path: str, options: ReadOptions, suffix: str = "")
         raise AlignmentError(f"{path}: {odd.any(axis=1).sum():,} of {len(matrix):,} sequences have letters outside "
                              f"the alphabet {letters}{hint}")  # fmt: skip
     if not inside.any():
-        raise AlignmentError(f"{path}: no column has the occupancy asked for; lower it, or raise max_column_gaps")
+        raise AlignmentError(
+            f"{path}: no column has the occupancy asked for; lower it, or raise max_column_gaps"
+        )
     rows, places = np.nonzero(odd) if odd.any() else ((), ())
     strange = Counter(chr(matrix[r, columns[c]]) for r, c in zip(rows, places, strict=True))
     if not (keep.all() and inside.all()):
@@ -516,7 +618,9 @@ def _build(records: _Records, path: str, options: ReadOptions, suffix: str = "")
         alphabet=letters, occupancy=tuple(float(share) for share in (tokens != len(letters)).mean(axis=0)),
         full_sequence=text, start=start,
     )  # fmt: skip
-    notices += _remarks(tokens, focus_map, [int(start + i) for i in outside], format, records, row, options, hint)
+    notices += _remarks(
+        tokens, focus_map, [int(start + i) for i in outside], format, records, row, options, hint
+    )
     report = ReadReport(
         path=path, format=format, focus=name, records=len(matrix), kept=len(tokens), dropped=dropped,
         columns_in_file=matrix.shape[1], columns=len(order), residues=(focus_map.residues[0], focus_map.residues[-1]),
@@ -524,7 +628,9 @@ def _build(records: _Records, path: str, options: ReadOptions, suffix: str = "")
     )  # fmt: skip
     names = tuple(name for name, stays in zip(records.names, keep, strict=True) if stays)
     index = int(keep[:row].sum())
-    return Alignment(tokens=tokens, names=names, focus_map=focus_map, focus_index=index, report=report)
+    return Alignment(
+        tokens=tokens, names=names, focus_map=focus_map, focus_index=index, report=report
+    )
 
 # %% ../book/structure/alignments.ipynb #651cc82f
 def _read(path: Path, options: ReadOptions) -> "Alignment":
@@ -534,23 +640,41 @@ def _read(path: Path, options: ReadOptions) -> "Alignment":
         found = _format_of(data, str(path))
         wanted = options.format if options.format in ("stockholm", "clustal", None) else "fasta"
         if wanted not in (None, found):
-            raise AlignmentError(f"{path}: found {found}, expected {options.format}; leave format= out to have it told")
+            raise AlignmentError(
+                f"{path}: found {found}, expected {options.format}; leave format= out to have it told"
+            )
         if found == "fasta":
             records = _fasta_records(data, str(path))
             suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
             return _build(records, str(path), options, suffixes[-1] if suffixes else "")
-        return _build(_block_records(data, str(path), found), str(path), replace(options, format=found))
+        return _build(
+            _block_records(data, str(path), found), str(path), replace(options, format=found)
+        )
     except MemoryError:
-        raise AlignmentError(f"{path}: this alignment does not fit into the memory of this machine") from None
+        raise AlignmentError(
+            f"{path}: this alignment does not fit into the memory of this machine"
+        ) from None
 
 
-def _from_strings(sequences: Sequence[str], names: Sequence[str] | None, options: ReadOptions) -> "Alignment":
+def _from_strings(
+    sequences: Sequence[str], names: Sequence[str] | None, options: ReadOptions
+) -> "Alignment":
     """Strings as an alignment."""
-    if isinstance(sequences, str) or not len(sequences) or not all(isinstance(s, str) for s in sequences):
+    if (
+        isinstance(sequences, str)
+        or not len(sequences)
+        or not all(isinstance(s, str) for s in sequences)
+    ):
         raise AlignmentError("from_strings: expected a list of at least one sequence, each a str")
-    names = [f"seq{number}" for number in range(1, len(sequences) + 1)] if names is None else [str(n) for n in names]
+    names = (
+        [f"seq{number}" for number in range(1, len(sequences) + 1)]
+        if names is None
+        else [str(n) for n in names]
+    )
     if len(names) != len(sequences):
-        raise AlignmentError(f"from_strings: found {len(names):,} names, expected {len(sequences):,}, one per sequence")
+        raise AlignmentError(
+            f"from_strings: found {len(names):,} names, expected {len(sequences):,}, one per sequence"
+        )
     rows = [sequence.encode("latin-1", "replace") for sequence in sequences]
     return _build(_Records(names, rows, []), "from_strings", options)
 
@@ -648,7 +772,9 @@ def write_atomic(path: Path | str, data: bytes | str, overwrite: bool = True) ->
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: give the name of a file")
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists: choose another name, or pass --overwrite (overwrite=True)")
+        raise FileExistsError(
+            f"{path} exists: choose another name, or pass --overwrite (overwrite=True)"
+        )
     target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name[:100]}.{uuid.uuid4().hex[:12]}.tmp")

@@ -27,7 +27,10 @@ class SiteIndependent:
 
     @classmethod
     def fit(
-        cls, alignment: Alignment, weights: Float[np.ndarray, " n"] | None = None, pseudocount: float | int = 1.0
+        cls,
+        alignment: Alignment,
+        weights: Float[np.ndarray, " n"] | None = None,
+        pseudocount: float | int = 1.0,
     ) -> "SiteIndependent":
         """Frequencies of `alignment` under `weights` (N,); None weighs all sequences equally.
 
@@ -35,10 +38,18 @@ class SiteIndependent:
         """
         counts = _checked_counts(alignment, weights, pseudocount)
         letters = counts.shape[1]
-        frequencies = (counts + pseudocount / letters) / (counts.sum(axis=1, keepdims=True) + pseudocount)
-        return cls(log_frequencies=np.log(frequencies), focus_map=alignment.focus_map, pseudocount=pseudocount)
+        frequencies = (counts + pseudocount / letters) / (
+            counts.sum(axis=1, keepdims=True) + pseudocount
+        )
+        return cls(
+            log_frequencies=np.log(frequencies),
+            focus_map=alignment.focus_map,
+            pseudocount=pseudocount,
+        )
 
-    def score(self, variants: Sequence[str] | VariantTable | None = None, offset: int = 0) -> pd.DataFrame:
+    def score(
+        self, variants: Sequence[str] | VariantTable | None = None, offset: int = 0
+    ) -> pd.DataFrame:
         """log p(variant) - log p(wild type) in nats, one row per variant in order; None scores all singles.
 
         Columns: variant, score, std_error (0), status, reason, occupancy; a rejected row has no score.
@@ -55,15 +66,21 @@ def _checked_counts(
     rows = len(alignment.tokens)
     weights = np.ones(rows) if weights is None else np.asarray(weights, dtype=float)
     if weights.shape != (rows,):
-        raise ConfigError(f"{len(weights):,} weights for {rows:,} sequences; compute them with sequence_weights(alignment)")
+        raise ConfigError(
+            f"{len(weights):,} weights for {rows:,} sequences; compute them with sequence_weights(alignment)"
+        )
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise ConfigError("weights must be finite and not negative")
     if not (np.isfinite(pseudocount) and pseudocount > 0):
-        raise ConfigError(f"pseudocount must be above 0, found {pseudocount}; a letter never seen would score minus infinity")
+        raise ConfigError(
+            f"pseudocount must be above 0, found {pseudocount}; a letter never seen would score minus infinity"
+        )
     return letter_counts(alignment.tokens, weights, len(alignment.alphabet))
 
 
-def _score_table(table: VariantTable, log_frequencies: np.ndarray, focus_map: FocusMap) -> pd.DataFrame:
+def _score_table(
+    table: VariantTable, log_frequencies: np.ndarray, focus_map: FocusMap
+) -> pd.DataFrame:
     with_gap = np.pad(log_frequencies, ((0, 0), (0, 1)))  # a gap contributes nothing
     wild = focus_map.tokens[table.columns]
     change = with_gap[table.columns, table.mutants] - with_gap[table.columns, wild]

@@ -44,7 +44,9 @@ def chapters(toc: Path | str, missing_ok: bool = False) -> list[Path]:
     try:
         tree = yaml.safe_load(toc.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
-        raise BookError(f"{toc}: not a readable table of contents ({' '.join(str(error).split())})") from None
+        raise BookError(
+            f"{toc}: not a readable table of contents ({' '.join(str(error).split())})"
+        ) from None
     if not isinstance(tree, dict) or not isinstance(tree.get("root"), str):
         raise BookError(f"{toc}: expected a line 'root: CHAPTER' in the table of contents")
     found = []
@@ -55,7 +57,9 @@ def chapters(toc: Path | str, missing_ok: bool = False) -> list[Path]:
             paths = [toc.parent / f"{name}{suffix}" for suffix in (".ipynb", ".md")]
             there = [path for path in paths if path.is_file()]
             if not there and not missing_ok:
-                raise BookError(f"{toc}: lists {name}, but neither {name}.ipynb nor {name}.md is there")
+                raise BookError(
+                    f"{toc}: lists {name}, but neither {name}.ipynb nor {name}.md is there"
+                )
             found.extend(there[:1])
         for key in ("parts", "chapters", "sections", "subtrees", "entries"):
             for child in entry.get(key) or []:
@@ -76,7 +80,9 @@ def find_root(start: Path | str | None = None) -> Path:
     for folder in [start, *start.parents, *installed]:
         if (folder / "_toc.yml").is_file():
             return folder
-    raise BookError(f"{start}: no _toc.yml here or above; run this in a clone of the project, where the chapters are")
+    raise BookError(
+        f"{start}: no _toc.yml here or above; run this in a clone of the project, where the chapters are"
+    )
 
 # %% ../book/colophon.ipynb #c28ffad6
 def _read_notebook(path: Path) -> Any:
@@ -94,7 +100,9 @@ def _parsed(source: str) -> ast.Module:
     try:
         return ast.parse(source)
     except SyntaxError as error:
-        raise BookError(f"the parameters cell is not Python: {error.msg} in line {error.lineno}: {error.text}") from None
+        raise BookError(
+            f"the parameters cell is not Python: {error.msg} in line {error.lineno}: {error.text}"
+        ) from None
 
 
 def declared_parameters(notebook: Path | str | dict) -> dict[str, str]:
@@ -106,7 +114,11 @@ def declared_parameters(notebook: Path | str | dict) -> dict[str, str]:
             for node in _parsed(cell["source"]).body:
                 if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                     targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                    declared |= {target.id: ast.unparse(node.value) for target in targets if isinstance(target, ast.Name)}
+                    declared |= {
+                        target.id: ast.unparse(node.value)
+                        for target in targets
+                        if isinstance(target, ast.Name)
+                    }
     return declared
 
 # %% ../book/colophon.ipynb #ff07d689
@@ -117,7 +129,10 @@ def fingerprint(notebook: Path, parameters: Mapping[str, Any], root: Path) -> st
     def add(name: str, data: bytes) -> None:
         digest.update(f"{name} {len(data)}\n".encode() + data)
 
-    cells = [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in _read_notebook(notebook).cells]
+    cells = [
+        [cell.cell_type, cell.source, cell.metadata.get("tags", [])]
+        for cell in _read_notebook(notebook).cells
+    ]
     add("cells", json.dumps(cells).encode())
     modules = [path for path in root.glob("deepseq_nb/**/*.py") if path.name != "_modidx.py"]
     shipped = [path for path in root.glob("data/*") if path.is_file()]
@@ -128,7 +143,9 @@ def fingerprint(notebook: Path, parameters: Mapping[str, Any], root: Path) -> st
     if real:
         files = sorted(path for path in Path(real).glob("*/*") if path.is_file())
         add("real data", json.dumps([(str(path), path.stat().st_size) for path in files]).encode())
-    versions = [sys.version] + [importlib.metadata.version(name) for name in ("torch", "numpy", "pandas", "matplotlib")]
+    versions = [sys.version] + [
+        importlib.metadata.version(name) for name in ("torch", "numpy", "pandas", "matplotlib")
+    ]
     add("versions", json.dumps(versions).encode())
     return digest.hexdigest()
 
@@ -144,10 +161,21 @@ def _this_kernel() -> Iterator[None]:
             "c = get_config()\nc.InlineBackend.figure_formats = {'retina'}\nc.IPKernelApp.log_level = 50\n"
         )
         commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        env = {"PATH": commands, "IPYTHONDIR": str(profile.parent), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+        env = {
+            "PATH": commands,
+            "IPYTHONDIR": str(profile.parent),
+            "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        }
         if os.environ.get("DEEPSEQ_DATA"):
             env["DEEPSEQ_DATA"] = str(Path(os.environ["DEEPSEQ_DATA"]).resolve())
-        argv = [sys.executable, "-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        argv = [
+            sys.executable,
+            "-Xfrozen_modules=off",
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+        ]
         kernel = {"argv": argv, "display_name": "Python 3", "language": "python", "env": env}
         (spec / "kernel.json").write_text(json.dumps(kernel))
         before = os.environ.get("JUPYTER_PATH")
@@ -161,13 +189,18 @@ def _this_kernel() -> Iterator[None]:
                 os.environ["JUPYTER_PATH"] = before
 
 # %% ../book/colophon.ipynb #4425d291
-def _error_text(name: str, position: int, count: int, source: str, traceback: Sequence[str], tail: int = 6) -> str:
+def _error_text(
+    name: str, position: int, count: int, source: str, traceback: Sequence[str], tail: int = 6
+) -> str:
     trace = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", "\n".join(traceback))
     lines = source.splitlines() or ["(empty cell)"]
     where = re.search(r"Cell In\[\d+\], line (\d+)", trace)
     at = int(where.group(1)) if where else 0
     first = max(0, at - 8) if at else 0
-    shown = [f"  {'>' if n == at else ' '} {n:3d}  {lines[n - 1]}" for n in range(first + 1, min(len(lines), first + 12) + 1)]
+    shown = [
+        f"  {'>' if n == at else ' '} {n:3d}  {lines[n - 1]}"
+        for n in range(first + 1, min(len(lines), first + 12) + 1)
+    ]
     more = [f"         ... {len(lines)} lines in all"] if len(lines) > len(shown) else []
     end = [f"  {line}" for line in trace.rstrip().splitlines()[-tail:] if line.strip()]
     return "\n".join([f"{name}: cell {position} of {count} failed", "", *shown, *more, "", *end])
@@ -176,17 +209,28 @@ def _error_text(name: str, position: int, count: int, source: str, traceback: Se
 def _failing_cell(error: Exception, notebook: Path, executed: Path, name: str) -> str:
     saved = _read_notebook(executed).cells if executed.is_file() else []
     count = len(_read_notebook(notebook).cells)
-    ours = [cell for cell in saved if not {"injected-parameters", "papermill-error-cell-tag"} & {*cell.metadata.get("tags", [])}]
+    ours = [
+        cell
+        for cell in saved
+        if not {"injected-parameters", "papermill-error-cell-tag"}
+        & {*cell.metadata.get("tags", [])}
+    ]
     for position, cell in enumerate(ours, 1):
         errors = [output for output in cell.get("outputs", []) if output.output_type == "error"]
         if errors:
             return _error_text(name, position, count, cell.source, errors[-1].traceback)
-        if "shell.execute_reply" not in cell.metadata.get("execution", {"shell.execute_reply": ""}):  # begun, never answered
-            return _error_text(name, position, count, cell.source, [f"{type(error).__name__}: {error}"])
+        if "shell.execute_reply" not in cell.metadata.get(
+            "execution", {"shell.execute_reply": ""}
+        ):  # begun, never answered
+            return _error_text(
+                name, position, count, cell.source, [f"{type(error).__name__}: {error}"]
+            )
     return f"{name}: {type(error).__name__}: {error}"
 
 # %% ../book/colophon.ipynb #193a38a9
-def run_chapter(notebook: Path, executed: Path, parameters: Mapping[str, Any], root: Path, scratch: Path) -> float:
+def run_chapter(
+    notebook: Path, executed: Path, parameters: Mapping[str, Any], root: Path, scratch: Path
+) -> float:
     """Execute one notebook into `executed` with `scratch` (emptied first) as its folder, and return the seconds it took.
 
     Raises `BookError` that shows the failing cell.
@@ -201,17 +245,28 @@ def run_chapter(notebook: Path, executed: Path, parameters: Mapping[str, Any], r
     executed.unlink(missing_ok=True)
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     mark = fingerprint(notebook, parameters, root)
-    plain = {name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()}
+    plain = {
+        name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()
+    }
     start = time.perf_counter()
     try:
         with warnings.catch_warnings(), _this_kernel():
             warnings.simplefilter("ignore")
             papermill.execute_notebook(
-                str(notebook), str(executed), plain, kernel_name="python3", language="python", progress_bar=False,
-                cwd=str(scratch), start_timeout=180, execution_timeout=None if parameters.get("profile") == "full" else 900,
+                str(notebook),
+                str(executed),
+                plain,
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                cwd=str(scratch),
+                start_timeout=180,
+                execution_timeout=None if parameters.get("profile") == "full" else 900,
             )
     except Exception as error:  # papermill, nbclient and the kernel raise a dozen kinds
-        raise BookError(_failing_cell(error, notebook, executed, chapter_name(notebook, root))) from None
+        raise BookError(
+            _failing_cell(error, notebook, executed, chapter_name(notebook, root))
+        ) from None
     seconds = round(time.perf_counter() - start, 1)
     stamp.write_text(json.dumps({"fingerprint": mark, "seconds": seconds}) + "\n")
     return seconds
@@ -245,7 +300,12 @@ def _final_screen(text: str) -> str:
 
 # %% ../book/colophon.ipynb #6086e2c3
 def _neutral_names(root: Path, scratch: Path) -> dict[str, str]:
-    names = {str(scratch): ".", str(root): "deepseq-nb", sys.prefix: "environment", str(Path.home()): "~"}
+    names = {
+        str(scratch): ".",
+        str(root): "deepseq-nb",
+        sys.prefix: "environment",
+        str(Path.home()): "~",
+    }
     names |= {os.environ["DEEPSEQ_DATA"]: "$DEEPSEQ_DATA"} if os.environ.get("DEEPSEQ_DATA") else {}
     names |= {str(Path(name).resolve()): short for name, short in names.items()}
     return {name: names[name] for name in sorted(names, key=len, reverse=True) if len(name) > 1}
@@ -256,7 +316,9 @@ def _tidy_output(output: Any, names: Mapping[str, str]) -> Any:
         if not isinstance(text, str):
             return text
         for name, short in names.items():
-            text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", lambda _, short=short: short, text)
+            text = re.sub(
+                rf"(?<![\w.-]){re.escape(name)}(?![\w-])", lambda _, short=short: short, text
+            )
         return re.sub(r"/tmp/(tmp|ipykernel_)\w+", "/tmp/...", text)
 
     if output.output_type == "stream":
@@ -265,10 +327,15 @@ def _tidy_output(output: Any, names: Mapping[str, str]) -> Any:
         output.traceback = [tidy(line) for line in output.traceback]
         output.evalue = tidy(output.evalue)
     else:
-        output.data = {kind: tidy(data) if kind.startswith("text/") else data for kind, data in output.data.items()}
+        output.data = {
+            kind: tidy(data) if kind.startswith("text/") else data
+            for kind, data in output.data.items()
+        }
         for image in output.metadata.values():
             if isinstance(image, dict):
-                image.pop("height", None)  # the width is enough, and on a phone the height must give way
+                image.pop(
+                    "height", None
+                )  # the width is enough, and on a phone the height must give way
     return output
 
 # %% ../book/colophon.ipynb #f98dfdce
@@ -284,16 +351,26 @@ def present(notebook: Any, names: Mapping[str, str] | None = None) -> Any:
     for cell in page.cells:
         tags = cell.metadata.get("tags", [])
         if "injected-parameters" in tags:
-            injected = declared_parameters({"cells": [{**cell, "metadata": {"tags": ["parameters"]}}]})
+            injected = declared_parameters(
+                {"cells": [{**cell, "metadata": {"tags": ["parameters"]}}]}
+            )
     changed = {name: value for name, value in injected.items() if declared.get(name) != value}
     for cell in page.cells:
         tags = [*cell.metadata.get("tags", [])]
-        directives, source = _split_directives(cell.source) if cell.cell_type == "code" else (set(), cell.source)
-        if {"default_exp", "hide"} & directives or {"remove-cell", "injected-parameters"} & {*tags} or not source.strip():
+        directives, source = (
+            _split_directives(cell.source) if cell.cell_type == "code" else (set(), cell.source)
+        )
+        if (
+            {"default_exp", "hide"} & directives
+            or {"remove-cell", "injected-parameters"} & {*tags}
+            or not source.strip()
+        ):
             continue
         if "parameters" in tags:
             tags.append("hide-input")
-            source += "".join(f"\n{name} = {value}  # as given to this run" for name, value in changed.items())
+            source += "".join(
+                f"\n{name} = {value}  # as given to this run" for name, value in changed.items()
+            )
         cell.source, cell.metadata = source, nbformat.from_dict({"tags": tags} if tags else {})
         if cell.cell_type == "code":
             outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
@@ -308,7 +385,9 @@ _KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _LEXER = {"name": "python", "pygments_lexer": "ipython3"}
 
 # %% ../book/colophon.ipynb #60ce92ce
-_REFERENCES = "\n## References\n\n```{bibliography}\n:filter: docname in docnames\n:style: alpha\n```\n"
+_REFERENCES = (
+    "\n## References\n\n```{bibliography}\n:filter: docname in docnames\n:style: alpha\n```\n"
+)
 
 
 def _needs_references(text: str) -> bool:
@@ -321,14 +400,23 @@ def _write_toc(root: Path, site: Path, toc: Sequence[Path]) -> None:
         shutil.copy(root / "_toc.yml", site)
     except BookError:  # while chapters are being written: a flat list of those that are there
         first, *rest = [path.relative_to(root).with_suffix("").as_posix() for path in toc]
-        lines = ["format: jb-book", f"root: {first}", *(["chapters:"] if rest else []), *[f"- file: {name}" for name in rest]]
+        lines = [
+            "format: jb-book",
+            f"root: {first}",
+            *(["chapters:"] if rest else []),
+            *[f"- file: {name}" for name in rest],
+        ]
         (site / "_toc.yml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _own_mathjax(site: Path) -> None:
     """Formulas without a network: put the installed MathJax into the site, where there is one, instead of a link to a CDN."""
     package = importlib.util.find_spec("mathjax")
-    script = Path(package.origin).parent / "static/mathjax/es5/tex-svg.js" if package and package.origin else None
+    script = (
+        Path(package.origin).parent / "static/mathjax/es5/tex-svg.js"
+        if package and package.origin
+        else None
+    )
     config = site / "_config.yml"
     if script is None or not script.is_file() or not config.is_file():
         return
@@ -362,13 +450,17 @@ def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
         (site / name).parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".md":
             text = path.read_text(encoding="utf-8")
-            (site / name).write_text(text + (_REFERENCES if _needs_references(text) else ""), encoding="utf-8")
+            (site / name).write_text(
+                text + (_REFERENCES if _needs_references(text) else ""), encoding="utf-8"
+            )
             continue
         executed = out / "executed" / name
         names = _neutral_names(root, out / "work" / name.with_suffix(""))
         finished = executed.with_suffix(".json").is_file()
         page = present(_read_notebook(executed if finished else path), names)
-        if _needs_references("\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")):
+        if _needs_references(
+            "\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")
+        ):
             page.cells.append(nbformat.v4.new_markdown_cell(_REFERENCES.strip()))
         nbformat.write(page, site / name)
     return site
@@ -387,17 +479,46 @@ def build_site(site: Path, out: Path, strict: bool = False) -> tuple[Path, list[
     """
     shutil.rmtree(out / "_build", ignore_errors=True)
     start = "from jupyter_book.cli.main import main; main()"
-    command = [sys.executable, "-c", start, "build", str(site), "--path-output", str(out), "--all", "--keep-going", "-n", "-q"]
+    command = [
+        sys.executable,
+        "-c",
+        start,
+        "build",
+        str(site),
+        "--path-output",
+        str(out),
+        "--all",
+        "--keep-going",
+        "-n",
+        "-q",
+    ]
     env = {**os.environ, "JUPYTER_PLATFORM_DIRS": "1", "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=env, stdin=subprocess.DEVNULL)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=env, stdin=subprocess.DEVNULL
+    )
     lines = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout + "\n" + done.stderr).splitlines()
-    found = [line.replace(f"{site}{os.sep}", "") for line in lines if re.search(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b", line)]
+    found = [
+        line.replace(f"{site}{os.sep}", "")
+        for line in lines
+        if re.search(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b", line)
+    ]
     bad = [line for line in found if strict or "WARNING" not in line or _BROKEN.search(line)]
     if bad:
-        raise BookError("\n  ".join([f"the site has {len(bad)} broken place{'s' if len(bad) > 1 else ''}:", *bad]))
+        raise BookError(
+            "\n  ".join(
+                [f"the site has {len(bad)} broken place{'s' if len(bad) > 1 else ''}:", *bad]
+            )
+        )
     built = out / "_build" / "html"
     if done.returncode or not (built / "index.html").is_file():
-        raise BookError("\n  ".join(["Jupyter Book could not build the site:", *[line for line in lines if line.strip()][-15:]]))
+        raise BookError(
+            "\n  ".join(
+                [
+                    "Jupyter Book could not build the site:",
+                    *[line for line in lines if line.strip()][-15:],
+                ]
+            )
+        )
     shutil.rmtree(out / "html", ignore_errors=True)
     built.rename(out / "html")
     shutil.rmtree(out / "_build", ignore_errors=True)
@@ -434,15 +555,24 @@ def _chosen(only: str | Sequence[str] | None, names: Sequence[str]) -> list[str]
     chosen = []
     for name in asked:
         short = name.removeprefix("./").removeprefix("book/").removesuffix(".ipynb")
-        hits = [known for known in names if known == short] or [known for known in names if known.endswith(f"/{short}")]
+        hits = [known for known in names if known == short] or [
+            known for known in names if known.endswith(f"/{short}")
+        ]
         if len(hits) != 1:
-            raise BookError(f"--only {name}: {'several chapters are' if hits else 'no chapter is'} called that; there are {', '.join(names)}")
+            raise BookError(
+                f"--only {name}: {'several chapters are' if hits else 'no chapter is'} called that; there are {', '.join(names)}"
+            )
         chosen += hits
     return [name for name in names if name in chosen] if asked else list(names)
 
 
 def _run_chapters(
-    jobs: Sequence[tuple[str, Path, dict]], root: Path, out: Path, force: bool, echo: Callable[..., Any], done: list[ChapterRun]
+    jobs: Sequence[tuple[str, Path, dict]],
+    root: Path,
+    out: Path,
+    force: bool,
+    echo: Callable[..., Any],
+    done: list[ChapterRun],
 ) -> None:
     width = max([len(name) for name, _, _ in jobs], default=0)
     for number, (name, path, given) in enumerate(jobs, 1):
@@ -455,10 +585,16 @@ def _run_chapters(
         if echo is print:  # the name stands there while the chapter runs
             print(line, end="", flush=True)
             line = ""
-        ran = force or not executed.is_file() or known.get("fingerprint") != fingerprint(path, given, root)
+        ran = (
+            force
+            or not executed.is_file()
+            or known.get("fingerprint") != fingerprint(path, given, root)
+        )
         try:
             work = out / "work" / path.relative_to(root).with_suffix("")
-            seconds = run_chapter(path, executed, given, root, work) if ran else float(known["seconds"])
+            seconds = (
+                run_chapter(path, executed, given, root, work) if ran else float(known["seconds"])
+            )
         except BookError:
             echo(f"{line}failed")
             raise
@@ -491,7 +627,9 @@ def run_book(
     jobs = []
     for name in _chosen(only, list(notebooks)):
         declared = declared_parameters(notebooks[name])
-        jobs.append((name, notebooks[name], {key: value for key, value in given.items() if key in declared}))
+        jobs.append(
+            (name, notebooks[name], {key: value for key, value in given.items() if key in declared})
+        )
     done: list[ChapterRun] = []
     try:
         _run_chapters(jobs, root, out, force, echo, done)
@@ -540,21 +678,39 @@ def strip_notebooks(check: bool = False, root: Path | str | None = None) -> list
 # %% ../book/colophon.ipynb #17255b98
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `deepseq book` to a parser."""
-    parser.add_argument("--profile", choices=("quick", "full"), default="quick", help="minutes on a laptop, or the paper's sizes")
-    parser.add_argument("--only", action="append", metavar="CHAPTER", help="run this chapter alone (may be given again)")
+    parser.add_argument(
+        "--profile",
+        choices=("quick", "full"),
+        default="quick",
+        help="minutes on a laptop, or the paper's sizes",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="CHAPTER",
+        help="run this chapter alone (may be given again)",
+    )
     parser.add_argument("--force", action="store_true", help="run chapters even if nothing changed")
     parser.add_argument("--no-site", action="store_true", help="run the chapters, build no pages")
-    parser.add_argument("--strict", action="store_true", help="any warning of the site builder is an error")
-    parser.add_argument("--data-dir", type=Path, help="folder with real families (default: $DEEPSEQ_DATA)")
+    parser.add_argument(
+        "--strict", action="store_true", help="any warning of the site builder is an error"
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, help="folder with real families (default: $DEEPSEQ_DATA)"
+    )
     parser.add_argument("--seed", type=int, help="seed for every chapter that takes one")
     parser.add_argument("--device", help="auto, cpu or cuda, for every chapter that takes one")
-    parser.add_argument("--out", type=Path, default=Path("_build/book"), help="build folder (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("_build/book"), help="build folder (default: %(default)s)"
+    )
 
 
 def main(args: argparse.Namespace | None = None) -> int:
     """Run `deepseq book` with parsed options; returns the exit code: 0, 1 when the book fails, 2 when it cannot start."""
     if args is None:
-        parser = argparse.ArgumentParser(prog="deepseq book", description="Run the chapters of the book and build its site.")
+        parser = argparse.ArgumentParser(
+            prog="deepseq book", description="Run the chapters of the book and build its site."
+        )
         add_arguments(parser)
         args = parser.parse_args()
     data_dir = args.data_dir.resolve() if args.data_dir else None
@@ -562,16 +718,27 @@ def main(args: argparse.Namespace | None = None) -> int:
     parameters = {name: value for name, value in given.items() if value is not None}
     try:
         result = run_book(
-            args.profile, args.only, args.out, args.force, parameters, site=not args.no_site, strict=args.strict
+            args.profile,
+            args.only,
+            args.out,
+            args.force,
+            parameters,
+            site=not args.no_site,
+            strict=args.strict,
         )
     except BookError as error:
         print(f"deepseq book: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        print(f"deepseq book: {error.name} is missing: pip install 'deepseq-nb[book]'", file=sys.stderr)
+        print(
+            f"deepseq book: {error.name} is missing: pip install 'deepseq-nb[book]'",
+            file=sys.stderr,
+        )
         return 2
     return result.exit_code
 
 
-if __name__ == "__main__" and "__file__" in globals():  # python -m deepseq_nb.book; a notebook has no __file__
+if (
+    __name__ == "__main__" and "__file__" in globals()
+):  # python -m deepseq_nb.book; a notebook has no __file__
     sys.exit(main())

@@ -46,23 +46,64 @@ def _count(text: str) -> int:
 
 # %% ../book/usage.ipynb #a7cec2ac
 def _alignment_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("alignment", type=_file, help="a2m, a3m, FASTA, Stockholm or Clustal, plain or .gz")
+    parser.add_argument(
+        "alignment", type=_file, help="a2m, a3m, FASTA, Stockholm or Clustal, plain or .gz"
+    )
     group = parser.add_argument_group("reading the alignment")
-    group.add_argument("--focus", metavar="NAME", help="sequence whose mutations are scored (default: the first)")
+    group.add_argument(
+        "--focus", metavar="NAME", help="sequence whose mutations are scored (default: the first)"
+    )
     group.add_argument("--alphabet", default="protein", choices=("protein", "dna", "rna", "012"))
-    group.add_argument("--format", choices=("a2m", "a3m", "fasta", "stockholm", "clustal"), help="default: by content")
-    group.add_argument("--columns", default="focus", metavar="focus|all|occupancy=SHARE",
-                       help="columns to model: upper-case residues of the focus, all its residues, or all with enough residues")
-    group.add_argument("--first-residue", type=int, metavar="N", help="residue number of the focus sequence's first letter")
-    group.add_argument("--unknown", default="drop", choices=("drop", "gap"), help="sequences with letters such as X: drop them, or read gaps")
-    group.add_argument("--max-sequence-gaps", type=float, metavar="SHARE", help="drop sequences with more gaps than this (EVE: 0.5)")
-    group.add_argument("--max-column-gaps", type=float, metavar="SHARE", help="leave out columns with more gaps than this (EVE: 0.3)")
+    group.add_argument(
+        "--format",
+        choices=("a2m", "a3m", "fasta", "stockholm", "clustal"),
+        help="default: by content",
+    )
+    group.add_argument(
+        "--columns",
+        default="focus",
+        metavar="focus|all|occupancy=SHARE",
+        help="columns to model: upper-case residues of the focus, all its residues, or all with enough residues",
+    )
+    group.add_argument(
+        "--first-residue",
+        type=int,
+        metavar="N",
+        help="residue number of the focus sequence's first letter",
+    )
+    group.add_argument(
+        "--unknown",
+        default="drop",
+        choices=("drop", "gap"),
+        help="sequences with letters such as X: drop them, or read gaps",
+    )
+    group.add_argument(
+        "--max-sequence-gaps",
+        type=float,
+        metavar="SHARE",
+        help="drop sequences with more gaps than this (EVE: 0.5)",
+    )
+    group.add_argument(
+        "--max-column-gaps",
+        type=float,
+        metavar="SHARE",
+        help="leave out columns with more gaps than this (EVE: 0.3)",
+    )
 
 
 def _read_alignment(args: argparse.Namespace) -> Any:
     from deepseq_nb.alignment import Alignment
 
-    names = ("focus", "alphabet", "format", "columns", "first_residue", "unknown", "max_sequence_gaps", "max_column_gaps")
+    names = (
+        "focus",
+        "alphabet",
+        "format",
+        "columns",
+        "first_residue",
+        "unknown",
+        "max_sequence_gaps",
+        "max_column_gaps",
+    )
     return Alignment.read(args.alignment, **{name: getattr(args, name) for name in names})
 
 
@@ -81,15 +122,35 @@ def _common(parser: argparse.ArgumentParser, device: bool = True, seed: bool = T
 def _train_options(parser: argparse.ArgumentParser) -> None:
     _alignment_options(parser)
     _output(parser, "folder for the run")
-    parser.add_argument("--preset", choices=("deepsequence", "quick", "mle"), help="model sizes (default: deepsequence)")
-    parser.add_argument("--config", type=_file, help='JSON file {"model": {...}, "train": {...}} with further settings')
+    parser.add_argument(
+        "--preset",
+        choices=("deepsequence", "quick", "mle"),
+        help="model sizes (default: deepsequence)",
+    )
+    parser.add_argument(
+        "--config",
+        type=_file,
+        help='JSON file {"model": {...}, "train": {...}} with further settings',
+    )
     parser.add_argument("--steps", type=_count, help="updates (default: 1000; the paper: 300000)")
     parser.add_argument("--batch-size", type=_count, help="sequences an update (default: 100)")
     parser.add_argument("--learning-rate", type=_positive, help="of Adam (default: 0.001)")
-    parser.add_argument("--theta", type=float, help="divergence within which sequences share their weight (default: 0.2)")
-    parser.add_argument("--weights", type=_file, help="sequence weights made by `deepseq weights`, or your own .npy")
-    parser.add_argument("--checkpoint-every", type=_count, help="updates between checkpoints (default: 500)")
-    parser.add_argument("--resume", action="store_true", help="continue an interrupted run, or one that should be longer")
+    parser.add_argument(
+        "--theta",
+        type=float,
+        help="divergence within which sequences share their weight (default: 0.2)",
+    )
+    parser.add_argument(
+        "--weights", type=_file, help="sequence weights made by `deepseq weights`, or your own .npy"
+    )
+    parser.add_argument(
+        "--checkpoint-every", type=_count, help="updates between checkpoints (default: 500)"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="continue an interrupted run, or one that should be longer",
+    )
     _common(parser)
 
 # %% ../book/usage.ipynb #55601eb3
@@ -111,7 +172,9 @@ def _configurations(args: argparse.Namespace) -> tuple[Any, Any]:
     model = ModelConfig.from_json(base | given["model"])
     flags = ("steps", "batch_size", "learning_rate", "theta", "checkpoint_every", "seed")
     flags = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
-    train = TrainConfig.from_json(before.get("train", {}) | given["train"] | flags | {"device": args.device})
+    train = TrainConfig.from_json(
+        before.get("train", {}) | given["train"] | flags | {"device": args.device}
+    )
     return model, train
 
 
@@ -124,7 +187,9 @@ def _json_file(path: Path, known: dict[str, Any] | None = None) -> dict[str, Any
         raise ConfigError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(f"{path} is not JSON: {error}") from None
-    if not isinstance(data, dict) or (known is not None and not all(k in known and isinstance(v, dict) for k, v in data.items())):
+    if not isinstance(data, dict) or (
+        known is not None and not all(k in known and isinstance(v, dict) for k, v in data.items())
+    ):
         raise ConfigError(f'{path}: expected an object {{"model": {{...}}, "train": {{...}}}}')
     return data
 
@@ -136,23 +201,57 @@ def _train(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     model, train = _configurations(args)
     alignment = _read_alignment(args)
     weights = load_weights(args.weights, alignment, train.theta) if args.weights else None
-    run = fit(alignment, model, train, args.out, weights=weights, resume=args.resume, overwrite=args.overwrite, echo=say)
+    run = fit(
+        alignment,
+        model,
+        train,
+        args.out,
+        weights=weights,
+        resume=args.resume,
+        overwrite=args.overwrite,
+        echo=say,
+    )
     last = run.history.iloc[-min(20, len(run.history)) :].mean()
-    say(f"trained {run.steps:,} updates; loss {last.loss:.1f} nats = reconstruction {-last.reconstruction:.1f} "
-        f"+ latent {last.kl_latent:.1f} + weights {last.kl_weights:.1f} (mean of the last 20)")
+    say(
+        f"trained {run.steps:,} updates; loss {last.loss:.1f} nats = reconstruction {-last.reconstruction:.1f} "
+        f"+ latent {last.kl_latent:.1f} + weights {last.kl_weights:.1f} (mean of the last 20)"
+    )
     say(f"wrote {args.out}; next: deepseq score {args.out} --all-singles --out scores.csv")
 
 # %% ../book/usage.ipynb #5cd63a26
 def _score_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=_file, help="folder made by `deepseq train`")
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--variants", type=_file, help="file with variants: CSV or TSV, or one variant a line")
-    which.add_argument("--all-singles", action="store_true", help="every single substitution of the modelled residues")
+    which.add_argument(
+        "--variants", type=_file, help="file with variants: CSV or TSV, or one variant a line"
+    )
+    which.add_argument(
+        "--all-singles",
+        action="store_true",
+        help="every single substitution of the modelled residues",
+    )
     parser.add_argument("--variant-column", metavar="NAME", help="column that holds the variants")
-    parser.add_argument("--offset", type=int, default=0, help="added to the positions in the file to get residue numbers")
-    parser.add_argument("--samples", type=_count, default=20, help="draws of weights and latent variables (default: 20)")
-    parser.add_argument("--precision", type=_positive, metavar="NATS", help="go on until standard errors are below this")
-    parser.add_argument("--format", choices=("table", "proteingym"), default="table", help="columns of the output")
+    parser.add_argument(
+        "--offset",
+        type=int,
+        default=0,
+        help="added to the positions in the file to get residue numbers",
+    )
+    parser.add_argument(
+        "--samples",
+        type=_count,
+        default=20,
+        help="draws of weights and latent variables (default: 20)",
+    )
+    parser.add_argument(
+        "--precision",
+        type=_positive,
+        metavar="NATS",
+        help="go on until standard errors are below this",
+    )
+    parser.add_argument(
+        "--format", choices=("table", "proteingym"), default="table", help="columns of the output"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     _output(parser, "CSV file for the scores")
     _common(parser)
@@ -166,23 +265,39 @@ def _score(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
 
     _refuse_existing(args)
     run = load_run(args.run, args.device)
-    texts = all_singles(run.focus_map) if args.all_singles else read_variants(args.variants, args.variant_column)
+    texts = (
+        all_singles(run.focus_map)
+        if args.all_singles
+        else read_variants(args.variants, args.variant_column)
+    )
     table = resolve_variants(texts, run.focus_map, offset=args.offset)
-    say(f"{args.run}: {len(run.focus_map.residues)} residues of {run.focus_map.name}, {run.steps:,} updates; "
-        f"device: {choose_device(args.device)[1]}")
+    say(
+        f"{args.run}: {len(run.focus_map.residues)} residues of {run.focus_map.name}, {run.steps:,} updates; "
+        f"device: {choose_device(args.device)[1]}"
+    )
     say(table.summary())
     hint = table.shift_hint()
     if hint:
         say(f"note: {hint}")
-    frame = score_table(run, table, args.samples, 1 if args.seed is None else args.seed, args.precision)
+    frame = score_table(
+        run, table, args.samples, 1 if args.seed is None else args.seed, args.precision
+    )
     scored = frame[frame.status == "ok"]
     out = proteingym_table(frame, run.focus_map, table) if args.format == "proteingym" else frame
     write_atomic(args.out, out.to_csv(index=False, lineterminator="\n"), overwrite=args.overwrite)
-    summary = {"rows": len(frame), "scored": len(scored), "statuses": frame.status.value_counts().to_dict(),
-               "median_std_error": float(scored.std_error.median()) if len(scored) else None, "out": str(args.out), "hint": hint}
+    summary = {
+        "rows": len(frame),
+        "scored": len(scored),
+        "statuses": frame.status.value_counts().to_dict(),
+        "median_std_error": float(scored.std_error.median()) if len(scored) else None,
+        "out": str(args.out),
+        "hint": hint,
+    }
     if len(scored):
         say(f"median standard error {summary['median_std_error']:.2g} nats")
-    say(f"wrote {args.out}; next: deepseq evaluate {args.out} ASSAY.csv --column NAME, or deepseq plot {args.run} --scores {args.out}")
+    say(
+        f"wrote {args.out}; next: deepseq evaluate {args.out} ASSAY.csv --column NAME, or deepseq plot {args.run} --scores {args.out}"
+    )
     return summary
 
 
@@ -203,16 +318,30 @@ def proteingym_table(scores: Any, focus_map: Any, table: Any) -> Any:
             letter = focus_map.alphabet[token] if token < len(focus_map.alphabet) else "-"
             letters[focus_map.residues[table.columns[i]] - start] = letter
         sequences.append("".join(letters) if status == "ok" else "")
-    return pd.DataFrame({"mutant": scores["variant"], "mutated_sequence": sequences, "DeepSequence_score": scores["score"]})
+    return pd.DataFrame(
+        {
+            "mutant": scores["variant"],
+            "mutated_sequence": sequences,
+            "DeepSequence_score": scores["score"],
+        }
+    )
 
 # %% ../book/usage.ipynb #cdcccd9e
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scores", type=_file, help="CSV made by `deepseq score`")
     parser.add_argument("assay", type=_file, help="CSV or TSV with measurements")
     parser.add_argument("--column", required=True, metavar="NAME", help="column of the measurement")
-    parser.add_argument("--variant-column", metavar="NAME", help="column of the assay that holds the variants")
-    parser.add_argument("--threshold", type=float, help="measurements from here on count as fit (default: the median)")
-    parser.add_argument("--lower-is-fitter", action="store_true", help="larger measurements mean more damage")
+    parser.add_argument(
+        "--variant-column", metavar="NAME", help="column of the assay that holds the variants"
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        help="measurements from here on count as fit (default: the median)",
+    )
+    parser.add_argument(
+        "--lower-is-fitter", action="store_true", help="larger measurements mean more damage"
+    )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     _common(parser, device=False)
 
@@ -220,8 +349,15 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
 def _evaluate(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
     from deepseq_nb.evaluation import evaluate
 
-    result = evaluate(args.scores, args.assay, args.column, variant_column=args.variant_column, threshold=args.threshold,
-                      higher_is_fitter=not args.lower_is_fitter, seed=1 if args.seed is None else args.seed)
+    result = evaluate(
+        args.scores,
+        args.assay,
+        args.column,
+        variant_column=args.variant_column,
+        threshold=args.threshold,
+        higher_is_fitter=not args.lower_is_fitter,
+        seed=1 if args.seed is None else args.seed,
+    )
     for line in result.lines():
         say(line)
     return result.to_json()
@@ -229,7 +365,9 @@ def _evaluate(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str,
 # %% ../book/usage.ipynb #60f8a356
 def _plot_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=_file, help="folder made by `deepseq train`")
-    parser.add_argument("--scores", type=_file, help="CSV made by `deepseq score` (default: RUN/scores.csv)")
+    parser.add_argument(
+        "--scores", type=_file, help="CSV made by `deepseq score` (default: RUN/scores.csv)"
+    )
     parser.add_argument("--assay", type=_file, help="measurements to draw the scores against")
     parser.add_argument("--column", metavar="NAME", help="column of the measurement")
     parser.add_argument("--out", type=_file, help="folder for the figures (default: RUN/figures)")
@@ -239,8 +377,15 @@ def _plot_options(parser: argparse.ArgumentParser) -> None:
 def _plot(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     from deepseq_nb.figures import plot_run
 
-    written = plot_run(args.run, out=args.out, scores=args.scores, assay=args.assay, column=args.column, overwrite=args.overwrite,
-                       say=say)
+    written = plot_run(
+        args.run,
+        out=args.out,
+        scores=args.scores,
+        assay=args.assay,
+        column=args.column,
+        overwrite=args.overwrite,
+        say=say,
+    )
     for path in written:
         say(f"wrote {path}")
 
@@ -248,7 +393,12 @@ def _plot(args: argparse.Namespace, say: Callable[[str], None]) -> None:
 def _weights_options(parser: argparse.ArgumentParser) -> None:
     _alignment_options(parser)
     _output(parser, "file for the weights, .npy")
-    parser.add_argument("--theta", type=float, default=0.2, help="divergence within which sequences share their weight")
+    parser.add_argument(
+        "--theta",
+        type=float,
+        default=0.2,
+        help="divergence within which sequences share their weight",
+    )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
 
 
@@ -264,14 +414,26 @@ def _weights(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, 
     weights = sequence_weights(alignment, args.theta, progress=sys.stderr.isatty())
     save_weights(args.out, weights, alignment, args.theta)
     neff, length = float(weights.sum()), alignment.tokens.shape[1]
-    say(f"Neff {neff:,.4f} at theta {args.theta:g}; {neff / length:.2f} per column: {depth_verdict(neff, length)}")
+    say(
+        f"Neff {neff:,.4f} at theta {args.theta:g}; {neff / length:.2f} per column: {depth_verdict(neff, length)}"
+    )
     say(f"wrote {args.out}; next: deepseq train {args.alignment} --weights {args.out} --out run")
-    return {"sequences": len(weights), "columns": length, "neff": neff, "neff_per_column": neff / length, "theta": args.theta}
+    return {
+        "sequences": len(weights),
+        "columns": length,
+        "neff": neff,
+        "neff_per_column": neff / length,
+        "theta": args.theta,
+    }
 
 # %% ../book/usage.ipynb #027dd9d4
 def _embed_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=_file, help="folder made by `deepseq train`")
-    parser.add_argument("--alignment", type=_file, help="sequences to embed (default: the alignment the run was trained on)")
+    parser.add_argument(
+        "--alignment",
+        type=_file,
+        help="sequences to embed (default: the alignment the run was trained on)",
+    )
     _output(parser, "file for the latent means (N, Z), .npy")
     _common(parser, seed=False)
 
@@ -289,12 +451,17 @@ def _embed(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     run = load_run(args.run, args.device)
     alphabets = {"ACGT": "dna", "ACGU": "rna", "012": "012"}
     source = args.alignment or Path(run.about["source"])
-    alignment = Alignment.read(source, alphabet=alphabets.get(run.focus_map.alphabet, "protein"),
-                               focus=None if args.alignment else run.focus_map.name)
+    alignment = Alignment.read(
+        source,
+        alphabet=alphabets.get(run.focus_map.alphabet, "protein"),
+        focus=None if args.alignment else run.focus_map.name,
+    )
     buffer = io.BytesIO()
     np.save(buffer, embed(run, alignment))
     write_atomic(args.out, buffer.getvalue(), overwrite=args.overwrite)
-    say(f"wrote {args.out}: {len(alignment.tokens):,} sequences of {source} in {run.model_config.latent} dimensions")
+    say(
+        f"wrote {args.out}: {len(alignment.tokens):,} sequences of {source} in {run.model_config.latent} dimensions"
+    )
 
 # %% ../book/usage.ipynb #3fafdac9
 def _sample_options(parser: argparse.ArgumentParser) -> None:
@@ -318,7 +485,9 @@ def _sample(args: argparse.Namespace, say: Callable[[str], None]) -> None:
 
 # %% ../book/usage.ipynb #7e715019
 def _data_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=("list", "fetch"), help="show the known families, or download one")
+    parser.add_argument(
+        "action", choices=("list", "fetch"), help="show the known families, or download one"
+    )
     parser.add_argument("name", nargs="?", help="family to fetch")
     parser.add_argument("--json", action="store_true", help="print the list as JSON")
 
@@ -329,7 +498,7 @@ def _data(args: argparse.Namespace, say: Callable[[str], None]) -> Any:
 
     if args.action == "list":
         table = datasets.listing()
-        say(table.to_string(index=False))
+        say(table.drop(columns=["note"], errors="ignore").to_string(index=False))
         return json.loads(table.to_json(orient="records"))
     if not args.name:
         raise ConfigError("which family? `deepseq data list` shows them")
@@ -366,9 +535,13 @@ COMMANDS = {
 # %% ../book/usage.ipynb #176daff5
 def main(argv: list[str] | None = None) -> int:
     """The command `deepseq`; returns the exit code: 0, 2 for bad input (one line on stderr), 130 when interrupted."""
-    parser = _Parser(prog="deepseq", description="What does a mutation do? DeepSequence in PyTorch.")
+    parser = _Parser(
+        prog="deepseq", description="What does a mutation do? DeepSequence in PyTorch."
+    )
     parser.add_argument("--version", action="version", version=f"deepseq {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+    )
     words = sys.argv[1:] if argv is None else argv
     chosen = next((word for word in words if not word.startswith("-")), None)
     for name, (what, options, _) in COMMANDS.items():
@@ -378,7 +551,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(words)
     as_json = getattr(args, "json", False)
     try:
-        result = COMMANDS[args.command][2](args, lambda line: print(line, file=sys.stderr if as_json else sys.stdout, flush=True))
+        result = COMMANDS[args.command][2](
+            args, lambda line: print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
+        )
     except (ValueError, OSError) as error:
         return _complain(args.command, error)
     except KeyboardInterrupt as error:
@@ -391,7 +566,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _complain(command: str, error: Exception) -> int:
     """One line for a user's mistake; anything that is not one of our own errors is a bug and keeps its traceback."""
-    ours = type(error).__module__.startswith(("deepseq_nb", "__main__")) or isinstance(error, OSError)
+    ours = type(error).__module__.startswith(("deepseq_nb", "__main__")) or isinstance(
+        error, OSError
+    )
     if not ours:
         raise error
     text = " ".join(str(error).split())
@@ -399,5 +576,7 @@ def _complain(command: str, error: Exception) -> int:
     return 2
 
 
-if __name__ == "__main__" and "__file__" in globals():  # python -m deepseq_nb.cli; a notebook has no __file__
+if (
+    __name__ == "__main__" and "__file__" in globals()
+):  # python -m deepseq_nb.cli; a notebook has no __file__
     sys.exit(main())

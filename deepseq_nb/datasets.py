@@ -66,7 +66,11 @@ def _repository_data() -> Path | None:
 @cache
 def _registry_text() -> str:
     home = _repository_data()
-    path = home / "registry.toml" if home else Path(str(files("deepseq_nb") / "data" / "registry.toml"))
+    path = (
+        home / "registry.toml"
+        if home
+        else Path(str(files("deepseq_nb") / "data" / "registry.toml"))
+    )
     return path.read_text(encoding="utf-8")
 
 
@@ -101,9 +105,13 @@ def _family_files(name: str) -> list[DatasetFile]:
     if entries:
         return entries
     known = sorted({entry.family for entry in dataset_files()})
-    close = get_close_matches(name.upper(), known, 1, 0.4) or get_close_matches(name.lower(), known, 1, 0.4)
+    close = get_close_matches(name.upper(), known, 1, 0.4) or get_close_matches(
+        name.lower(), known, 1, 0.4
+    )
     hint = f"did you mean {close[0]}? " if close else ""
-    raise DatasetError(f"there is no family {name!r} in the registry: {hint}It knows {', '.join(known)}")
+    raise DatasetError(
+        f"there is no family {name!r} in the registry: {hint}It knows {', '.join(known)}"
+    )
 
 
 def _select(name: str, file: str | None, kind: str | None) -> list[DatasetFile]:
@@ -114,7 +122,9 @@ def _select(name: str, file: str | None, kind: str | None) -> list[DatasetFile]:
         return [entry for entry in entries if kind in (None, entry.kind)]
     chosen = [entry for entry in entries if entry.file == Path(file).name]
     if not chosen:
-        raise DatasetError(f"{name} has no file {file!r}; it has {', '.join(entry.file for entry in entries)}")
+        raise DatasetError(
+            f"{name} has no file {file!r}; it has {', '.join(entry.file for entry in entries)}"
+        )
     return chosen
 
 # %% ../book/structure/datasets.ipynb #805b941f
@@ -127,7 +137,9 @@ def _fault(path: Path, entry: DatasetFile, verify: bool) -> str:
     return ""
 
 
-def find(name: str, file: str | None = None, *, kind: str = "alignment", verify: bool = False) -> Path | None:
+def find(
+    name: str, file: str | None = None, *, kind: str = "alignment", verify: bool = False
+) -> Path | None:
     """The path of a family's file (by `file` name, else the first of its `kind`), or None where this machine lacks it.
 
     Raises DatasetError for an unknown family, file or kind, and for a file of the wrong size (`verify`: or SHA-256).
@@ -142,7 +154,9 @@ def find(name: str, file: str | None = None, *, kind: str = "alignment", verify:
         path = folder / entry.family / entry.file
         if path.is_file():
             if fault := _fault(path, entry, verify):
-                raise DatasetError(f"{path} {fault}: move it away and run `deepseq data fetch {name}`")
+                raise DatasetError(
+                    f"{path} {fault}: move it away and run `deepseq data fetch {name}`"
+                )
             return path
     return None
 
@@ -155,7 +169,12 @@ def _why(error: Exception) -> str:
         return "the file that came does not have the expected SHA-256"
     if "Timeout" in type(error).__name__ or "timed out" in text:
         return "the server does not answer in time"
-    if "IncompleteRead" in text or "broken" in text or "aborted" in text.lower() or "reset" in text.lower():
+    if (
+        "IncompleteRead" in text
+        or "broken" in text
+        or "aborted" in text.lower()
+        or "reset" in text.lower()
+    ):
         return "the connection broke off before the end of the file"
     if isinstance(error, OSError) and error.filename:
         return f"the folder cannot be written ({error.strerror})"
@@ -166,11 +185,16 @@ def _problem(entry: DatasetFile, url: str, folder: Path, why: str) -> DatasetErr
     advice = {
         "": f"fetch it again later, or get it from {url} and put it into {folder}",
         "by hand": f"make it from {url}, or ask someone who has it, and put it into {folder}",
-    }.get(entry.derivation, f"fetch it again later (it is derived from {url}), or put a copy of it into {folder}")
+    }.get(
+        entry.derivation,
+        f"fetch it again later (it is derived from {url}), or put a copy of it into {folder}",
+    )
     return DatasetError(f"{entry.file} ({entry.family}): {why}; {advice}")
 
 
-def _retrieve(entry: DatasetFile, url: str, folder: Path, name: str, sha256: str | None, timeout: float | int) -> Path:
+def _retrieve(
+    entry: DatasetFile, url: str, folder: Path, name: str, sha256: str | None, timeout: float | int
+) -> Path:
     import pooch
     import requests
 
@@ -178,7 +202,9 @@ def _retrieve(entry: DatasetFile, url: str, folder: Path, name: str, sha256: str
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         downloader = pooch.HTTPDownloader(timeout=timeout)
-        path = Path(pooch.retrieve(url, sha256 and f"sha256:{sha256}", name, folder, downloader=downloader))
+        path = Path(
+            pooch.retrieve(url, sha256 and f"sha256:{sha256}", name, folder, downloader=downloader)
+        )
         path.chmod(0o644)  # pooch's temporary files are private to their owner
         return path
     except (requests.RequestException, ValueError, OSError) as error:
@@ -190,7 +216,10 @@ def _retrieve(entry: DatasetFile, url: str, folder: Path, name: str, sha256: str
 # %% ../book/structure/datasets.ipynb #a34e2c9a
 def _family_rows(text: str, entry: DatasetFile) -> str:
     lines = text.splitlines()
-    return "".join(f"{line}\n" for line in [lines[0], *(x for x in lines[1:] if x.startswith(f"{entry.family},"))])
+    return "".join(
+        f"{line}\n"
+        for line in [lines[0], *(x for x in lines[1:] if x.startswith(f"{entry.family},"))]
+    )
 
 
 def _add_focus_row(text: str, entry: DatasetFile) -> str:
@@ -198,17 +227,23 @@ def _add_focus_row(text: str, entry: DatasetFile) -> str:
 
     blocks = [block.split("\n") for block in text.replace("\r", "").split(">") if block.strip()]
     rows = [(lines[0], "".join(lines[1:]).replace(".", "-").upper()) for lines in blocks]
-    aligner = PairwiseAligner(match_score=1, mismatch_score=0, open_gap_score=-2, extend_gap_score=-1)
+    aligner = PairwiseAligner(
+        match_score=1, mismatch_score=0, open_gap_score=-2, extend_gap_score=-1
+    )
     bare = [row.replace("-", "") for _, row in rows]
     homologue = max(range(len(rows)), key=lambda k: aligner.score(entry.sequence, bare[k]))
     occupied = [column for column, letter in enumerate(rows[homologue][1]) if letter != "-"]
     kept: list[int] = []
-    for (a, _), (c, d) in zip(*aligner.align(entry.sequence, bare[homologue])[0].aligned, strict=True):
+    for (a, _), (c, d) in zip(
+        *aligner.align(entry.sequence, bare[homologue])[0].aligned, strict=True
+    ):
         if a != len(kept):
             break
         kept += occupied[c:d]
     if len(kept) != len(entry.sequence):
-        raise DatasetError(f"{entry.file}: the closest row, {rows[homologue][0]}, has no column for a focus residue")
+        raise DatasetError(
+            f"{entry.file}: the closest row, {rows[homologue][0]}, has no column for a focus residue"
+        )
     lines = [f">{entry.focus}\n{entry.sequence}\n"]
     for name, row in rows:
         cut = "".join(row[column] for column in kept)
@@ -217,11 +252,18 @@ def _add_focus_row(text: str, entry: DatasetFile) -> str:
     return "".join(lines)
 
 
-DERIVATIONS: dict[str, Callable[[str, DatasetFile], str]] = {"rows": _family_rows, "focus row": _add_focus_row}
+DERIVATIONS: dict[str, Callable[[str, DatasetFile], str]] = {
+    "rows": _family_rows,
+    "focus row": _add_focus_row,
+}
 
 # %% ../book/structure/datasets.ipynb #0074e35e
 def download(
-    entry: DatasetFile, folder: Path | str, *, base_url: str | None = None, timeout: float | int = 30.0
+    entry: DatasetFile,
+    folder: Path | str,
+    *,
+    base_url: str | None = None,
+    timeout: float | int = 30.0,
 ) -> Path:
     """Bring one registered file to `folder`/family/file, checked by SHA-256, whole or not at all; returns its path.
 
@@ -232,7 +274,12 @@ def download(
     if entry.derivation == "":
         return _retrieve(entry, url, target.parent, target.name, entry.sha256, timeout)
     if entry.derivation not in DERIVATIONS:
-        raise _problem(entry, url, target.parent, f"this file was made by hand from another one ({entry.recipe})")
+        raise _problem(
+            entry,
+            url,
+            target.parent,
+            f"this file was made by hand from another one ({entry.recipe})",
+        )
     with tempfile.TemporaryDirectory() as scratch:
         try:
             upstream = _retrieve(entry, url, Path(scratch), "upstream", None, timeout)
@@ -240,7 +287,12 @@ def download(
         except DatasetError as error:
             raise DatasetError(str(error).replace(scratch, str(target.parent))) from error
     if hashlib.sha256(text.encode("utf-8")).hexdigest() != entry.sha256:
-        raise _problem(entry, url, target.parent, "what was derived from the download lacks the expected SHA-256")
+        raise _problem(
+            entry,
+            url,
+            target.parent,
+            "what was derived from the download lacks the expected SHA-256",
+        )
     return write_atomic(target, text)
 
 # %% ../book/structure/datasets.ipynb #403354b6
@@ -251,7 +303,9 @@ def _present(entry: DatasetFile) -> Path | None:
         if not fault:
             return path
         if path.is_file() and folder != cache_folder():
-            raise DatasetError(f"{path} {fault}: move it away and run `deepseq data fetch {entry.family}`")
+            raise DatasetError(
+                f"{path} {fault}: move it away and run `deepseq data fetch {entry.family}`"
+            )
     return None
 
 
@@ -269,14 +323,18 @@ def fetch(
     """
     entries = _select(name, file, kind)
     if not entries:
-        raise DatasetError(f"{name} has no {kind}; it has {', '.join(e.kind for e in _family_files(name))}")
+        raise DatasetError(
+            f"{name} has no {kind}; it has {', '.join(e.kind for e in _family_files(name))}"
+        )
     if name == "synthetic":
         return [synthetic_path(entry.kind) for entry in entries]
     paths = []
     for entry in entries:
         path = _present(entry)
         if path is None and entry.derivation == "by hand" and len(entries) > 1:
-            warnings.warn(f"{entry.file} is left out: it was made by hand ({entry.recipe})", stacklevel=2)
+            warnings.warn(
+                f"{entry.file} is left out: it was made by hand ({entry.recipe})", stacklevel=2
+            )
             continue
         paths.append(path or download(entry, cache_folder(), base_url=base_url, timeout=timeout))
     return paths
@@ -317,16 +375,33 @@ class SyntheticConfig:
     coupling_scale: float = 1.1
     proposals: float = 100.0  # proposed substitutions of a whole sequence per unit of time
     start: int = 11  # residue number of the focus sequence's first letter
-    insertions: tuple[tuple[int, int], ...] = ((20, 3), (36, 1))  # (after column, focus residues in lower case)
-    loops: tuple[tuple[int, int], ...] = ((28, 2),)  # (after column, insert columns where the focus has nothing)
+    insertions: tuple[tuple[int, int], ...] = (
+        (20, 3),
+        (36, 1),
+    )  # (after column, focus residues in lower case)
+    loops: tuple[tuple[int, int], ...] = (
+        (28, 2),
+    )  # (after column, insert columns where the focus has nothing)
     doubles: int = 8  # contacts, and as many control pairs, in the table of double mutants
 
     def __post_init__(self) -> None:
         """Refuses sizes that cannot be built."""
-        if self.sequences < 2 or self.columns < 8 or self.contacts < 1 or self.partners < 1 or self.doubles < 0:
-            raise DatasetError("synthetic family: needs sequences >= 2, columns >= 8, contacts and partners >= 1")
-        if any(not 0 < after < self.columns or n < 1 for after, n in (*self.insertions, *self.loops)):
-            raise DatasetError(f"synthetic family: insertions and loops go after a column from 1 to {self.columns - 1}")
+        if (
+            self.sequences < 2
+            or self.columns < 8
+            or self.contacts < 1
+            or self.partners < 1
+            or self.doubles < 0
+        ):
+            raise DatasetError(
+                "synthetic family: needs sequences >= 2, columns >= 8, contacts and partners >= 1"
+            )
+        if any(
+            not 0 < after < self.columns or n < 1 for after, n in (*self.insertions, *self.loops)
+        ):
+            raise DatasetError(
+                f"synthetic family: insertions and loops go after a column from 1 to {self.columns - 1}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary that `from_json` takes back."""
@@ -337,7 +412,11 @@ class SyntheticConfig:
         """The inverse of `to_json`; raises DatasetError naming unknown keys."""
         if unknown := sorted(set(data) - {field.name for field in fields(cls)}):
             raise DatasetError(f"synthetic family: unknown settings {', '.join(unknown)}")
-        pairs = {k: tuple((int(a), int(n)) for a, n in data[k]) for k in ("insertions", "loops") if k in data}
+        pairs = {
+            k: tuple((int(a), int(n)) for a, n in data[k])
+            for k in ("insertions", "loops")
+            if k in data
+        }
         return cls(**{**data, **pairs})
 
 # %% ../book/structure/datasets.ipynb #0272ff38
@@ -361,19 +440,46 @@ HYDROPATHY = np.array(_KYTE_DOOLITTLE) / 4.5
 _CUBIC = [88.6, 108.5, 111.1, 138.4, 189.9, 60.1, 153.2, 166.7, 168.6, 166.7]
 _CUBIC += [162.9, 114.1, 112.7, 143.8, 173.4, 89.0, 116.1, 140.0, 227.8, 193.6]
 VOLUME = (np.array(_CUBIC) - _CENTRE) / 60.0
-CHARGE = np.array([{"D": -1.0, "E": -1.0, "K": 1.0, "R": 1.0}.get(letter, 0.0) for letter in LETTERS])
-_PERCENT = [8.3, 1.4, 5.5, 6.7, 3.9, 7.1, 2.3, 5.9, 5.8, 9.7, 2.4, 4.1, 4.7, 3.9, 5.5, 6.6, 5.3, 6.9, 1.1, 2.9]
+CHARGE = np.array(
+    [{"D": -1.0, "E": -1.0, "K": 1.0, "R": 1.0}.get(letter, 0.0) for letter in LETTERS]
+)
+_PERCENT = [
+    8.3,
+    1.4,
+    5.5,
+    6.7,
+    3.9,
+    7.1,
+    2.3,
+    5.9,
+    5.8,
+    9.7,
+    2.4,
+    4.1,
+    4.7,
+    3.9,
+    5.5,
+    6.6,
+    5.3,
+    6.9,
+    1.1,
+    2.9,
+]
 ABUNDANCE = np.array(_PERCENT) / 5.0  # 1 = as common as one letter in twenty
 
 # %% ../book/structure/datasets.ipynb #d4f5857d
 _SHARES = {"buried": 0.38, "surface": 0.78, "conserved": 0.90, "turn": 1.0}  # cumulative
 
 
-def draw_fields(config: SyntheticConfig) -> tuple[tuple[str, ...], Float64[np.ndarray, "length 20"]]:
+def draw_fields(
+    config: SyntheticConfig,
+) -> tuple[tuple[str, ...], Float64[np.ndarray, "length 20"]]:
     """The kind of every column, and its fields h (L, 20) in nats, multiples of 1/16."""
     rng = _stream(config, 0)
     names = list(_SHARES)
-    kinds = tuple(names[k] for k in np.searchsorted(list(_SHARES.values())[:3], rng.random(config.columns)))
+    kinds = tuple(
+        names[k] for k in np.searchsorted(list(_SHARES.values())[:3], rng.random(config.columns))
+    )
     table = 0.8 * np.log(ABUNDANCE) + 0.6 * _bell(rng, config.columns, 20)
     for i, kind in enumerate(kinds):
         if kind == "buried":
@@ -462,7 +568,9 @@ class Landscape:
             effect[j] += coupling[wild[i], :] - coupling[wild[i], wild[j]]
         return effect
 
-    def epistasis(self, wild: UInt8[np.ndarray, " length"], i: int, j: int) -> Float64[np.ndarray, "20 20"]:
+    def epistasis(
+        self, wild: UInt8[np.ndarray, " length"], i: int, j: int
+    ) -> Float64[np.ndarray, "20 20"]:
         """What letters (a, b) at columns i < j do beyond the sum of their single effects (20, 20)."""
         if (i, j) not in self.contacts:
             return np.zeros((20, 20))
@@ -518,7 +626,9 @@ def grow_tree(config: SyntheticConfig) -> Tree:
     return Tree(parent=tuple(parent), born=tuple(born), ended=tuple(ended), leaves=tuple(alive))
 
 # %% ../book/structure/datasets.ipynb #ef5f3b75
-def evolve(landscape: Landscape, tokens: Sequence[int], duration: float, rng: np.random.Generator) -> list[int]:
+def evolve(
+    landscape: Landscape, tokens: Sequence[int], duration: float, rng: np.random.Generator
+) -> list[int]:
     """The sequence after `duration` offers on average, each a random letter at a random column, by Metropolis' rule."""
     tokens, fields, neighbours = list(tokens), landscape.fields.tolist(), landscape.neighbours
     clock = -math.log(1.0 - rng.random())
@@ -534,7 +644,9 @@ def evolve(landscape: Landscape, tokens: Sequence[int], duration: float, rng: np
     return tokens
 
 
-def evolve_family(config: SyntheticConfig, landscape: Landscape, tree: Tree) -> UInt8[np.ndarray, "n length"]:
+def evolve_family(
+    config: SyntheticConfig, landscape: Landscape, tree: Tree
+) -> UInt8[np.ndarray, "n length"]:
     """Tokens of the leaves (N, L), in the order of the tree, from a root that has found its footing."""
     rng = _stream(config, 4)
     random_start = [int(rng.random() * 20) for _ in landscape.kinds]
@@ -547,7 +659,10 @@ def evolve_family(config: SyntheticConfig, landscape: Landscape, tree: Tree) -> 
 # %% ../book/structure/datasets.ipynb #503621b0
 def _observe(row: list[str], rng: np.random.Generator) -> list[str]:
     length = len(row)
-    for chance, least, spread in ((0.15, 1, 6), (0.01, length // 2 + 2, 8)):  # ragged ends; fragments
+    for chance, least, spread in (
+        (0.15, 1, 6),
+        (0.01, length // 2 + 2, 8),
+    ):  # ragged ends; fragments
         if rng.random() < chance:
             n = min(least + int(rng.random() * spread), length - 1)
             row = ["-"] * n + row[n:] if rng.random() < 0.5 else row[:-n] + ["-"] * n
@@ -567,7 +682,9 @@ def _layout(config: SyntheticConfig) -> str:
     return text
 
 
-def observe(config: SyntheticConfig, leaves: UInt8[np.ndarray, "n length"], focus: int) -> tuple[tuple[str, str], ...]:
+def observe(
+    config: SyntheticConfig, leaves: UInt8[np.ndarray, "n length"], focus: int
+) -> tuple[tuple[str, str], ...]:
     """The (name, aligned text) records of an a2m file: the focus leaf whole and first, then the others in tree order."""
     rng, layout = _stream(config, 5), _layout(config)
     reach = np.cumsum(ABUNDANCE)
@@ -582,7 +699,9 @@ def observe(config: SyntheticConfig, leaves: UInt8[np.ndarray, "n length"], focu
                 continue
             there, which = rng.random(), float(rng.random() * reach[-1])
             shown = kind == "i" if k == focus else there < (0.6 if kind == "i" else 0.1)
-            text += LETTERS[int(np.searchsorted(reach, which, side="right"))].lower() if shown else "."
+            text += (
+                LETTERS[int(np.searchsorted(reach, which, side="right"))].lower() if shown else "."
+            )
         end = config.start + sum(kind != "." for kind in layout) - 1
         name = f"SYNTH/{config.start}-{end}" if k == focus else f"leaf{len(records):04d}"
         records.append((name, text))
@@ -679,7 +798,9 @@ def synthetic_family(config: SyntheticConfig | None = None) -> SyntheticFamily:
     leaves = evolve_family(config, landscape, tree)
     focus = int(landscape.fitness(leaves).argmax())
     records = observe(config, leaves, focus)
-    return SyntheticFamily(config=config, landscape=landscape, tree=tree, leaves=leaves, focus=focus, records=records)
+    return SyntheticFamily(
+        config=config, landscape=landscape, tree=tree, leaves=leaves, focus=focus, records=records
+    )
 
 
 def write_synthetic(family: SyntheticFamily, folder: Path | str) -> list[Path]:
@@ -695,7 +816,9 @@ def synthetic_path(kind: str = "alignment") -> Path:
     """The synthetic family's file of a kind: alignment, assay (singles) or doubles; made from its seed where absent."""
     entries = [entry for entry in _family_files("synthetic") if entry.kind == kind]
     if not entries:
-        raise DatasetError(f"the synthetic family has no {kind!r}; it has alignment, assay and doubles")
+        raise DatasetError(
+            f"the synthetic family has no {kind!r}; it has alignment, assay and doubles"
+        )
     entry, home = entries[0], _repository_data()
     if home and (home / entry.file).is_file():
         return home / entry.file
@@ -704,5 +827,7 @@ def synthetic_path(kind: str = "alignment") -> Path:
     if not path.is_file() or _fault(path, entry, verify=True):
         write_synthetic(synthetic_family(), folder)
         if fault := _fault(path, entry, verify=True):
-            warnings.warn(f"{path} was made from the seed but {fault}: its numbers differ here", stacklevel=2)
+            warnings.warn(
+                f"{path} was made from the seed but {fault}: its numbers differ here", stacklevel=2
+            )
     return path

@@ -28,7 +28,9 @@ def _vectors(score: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[np.ndarray, np
     """Both as float64 (V,); raises `EvaluationError` for unequal shapes or values that are not finite."""
     a, b = np.asarray(score, np.float64), np.asarray(truth, np.float64)
     if a.ndim != 1 or a.shape != b.shape:
-        raise EvaluationError(f"scores have shape {a.shape} and measurements {b.shape}: expected two vectors of one length")
+        raise EvaluationError(
+            f"scores have shape {a.shape} and measurements {b.shape}: expected two vectors of one length"
+        )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise EvaluationError("found NaN or infinite values: leave those variants out first")
     return a, b
@@ -150,7 +152,9 @@ def _ratio(above: np.ndarray, below: np.ndarray) -> Float64[np.ndarray, " resamp
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 1e-12)
 
 
-def _rank_metrics(score: _Order, assay: _Order, positive: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+def _rank_metrics(
+    score: _Order, assay: _Order, positive: np.ndarray, counts: np.ndarray
+) -> dict[str, np.ndarray]:
     """Spearman, AUC and MCC of every resample (B,)."""
     n = counts.shape[1]
     s, a = _drawn(score, counts), _drawn(assay, counts)
@@ -162,37 +166,53 @@ def _rank_metrics(score: _Order, assay: _Order, positive: np.ndarray, counts: np
     yes = np.einsum("bv,bv->b", counts, called)
     tp = np.einsum("bv,bv->b", up, called)
     r, t = r - (n + 1) / 2, t - (n + 1) / 2
-    cov, var_r, var_t = (np.einsum("bv,bv,bv->b", counts, x, y) for x, y in ((r, t), (r, r), (t, t)))
+    cov, var_r, var_t = (
+        np.einsum("bv,bv,bv->b", counts, x, y) for x, y in ((r, t), (r, r), (t, t))
+    )
     flat = (s.size > 0).sum(1) < 2
     result = {
         "spearman": _ratio(cov, np.sqrt(var_r * var_t)),
         "auc": _ratio(rank_sum - p * (p + 1) / 2, p * (n - p)),
-        "mcc": _ratio(tp * n - yes * p, np.sqrt(yes * (n - yes) * p * (n - p))),  # equals TP TN - FP FN
+        "mcc": _ratio(
+            tp * n - yes * p, np.sqrt(yes * (n - yes) * p * (n - p))
+        ),  # equals TP TN - FP FN
     }
     return {name: np.where(flat, np.nan, values) for name, values in result.items()}
 
 # %% ../book/structure/evaluation.ipynb #ca440c68
-def _top_metrics(score: _Order, assay: _Order, counts: np.ndarray, top: float = 0.1) -> dict[str, np.ndarray]:
+def _top_metrics(
+    score: _Order, assay: _Order, counts: np.ndarray, top: float = 0.1
+) -> dict[str, np.ndarray]:
     """NDCG and top recall of every resample (B,)."""
     n = counts.shape[1]
     k, place = max(1, math.floor(n * top + 1e-9)), math.ceil((n - 1) * (1 - top) - 1e-9)
     s, a = _drawn(score, counts), _drawn(assay, counts)
-    discount = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2))])  # of the first 0, 1, ..., k places
+    discount = np.concatenate(
+        [[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2))]
+    )  # of the first 0, 1, ..., k places
 
     def places(drawn: _Drawn) -> np.ndarray:
         """Sum of the discounts of the places that each group takes, counted from the top."""
         above = (n - drawn.end).astype(np.int64)
-        return discount[np.minimum(above + drawn.size.astype(np.int64), k)] - discount[np.minimum(above, k)]
+        return (
+            discount[np.minimum(above + drawn.size.astype(np.int64), k)]
+            - discount[np.minimum(above, k)]
+        )
 
     worth = np.add.reduceat((counts * assay.values)[:, score.order], score.first, axis=1)
     dcg = (places(s) * worth / np.maximum(s.size, 1)).sum(1)
     levels = assay.values[assay.order[assay.first]]
     ideal = places(a) @ levels
-    least = levels[(a.size > 0).argmax(1)] * discount[k]  # min-max scaling: the minimum off both, the range cancels
+    least = (
+        levels[(a.size > 0).argmax(1)] * discount[k]
+    )  # min-max scaling: the minimum off both, the range cancels
     best = np.where(assay.group >= a.at(place)[:, None], counts, 0.0)
     picked = np.einsum("bv,bv->b", best, score.group >= s.at(place)[:, None])
     flat = ((s.size > 0).sum(1) < 2) | ((a.size > 0).sum(1) < 2)
-    result = {"ndcg": _ratio(dcg - least, ideal - least), "top10_recall": _ratio(picked, best.sum(1))}
+    result = {
+        "ndcg": _ratio(dcg - least, ideal - least),
+        "top10_recall": _ratio(picked, best.sum(1)),
+    }
     return {name: np.where(flat, np.nan, values) for name, values in result.items()}
 
 # %% ../book/structure/evaluation.ipynb #1419e490
@@ -207,7 +227,9 @@ class Metric(NamedTuple):
     high: float
 
 # %% ../book/structure/evaluation.ipynb #528cb464
-def _draws(n: int, times: int, rng: np.random.Generator) -> Iterator[Float64[np.ndarray, "resamples variants"]]:
+def _draws(
+    n: int, times: int, rng: np.random.Generator
+) -> Iterator[Float64[np.ndarray, "resamples variants"]]:
     """How often each of n variants is drawn, for `times` resamples in blocks."""
     block = max(1, min(times, 1_500_000 // n))
     for start in range(0, times, block):
@@ -217,7 +239,11 @@ def _draws(n: int, times: int, rng: np.random.Generator) -> Iterator[Float64[np.
 
 # %% ../book/structure/evaluation.ipynb #2fb8e220
 def bootstrap_metrics(
-    score: npt.ArrayLike, assay: npt.ArrayLike, positive: npt.ArrayLike, times: int = 1000, seed: int = 1
+    score: npt.ArrayLike,
+    assay: npt.ArrayLike,
+    positive: npt.ArrayLike,
+    times: int = 1000,
+    seed: int = 1,
 ) -> dict[str, Float64[np.ndarray, " resamples"]]:
     """All metrics of `times` resamples of the variants; nan where one is not defined. `positive` (V,) marks the fit class.
 
@@ -230,7 +256,10 @@ def bootstrap_metrics(
         {**_rank_metrics(s, a, positive, counts), **_top_metrics(s, a, counts)}
         for counts in _draws(len(score), times, np.random.default_rng(seed))
     ]
-    return {name: np.concatenate([block[name] for block in blocks]) if blocks else np.zeros(0) for name in METRICS}
+    return {
+        name: np.concatenate([block[name] for block in blocks]) if blocks else np.zeros(0)
+        for name in METRICS
+    }
 
 # %% ../book/structure/evaluation.ipynb #0240b0c4
 class _Scores(NamedTuple):
@@ -242,7 +271,9 @@ class _Scores(NamedTuple):
     notes: tuple[str, ...]
 
 
-def _frame(table: pd.DataFrame | Path | str, what: str, variant_column: str | None) -> tuple[pd.DataFrame, str]:
+def _frame(
+    table: pd.DataFrame | Path | str, what: str, variant_column: str | None
+) -> tuple[pd.DataFrame, str]:
     """A table and how to call it, with its variants in "variant"; raises `EvaluationError`."""
     try:
         if not isinstance(table, pd.DataFrame):
@@ -250,23 +281,37 @@ def _frame(table: pd.DataFrame | Path | str, what: str, variant_column: str | No
         found = find_variant_column(table.columns, variant_column, what)
     except VariantError as error:
         raise EvaluationError(str(error)) from None
-    return table.rename(columns=str).rename(columns={"variant": "variant_1", found: "variant"} if found != "variant" else {}), what
+    return table.rename(columns=str).rename(
+        columns={"variant": "variant_1", found: "variant"} if found != "variant" else {}
+    ), what
 
 
 def _read_scores(table: pd.DataFrame | Path | str) -> _Scores:
     """Finite scores by canonical variant, duplicates averaged."""
     frame, where = _frame(table, "score table", None)
-    named = [name for name in frame.columns if name == "score"] or [name for name in frame.columns if name.endswith("_score")]
+    named = [name for name in frame.columns if name == "score"] or [
+        name for name in frame.columns if name.endswith("_score")
+    ]
     if len(named) != 1:
-        raise EvaluationError(f"{where}: no column 'score'; the columns are {', '.join(map(repr, frame.columns))}")
+        raise EvaluationError(
+            f"{where}: no column 'score'; the columns are {', '.join(map(repr, frame.columns))}"
+        )
     values = pd.to_numeric(frame[named[0]], errors="coerce").astype(float)
     keys = pd.Series(canonical_variants(frame["variant"]), index=frame.index, dtype=object)
     scored = pd.Series(np.isfinite(values.to_numpy()), index=frame.index)
-    status = frame["status"].fillna("").astype(str) if "status" in frame else pd.Series("", index=frame.index)
-    rejected = dict(zip(keys[~scored], status[~scored].replace({"": "no score", "ok": "no score"}), strict=True))
+    status = (
+        frame["status"].fillna("").astype(str)
+        if "status" in frame
+        else pd.Series("", index=frame.index)
+    )
+    rejected = dict(
+        zip(keys[~scored], status[~scored].replace({"": "no score", "ok": "no score"}), strict=True)
+    )
     by_variant = values[scored].groupby(keys[scored].to_numpy(), sort=False).mean()
     twice = int(scored.sum()) - len(by_variant)
-    notes = (f"rows that repeat a variant in the score table, averaged: {twice:,}",) if twice else ()
+    notes = (
+        (f"rows that repeat a variant in the score table, averaged: {twice:,}",) if twice else ()
+    )
     return _Scores(by_variant, rejected, len(frame), notes)
 
 # %% ../book/structure/evaluation.ipynb #aac93611
@@ -295,7 +340,13 @@ def _oriented(cells: pd.Series, column: str, higher_is_fitter: bool) -> tuple[pd
     numbers = pd.to_numeric(cells, errors="coerce").astype(float)
     if pd.api.types.is_numeric_dtype(cells) or not (numbers.isna() & cells.notna()).any():
         return (numbers if higher_is_fitter else -numbers), []
-    words = cells.astype("string").str.strip().str.lower().str.replace(r"[_\-\s]+", " ", regex=True).astype(object)
+    words = (
+        cells.astype("string")
+        .str.strip()
+        .str.lower()
+        .str.replace(r"[_\-\s]+", " ", regex=True)
+        .astype(object)
+    )
     fit, damaged = words.isin(_FIT), words.isin(_DAMAGED)
     if not (fit.any() and damaged.any()):
         odd = cells[numbers.isna() & cells.notna()]
@@ -304,29 +355,40 @@ def _oriented(cells: pd.Series, column: str, higher_is_fitter: bool) -> tuple[pd
             f"column {column!r} holds text ({shown}, first in row {cells.index.get_loc(odd.index[0]) + 1}): "
             "expected numbers, or labels such as benign and pathogenic"
         )
-    notes = [f"the words of {column!r} say which is fitter: {int(fit.sum()):,} fit, {int(damaged.sum()):,} damaged"]
+    notes = [
+        f"the words of {column!r} say which is fitter: {int(fit.sum()):,} fit, {int(damaged.sum()):,} damaged"
+    ]
     if not higher_is_fitter:
         notes.append("higher_is_fitter=False has no effect on labels in words")
     if (others := cells[cells.notna() & ~fit & ~damaged]).size:
-        notes.append(f"rows with other labels ({', '.join(map(str, others.unique()[:3]))}), left out: {len(others):,}")
+        notes.append(
+            f"rows with other labels ({', '.join(map(str, others.unique()[:3]))}), left out: {len(others):,}"
+        )
     return pd.Series(np.where(fit, 1.0, np.where(damaged, 0.0, np.nan)), index=cells.index), notes
 
 # %% ../book/structure/evaluation.ipynb #d7e6f55b
 def _read_measured(
-    assay: pd.DataFrame | Path | str, column: str, variant_column: str | None, higher_is_fitter: bool
+    assay: pd.DataFrame | Path | str,
+    column: str,
+    variant_column: str | None,
+    higher_is_fitter: bool,
 ) -> _Measured:
     """One measured column by canonical variant, duplicates averaged; contradictory labels are left out."""
     frame, where = _frame(assay, "assay", variant_column)
     column = "variant_1" if column == "variant" and "variant_1" in frame else column
     if column not in frame.columns or column == "variant":
         known = ", ".join(repr(name) for name in frame.columns if name != "variant")
-        raise EvaluationError(f"{where}: no column {column!r} of measurements; the columns are {known}")
+        raise EvaluationError(
+            f"{where}: no column {column!r} of measurements; the columns are {known}"
+        )
     frame = frame.reset_index(drop=True)
     values, notes = _oriented(frame[column], column, higher_is_fitter)
     usable = np.isfinite(values.to_numpy())
     missing = len(values) - int(usable.sum())
     if missing:
-        notes.append(f"rows of the assay without a usable value in {column!r}, left out: {missing:,}")
+        notes.append(
+            f"rows of the assay without a usable value in {column!r}, left out: {missing:,}"
+        )
     keys = np.array(canonical_variants(frame["variant"]), dtype=object)[usable]
     by_variant = values[usable].groupby(keys, sort=False).mean()
     levels = np.unique(values[usable])
@@ -353,9 +415,13 @@ def _report(evaluation: "Evaluation") -> list[str]:
     for name in METRICS:
         value, low, high = e[name]
         interval = f"{low:.3f} to {high:.3f}" if math.isfinite(low) else "-"
-        lines.append(f"  {name:<14}{f'{value:.3f}' if math.isfinite(value) else '-':>8}   {interval}")
+        lines.append(
+            f"  {name:<14}{f'{value:.3f}' if math.isfinite(value) else '-':>8}   {interval}"
+        )
     if e.bootstrap:
-        lines.append(f"  intervals from {e.bootstrap:,} bootstrap resamples of the variants, seed {e.seed}")
+        lines.append(
+            f"  intervals from {e.bootstrap:,} bootstrap resamples of the variants, seed {e.seed}"
+        )
     return lines + [f"  note: {note}" for note in e.notes]
 
 # %% ../book/structure/evaluation.ipynb #b8addee1
@@ -373,7 +439,9 @@ class Evaluation:
     n_scored: int  # variants with a score
     unmatched: dict[str, int]  # measured variants without a score, by reason
     notes: tuple[str, ...]
-    threshold: float | None  # AUC and MCC: fit is at or beyond it; None where the column has two values
+    threshold: (
+        float | None
+    )  # AUC and MCC: fit is at or beyond it; None where the column has two values
     higher_is_fitter: bool
     bootstrap: int
     seed: int
@@ -400,18 +468,38 @@ class Evaluation:
 
     def to_json(self) -> dict:
         """Plain types only; nan is None."""
-        values = {m: {key: v if math.isfinite(v) else None for key, v in self[m]._asdict().items()} for m in METRICS}
-        plain = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "table"}
-        return {**plain, "n_unmatched": self.n_unmatched, "metrics": values, "notes": list(self.notes)}
+        values = {
+            m: {key: v if math.isfinite(v) else None for key, v in self[m]._asdict().items()}
+            for m in METRICS
+        }
+        plain = {
+            field.name: getattr(self, field.name) for field in fields(self) if field.name != "table"
+        }
+        return {
+            **plain,
+            "n_unmatched": self.n_unmatched,
+            "metrics": values,
+            "notes": list(self.notes),
+        }
 
 # %% ../book/structure/evaluation.ipynb #1ef48475
 def _classes(
-    fitness: Float64[np.ndarray, " variants"], binary: bool, threshold: float | int | None, column: str, higher: bool
+    fitness: Float64[np.ndarray, " variants"],
+    binary: bool,
+    threshold: float | int | None,
+    column: str,
+    higher: bool,
 ) -> tuple[Bool[np.ndarray, " variants"], float | None, list[str]]:
     """Which variants are fit, the threshold in the assay's own units, and notes."""
     if binary:
-        notes = [] if threshold is None else [f"{column!r} has two values, which are used as they are: threshold has no effect"]
-        notes.append(f"{column!r} has two values: NDCG and top-10 % recall say little for it, read the AUC")
+        notes = (
+            []
+            if threshold is None
+            else [f"{column!r} has two values, which are used as they are: threshold has no effect"]
+        )
+        notes.append(
+            f"{column!r} has two values: NDCG and top-10 % recall say little for it, read the AUC"
+        )
         return fitness == fitness.max(), None, notes
     sign = 1.0 if higher else -1.0
     cut = float(np.median(fitness)) if threshold is None else sign * float(threshold)
@@ -420,28 +508,46 @@ def _classes(
     if positive.all() and threshold is None:  # many ties at the worst value
         positive, words = fitness > cut, side
     what = "its median" if threshold is None else "the threshold"
-    return positive, sign * cut, [f"AUC and MCC call a variant fit when {column!r} is {words} {what}, {sign * cut:.4g}"]
+    return (
+        positive,
+        sign * cut,
+        [f"AUC and MCC call a variant fit when {column!r} is {words} {what}, {sign * cut:.4g}"],
+    )
 
 
 def _too_few(scores: _Scores, measured: _Measured, shared: int) -> EvaluationError:
     """The error for tables that have (almost) nothing in common, with examples of both."""
-    a, b = (", ".join(map(str, list(index[:3]))) or "none" for index in (scores.score.index, measured.values.index))
+    a, b = (
+        ", ".join(map(str, list(index[:3]))) or "none"
+        for index in (scores.score.index, measured.values.index)
+    )
     text = (
         f"found {shared} variants that are both scored and measured, expected at least 3: {len(scores.score):,} are scored "
         f"({a}, ...) and {len(measured.values):,} are measured ({b}, ...)"
     )
     if not len(scores.score) and scores.rejected:
         status = pd.Series(list(scores.rejected.values())).value_counts()
-        return EvaluationError(text + f": no row of the score table has a score, most often because: {status.index[0]}")
+        return EvaluationError(
+            text + f": no row of the score table has a score, most often because: {status.index[0]}"
+        )
     first = str(measured.values.index[0]) if len(measured.values) else ""
     if first.isalpha() and first != "WT":
-        return EvaluationError(text + ": the assay spells residues without numbers, see deepseq_nb.variants.spelled_variants")
+        return EvaluationError(
+            text
+            + ": the assay spells residues without numbers, see deepseq_nb.variants.spelled_variants"
+        )
     return EvaluationError(text + ": are both written and numbered in the same way?")
 
 # %% ../book/structure/evaluation.ipynb #5a505e83
 def _metrics(score: np.ndarray, fitness: np.ndarray, positive: np.ndarray) -> dict[str, float]:
     """The five metrics of one list of variants."""
-    values = (spearman(score, fitness), auc(score, positive), mcc(score, positive), ndcg(score, fitness), top_recall(score, fitness))
+    values = (
+        spearman(score, fitness),
+        auc(score, positive),
+        mcc(score, positive),
+        ndcg(score, fitness),
+        top_recall(score, fitness),
+    )
     return dict(zip(METRICS, values, strict=True))
 
 
@@ -458,20 +564,32 @@ def _with_intervals(
         rows[name] = {"value": value, "low": float(low), "high": float(high)}
         if math.isfinite(value) and 0 < len(finite) < len(drawn[name]):
             lost = len(drawn[name]) - len(finite)
-            notes.append(f"{name} is not defined in {lost:,} of {len(drawn[name]):,} resamples, which are left out of its interval")
+            notes.append(
+                f"{name} is not defined in {lost:,} of {len(drawn[name]):,} resamples, which are left out of its interval"
+            )
     if undefined := [name for name, value in values.items() if not math.isfinite(value)]:
-        notes.append(f"{', '.join(undefined)} not defined: all scores, all measurements or all classes are the same")
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"]).rename_axis("metric"), notes
+        notes.append(
+            f"{', '.join(undefined)} not defined: all scores, all measurements or all classes are the same"
+        )
+    return pd.DataFrame.from_dict(
+        rows, orient="index", columns=["value", "low", "high"]
+    ).rename_axis("metric"), notes
 
 # %% ../book/structure/evaluation.ipynb #6320fa3f
 def _check_settings(threshold: float | int | None, bootstrap: int, confidence: float | int) -> None:
     """Raise `EvaluationError` for settings out of range."""
     if bootstrap < 0:
-        raise EvaluationError(f"bootstrap is {bootstrap}: expected 0 (no intervals) or a number of resamples, such as 1000")
+        raise EvaluationError(
+            f"bootstrap is {bootstrap}: expected 0 (no intervals) or a number of resamples, such as 1000"
+        )
     if not 0 < confidence < 1:
-        raise EvaluationError(f"confidence is {confidence}: expected a share between 0 and 1, such as 0.95")
+        raise EvaluationError(
+            f"confidence is {confidence}: expected a share between 0 and 1, such as 0.95"
+        )
     if threshold is not None and not math.isfinite(threshold):
-        raise EvaluationError(f"threshold is {threshold}: expected a number in the units of the assay")
+        raise EvaluationError(
+            f"threshold is {threshold}: expected a number in the units of the assay"
+        )
 
 # %% ../book/structure/evaluation.ipynb #3b4adef3
 def evaluate(
@@ -493,13 +611,20 @@ def evaluate(
     """
     _check_settings(threshold, bootstrap, confidence)
     column = str(column)
-    scores, measured = _read_scores(table), _read_measured(assay, column, variant_column, higher_is_fitter)
+    scores, measured = (
+        _read_scores(table),
+        _read_measured(assay, column, variant_column, higher_is_fitter),
+    )
     shared = measured.values.index.intersection(scores.score.index, sort=False)
     if len(shared) < 3:
         raise _too_few(scores, measured, len(shared))
     lost = measured.values.index.difference(shared, sort=False)
-    unmatched = pd.Series([scores.rejected.get(key, "not in the score table") for key in lost], dtype=object).value_counts()
-    score, fitness = (series.loc[shared].to_numpy(np.float64) for series in (scores.score, measured.values))
+    unmatched = pd.Series(
+        [scores.rejected.get(key, "not in the score table") for key in lost], dtype=object
+    ).value_counts()
+    score, fitness = (
+        series.loc[shared].to_numpy(np.float64) for series in (scores.score, measured.values)
+    )
     positive, cut, decided = _classes(fitness, measured.binary, threshold, column, higher_is_fitter)
     drawn = bootstrap_metrics(score, fitness, positive, bootstrap, seed)
     metrics, undefined = _with_intervals(_metrics(score, fitness, positive), drawn, confidence)
@@ -507,7 +632,11 @@ def evaluate(
     if len(shared) < 30:
         notes.append(f"{len(shared)} variants are few: read the intervals, not the values")
     if metrics.loc["spearman", "high"] < 0:
-        turn = "pass higher_is_fitter=False if larger values mean less fit" if higher_is_fitter else "was it right to turn it around?"
+        turn = (
+            "pass higher_is_fitter=False if larger values mean less fit"
+            if higher_is_fitter
+            else "was it right to turn it around?"
+        )
         notes.append(f"scores fall where {column!r} says fitter: {turn}")
     return Evaluation(
         table=metrics, column=column, n=len(shared), n_assay=measured.rows, n_measured=len(measured.values),

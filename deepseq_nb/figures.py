@@ -80,7 +80,9 @@ def singles_matrix(table: pd.DataFrame, focus_map: FocusMap, column: str = "scor
     """
     for name in ("variant", column):
         if name not in table.columns:
-            raise FigureError(f"the table has no column {name!r}; it has {', '.join(map(str, table.columns))}")
+            raise FigureError(
+                f"the table has no column {name!r}; it has {', '.join(map(str, table.columns))}"
+            )
     letters, residues = list(letter_order(focus_map.alphabet)), _residue_range(focus_map)
     row_of = {letter: row for row, letter in enumerate(letters)}
     total, count = np.zeros((2, len(letters), len(residues)))
@@ -91,7 +93,9 @@ def singles_matrix(table: pd.DataFrame, focus_map: FocusMap, column: str = "scor
         cell = row_of[single[0]], single[1] - focus_map.start
         total[cell], count[cell] = total[cell] + number, count[cell] + 1
     values = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return pd.DataFrame(values, pd.Index(letters, name="letter"), pd.Index(residues, name="residue"))
+    return pd.DataFrame(
+        values, pd.Index(letters, name="letter"), pd.Index(residues, name="residue")
+    )
 
 
 def _single(text: str, focus_map: FocusMap) -> tuple[str, int] | None:
@@ -102,7 +106,10 @@ def _single(text: str, focus_map: FocusMap) -> tuple[str, int] | None:
     if len(found) != 1 or found[0].mutant not in focus_map.alphabet:
         return None
     index = found[0].residue - focus_map.start
-    inside = 0 <= index < len(focus_map.full_sequence) and focus_map.full_sequence[index] == found[0].wild
+    inside = (
+        0 <= index < len(focus_map.full_sequence)
+        and focus_map.full_sequence[index] == found[0].wild
+    )
     return (found[0].mutant, found[0].residue) if inside else None
 
 # %% ../book/structure/figures.ipynb #3cc12b6f
@@ -118,7 +125,17 @@ _MISSING, _UNCOVERED = "#dcdcdc", "#f6f6f6"
 
 
 def _diverging() -> LinearSegmentedColormap:
-    stops = ["#6b2a00", "#c35200", "#ee9a5d", "#fbdcc6", "#ffffff", "#cfe3f1", "#6fb0d8", "#0f6fae", "#00365a"]
+    stops = [
+        "#6b2a00",
+        "#c35200",
+        "#ee9a5d",
+        "#fbdcc6",
+        "#ffffff",
+        "#cfe3f1",
+        "#6fb0d8",
+        "#0f6fae",
+        "#00365a",
+    ]
     return LinearSegmentedColormap.from_list("deepseq", stops)
 
 
@@ -147,7 +164,9 @@ def _hatch_uncovered(ax: Axes, covered: np.ndarray, low: float, height: float) -
         )  # fmt: skip
 
 # %% ../book/structure/figures.ipynb #20dbd16a
-def _draw_block(ax: Axes, matrix: pd.DataFrame, focus_map: FocusMap, norm: Normalize, cell: float) -> Any:
+def _draw_block(
+    ax: Axes, matrix: pd.DataFrame, focus_map: FocusMap, norm: Normalize, cell: float
+) -> Any:
     letters, residues = list(matrix.index), np.asarray(matrix.columns)
     index = residues - focus_map.start
     wild = [focus_map.full_sequence[i] for i in index]
@@ -157,16 +176,28 @@ def _draw_block(ax: Axes, matrix: pd.DataFrame, focus_map: FocusMap, norm: Norma
     rows = [letters.index(letter) if letter in letters else -1 for letter in wild]
     at_wild = np.array([[row == r for r in rows] for row in range(len(letters))])
     image = ax.imshow(
-        np.where(at_wild & ~np.isfinite(values), center, values), cmap=_diverging(), norm=norm, aspect="auto",
+        np.where(at_wild & ~np.isfinite(values), center, values),
+        cmap=_diverging(),
+        norm=norm,
+        aspect="auto",
     )
     strip = len(letters) + 0.2
-    ax.imshow(mean[None], cmap=_diverging(), norm=norm, aspect="auto",
-              extent=(-0.5, len(residues) - 0.5, strip + 0.5, strip - 0.5))
+    ax.imshow(
+        mean[None],
+        cmap=_diverging(),
+        norm=norm,
+        aspect="auto",
+        extent=(-0.5, len(residues) - 0.5, strip + 0.5, strip - 0.5),
+    )
     ax.set(xlim=(-0.5, len(residues) - 0.5), ylim=(strip + 0.5, -0.5), facecolor=_MISSING)
-    ax.add_patch(Rectangle((-0.5, len(letters) - 0.5), len(residues), 0.2, color=PAPER, lw=0, zorder=2))
+    ax.add_patch(
+        Rectangle((-0.5, len(letters) - 0.5), len(residues), 0.2, color=PAPER, lw=0, zorder=2)
+    )
     dots = [(i, row) for i, row in enumerate(rows) if row >= 0 and covered[i]]
     if dots:
-        ax.scatter(*np.transpose(dots), s=(cell * 72 * 0.34) ** 2, color=INK, linewidths=0, zorder=4)
+        ax.scatter(
+            *np.transpose(dots), s=(cell * 72 * 0.34) ** 2, color=INK, linewidths=0, zorder=4
+        )
     _hatch_uncovered(ax, covered, -0.5, strip + 1.0)
     size = min(7.5, cell * 72 * 0.86)
     ax.set_yticks([*range(len(letters)), strip], [*letters, "mean"], fontsize=size)
@@ -175,12 +206,23 @@ def _draw_block(ax: Axes, matrix: pd.DataFrame, focus_map: FocusMap, norm: Norma
     for spine in ax.spines.values():
         spine.set_visible(False)
     for i, letter in enumerate(wild):
-        ax.text(i, -0.75, letter, ha="center", va="bottom", fontsize=size, color=INK if covered[i] else "#a0a0a0")
+        ax.text(
+            i,
+            -0.75,
+            letter,
+            ha="center",
+            va="bottom",
+            fontsize=size,
+            color=INK if covered[i] else "#a0a0a0",
+        )
     return image
 
 # %% ../book/structure/figures.ipynb #2bbf9bf9
 def _heatmap_figure(
-    panels: Sequence[tuple[str, pd.DataFrame, str, float]], focus_map: FocusMap, title: str, per_row: int
+    panels: Sequence[tuple[str, pd.DataFrame, str, float]],
+    focus_map: FocusMap,
+    title: str,
+    per_row: int,
 ) -> Figure:
     """Panels (name, matrix, colour bar label, centre), one above the other for every stretch of residues."""
     with style():
@@ -195,26 +237,53 @@ def _heatmap_figure(
         width = max(left + widest * cell + right, 4.6)
         height = top + len(rows) * stretch + (len(rows) - 1) * gap + bottom
         fig = Figure(figsize=(width, height))
-        norms = [Normalize(c - v, c + v) for c, v in ((p[3], robust_limit(p[1].to_numpy(), p[3])) for p in panels)]
+        norms = [
+            Normalize(c - v, c + v)
+            for c, v in ((p[3], robust_limit(p[1].to_numpy(), p[3])) for p in panels)
+        ]
         for row, part in enumerate(rows):
-            for number, ((name, matrix, label, _), norm) in enumerate(zip(panels, norms, strict=True)):
+            for number, ((name, matrix, label, _), norm) in enumerate(
+                zip(panels, norms, strict=True)
+            ):
                 y = height - top - row * (stretch + gap) - number * (block + between) - block
                 chunk = matrix.iloc[:, part]
-                ax = fig.add_axes((left / width, y / height, chunk.shape[1] * cell / width, block / height))
+                ax = fig.add_axes(
+                    (left / width, y / height, chunk.shape[1] * cell / width, block / height)
+                )
                 image = _draw_block(ax, chunk, focus_map, norm, cell)
                 if named:
                     x = (left - 0.42) / width
-                    fig.text(x, (y + block / 2) / height, name, rotation=90, va="center", ha="center", weight="bold")
+                    fig.text(
+                        x,
+                        (y + block / 2) / height,
+                        name,
+                        rotation=90,
+                        va="center",
+                        ha="center",
+                        weight="bold",
+                    )
                 if number < len(panels) - 1:
                     ax.set_xticklabels([])
                     ax.tick_params(axis="x", which="both", length=0)
                 if row == 0:
                     x = left + chunk.shape[1] * cell + 0.16
                     bar_height = min(block, 1.9)
-                    _colour_bar(fig, image, (x / width, (y + block - bar_height) / height, 0.11 / width, bar_height / height),
-                                matrix.to_numpy(), label)
+                    _colour_bar(
+                        fig,
+                        image,
+                        (
+                            x / width,
+                            (y + block - bar_height) / height,
+                            0.11 / width,
+                            bar_height / height,
+                        ),
+                        matrix.to_numpy(),
+                        label,
+                    )
         if title:
-            fig.text(left / width, 1 - 0.2 / height, title, weight="bold", fontsize=9.5, va="center")
+            fig.text(
+                left / width, 1 - 0.2 / height, title, weight="bold", fontsize=9.5, va="center"
+            )
         _heatmap_key(fig, left, panels, focus_map)
         return fig
 
@@ -222,7 +291,9 @@ def _heatmap_figure(
 def _colour_bar(fig: Figure, image: Any, box: tuple, values: np.ndarray, label: str) -> None:
     finite = values[np.isfinite(values)]
     below, above = (finite < image.norm.vmin).any(), (finite > image.norm.vmax).any()
-    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((below, above), "neither")
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
+        (below, above), "neither"
+    )
     bar = fig.colorbar(image, cax=fig.add_axes(box), extend=extend, extendfrac=0.06)
     bar.set_label(label)
     bar.outline.set_visible(False)
@@ -242,7 +313,11 @@ def _heatmap_key(fig: Figure, left: float, panels: Sequence[tuple], focus_map: F
         ("no value", absent, _MISSING, None), ("not modelled", not covered.all(), _UNCOVERED, "//////"),
     ):  # fmt: skip
         if shown:
-            ax.add_patch(Rectangle((x, 0.02), 0.2, 0.12, facecolor=fill, edgecolor="#a8a8a8", hatch=hatch, lw=0))
+            ax.add_patch(
+                Rectangle(
+                    (x, 0.02), 0.2, 0.12, facecolor=fill, edgecolor="#a8a8a8", hatch=hatch, lw=0
+                )
+            )
             ax.text(x + 0.26, 0.08, name, va="center", fontsize=7.5)
             x += 1.0
 
@@ -264,7 +339,9 @@ def plot_heatmap(
     """
     matrix = singles_matrix(table, focus_map, column)
     if not np.isfinite(matrix.to_numpy()).any():
-        raise FigureError(f"no single substitution of {focus_map.name} has a number in column {column!r}")
+        raise FigureError(
+            f"no single substitution of {focus_map.name} has a number in column {column!r}"
+        )
     return _heatmap_figure([("", matrix, label, float(center))], focus_map, title, per_row)
 
 # %% ../book/structure/figures.ipynb #2a0327b0
@@ -281,10 +358,14 @@ def plot_heatmap_pair(
     per_row: int = 100,
 ) -> Figure:
     """Two heat maps of one protein, one above the other for every stretch of residues, each with its own scale."""
-    matrices = [singles_matrix(t, focus_map, c) for t, c in zip((measured, predicted), columns, strict=True)]
+    matrices = [
+        singles_matrix(t, focus_map, c) for t, c in zip((measured, predicted), columns, strict=True)
+    ]
     panels = [
         (name, matrix, label, float(center))
-        for name, matrix, label, center in zip(names, matrices, labels or columns, centers, strict=True)
+        for name, matrix, label, center in zip(
+            names, matrices, labels or columns, centers, strict=True
+        )
     ]
     return _heatmap_figure(panels, focus_map, title, per_row)
 
@@ -293,10 +374,14 @@ def letter_counts(
     tokens: UInt8[np.ndarray, "n length"], weights: Float[np.ndarray, " n"], letters: int
 ) -> Float[np.ndarray, "length alphabet"]:
     """Weighted counts of each letter in each column (L, A); gaps (tokens >= `letters`) are not counted."""
-    return np.stack([np.bincount(c, weights, minlength=letters)[:letters] for c in tokens.T]).astype(float)
+    return np.stack(
+        [np.bincount(c, weights, minlength=letters)[:letters] for c in tokens.T]
+    ).astype(float)
 
 
-def information_content(frequencies: Float[np.ndarray, "length alphabet"]) -> Float[np.ndarray, " length"]:
+def information_content(
+    frequencies: Float[np.ndarray, "length alphabet"],
+) -> Float[np.ndarray, " length"]:
     """Information of each column in bits: log2(A) minus its entropy (Schneider and Stephens 1990, no correction)."""
     logs = np.log2(np.where(frequencies > 0, frequencies, 1.0))
     return np.log2(frequencies.shape[1]) + (frequencies * logs).sum(axis=1)
@@ -324,7 +409,9 @@ def _letter_colours(alphabet: str) -> tuple[tuple[str, str, str], ...]:
 
 
 def _glyph(letter: str) -> Outline:
-    path = TextPath((0, 0), letter, size=1.0, prop=FontProperties(family="DejaVu Sans", weight="bold"))
+    path = TextPath(
+        (0, 0), letter, size=1.0, prop=FontProperties(family="DejaVu Sans", weight="bold")
+    )
     box = path.get_extents()
     points = (path.vertices - [box.x0, box.y0]) / [box.width, box.height]
     if letter in "I1":  # a stretched I is a brick
@@ -332,7 +419,9 @@ def _glyph(letter: str) -> Outline:
     return Outline(points, path.codes)
 
 
-def _logo_outlines(frequencies: np.ndarray, occupancy: np.ndarray, alphabet: str) -> dict[str, list[Outline]]:
+def _logo_outlines(
+    frequencies: np.ndarray, occupancy: np.ndarray, alphabet: str
+) -> dict[str, list[Outline]]:
     bits, glyphs = information_content(frequencies), {letter: _glyph(letter) for letter in alphabet}
     outlines: dict[str, list[Outline]] = {letter: [] for letter in alphabet}
     for column, (row, height, share) in enumerate(zip(frequencies, bits, occupancy, strict=True)):
@@ -347,13 +436,22 @@ def _logo_outlines(frequencies: np.ndarray, occupancy: np.ndarray, alphabet: str
     return outlines
 
 # %% ../book/structure/figures.ipynb #f862ad39
-def _logo_axes(fig: Figure, full: np.ndarray, occupancy: np.ndarray, part: slice, focus_map: FocusMap, box: tuple) -> Axes:
+def _logo_axes(
+    fig: Figure,
+    full: np.ndarray,
+    occupancy: np.ndarray,
+    part: slice,
+    focus_map: FocusMap,
+    box: tuple,
+) -> Axes:
     ax, size, residues = fig.add_axes(box), part.stop - part.start, _residue_range(focus_map)[part]
     outlines = _logo_outlines(full[part], occupancy[part], focus_map.alphabet)
     for _, letters, colour in _letter_colours(focus_map.alphabet):
         paths = [path for letter in letters for path in outlines.get(letter, [])]
         if paths:
-            ax.add_patch(PathPatch(Outline.make_compound_path(*paths), facecolor=colour, linewidth=0))
+            ax.add_patch(
+                PathPatch(Outline.make_compound_path(*paths), facecolor=colour, linewidth=0)
+            )
     top = max(0.5, np.ceil(information_content(full).max() * 2) / 2)
     ax.set(xlim=(-0.5, size - 0.5), ylim=(0, top), ylabel="bits")
     _hatch_uncovered(ax, np.isin(residues, focus_map.residues), 0.0, top)
@@ -368,12 +466,23 @@ def _logo_key(fig: Figure, left: float, title: str, alphabet: str) -> None:
     x = left
     for name, letters, colour in _letter_colours(alphabet):
         if name:
-            fig.text(x / width, 1 - 0.42 / height, f"{name} {letters}", color=colour, fontsize=7.5, va="center")
+            fig.text(
+                x / width,
+                1 - 0.42 / height,
+                f"{name} {letters}",
+                color=colour,
+                fontsize=7.5,
+                va="center",
+            )
             x += 0.072 * (len(name) + 1.2 * len(letters)) + 0.2
 
 # %% ../book/structure/figures.ipynb #bd8f5713
 def plot_logo(
-    frequencies: Float[np.ndarray, "length alphabet"], focus_map: FocusMap, *, title: str = "", per_row: int = 60
+    frequencies: Float[np.ndarray, "length alphabet"],
+    focus_map: FocusMap,
+    *,
+    title: str = "",
+    per_row: int = 60,
 ) -> Figure:
     """Sequence logo in bits over the residues of the focus sequence; narrow stacks are columns with many gaps.
 
@@ -381,9 +490,14 @@ def plot_logo(
     """
     expected = (len(focus_map.residues), len(focus_map.alphabet))
     if frequencies.shape != expected:
-        raise FigureError(f"frequencies have shape {frequencies.shape}, the focus map needs {expected}")
+        raise FigureError(
+            f"frequencies have shape {frequencies.shape}, the focus map needs {expected}"
+        )
     place, length = np.asarray(focus_map.residues) - focus_map.start, len(focus_map.full_sequence)
-    full, occupancy = np.full((length, len(focus_map.alphabet)), 1 / len(focus_map.alphabet)), np.ones(length)
+    full, occupancy = (
+        np.full((length, len(focus_map.alphabet)), 1 / len(focus_map.alphabet)),
+        np.ones(length),
+    )
     empty = frequencies.sum(axis=1) == 0
     full[place[~empty]], occupancy[place] = frequencies[~empty], focus_map.occupancy
     with style():
@@ -395,7 +509,12 @@ def plot_logo(
         fig = Figure(figsize=(width, height))
         for number, part in enumerate(rows):
             y = height - above - number * (block + gap) - block
-            box = (left / width, y / height, (part.stop - part.start) * cell / width, block / height)
+            box = (
+                left / width,
+                y / height,
+                (part.stop - part.start) * cell / width,
+                block / height,
+            )
             _logo_axes(fig, full, occupancy, part, focus_map, box)
         _logo_key(fig, left, title, focus_map.alphabet)
         return fig
@@ -412,10 +531,17 @@ def plot_history(history: pd.DataFrame, *, title: str = "Training") -> Figure:
     missing = [name for name in HISTORY_COLUMNS if name not in history.columns]
     if missing or history.empty:
         found = "no rows" if not missing else f"no column {', '.join(missing)}"
-        raise FigureError(f"the history has {found}; expected the columns {', '.join(HISTORY_COLUMNS)}")
+        raise FigureError(
+            f"the history has {found}; expected the columns {', '.join(HISTORY_COLUMNS)}"
+        )
     panels = (
         ("loss", "Loss", history["loss"], PALETTE["blue"]),
-        ("nats per sequence", "Reconstruction error", -history["reconstruction"], PALETTE["vermillion"]),
+        (
+            "nats per sequence",
+            "Reconstruction error",
+            -history["reconstruction"],
+            PALETTE["vermillion"],
+        ),
         ("nats per sequence", "Latent KL", history["kl_latent"], PALETTE["green"]),
         ("nats per sequence", "Weight KL / Neff", history["kl_weights"], "#9c4f7c"),
     )
@@ -423,7 +549,9 @@ def plot_history(history: pd.DataFrame, *, title: str = "Training") -> Figure:
     with style():
         fig = Figure(figsize=(8.6, 5.0))
         for number, (_, name, values, colour) in enumerate(panels):
-            ax = fig.add_axes((0.075 + 0.5 * (number % 2), 0.575 - 0.47 * (number // 2), 0.4, 0.315))
+            ax = fig.add_axes(
+                (0.075 + 0.5 * (number % 2), 0.575 - 0.47 * (number // 2), 0.4, 0.315)
+            )
             _draw_curve(ax, history["step"].to_numpy(float), values.to_numpy(float), colour)
             if len(warming):
                 ax.axvspan(0, float(warming.max()), color="#ececec", lw=0, zorder=0)
@@ -436,7 +564,15 @@ def plot_history(history: pd.DataFrame, *, title: str = "Training") -> Figure:
 
 
 def _draw_curve(ax: Axes, steps: np.ndarray, values: np.ndarray, colour: str) -> None:
-    ax.plot(steps, values, color=colour, alpha=0.3, lw=0.7, marker="." if len(steps) < 20 else None, markersize=4)
+    ax.plot(
+        steps,
+        values,
+        color=colour,
+        alpha=0.3,
+        lw=0.7,
+        marker="." if len(steps) < 20 else None,
+        markersize=4,
+    )
     window = max(len(steps) // 40, 1)
     smooth = pd.Series(values).rolling(window, center=True, min_periods=1).median()
     ax.plot(steps, smooth, color=colour, lw=1.7)
@@ -453,9 +589,17 @@ def _draw_curve(ax: Axes, steps: np.ndarray, values: np.ndarray, colour: str) ->
 def _matched(table: pd.DataFrame, assay: pd.DataFrame, column: str) -> pd.DataFrame:
     def named(frame: pd.DataFrame, value: str) -> pd.Series:
         keys = canonical_variants(frame["variant"])
-        return pd.to_numeric(frame[value], errors="coerce").set_axis(keys).dropna().groupby(level=0).mean()
+        return (
+            pd.to_numeric(frame[value], errors="coerce")
+            .set_axis(keys)
+            .dropna()
+            .groupby(level=0)
+            .mean()
+        )
 
-    return pd.concat({"score": named(table, "score"), "assay": named(assay, column)}, axis=1, join="inner")
+    return pd.concat(
+        {"score": named(table, "score"), "assay": named(assay, column)}, axis=1, join="inner"
+    )
 
 # %% ../book/structure/figures.ipynb #128d66de
 def plot_correlation(
@@ -476,51 +620,86 @@ def plot_correlation(
     """
     pairs = _matched(table, assay, column)
     if len(pairs) < 3:
-        raise FigureError(f"only {len(pairs)} variants have both a score and a value in column {column!r}; need 3")
+        raise FigureError(
+            f"only {len(pairs)} variants have both a score and a value in column {column!r}; need 3"
+        )
     only = table[["variant", "score"]], assay[["variant", column]]
     result = evaluate(*only, column, bootstrap=bootstrap, seed=seed)
     rho = result["spearman"]
     with style():
         fig = Figure(figsize=(4.9, 4.5))
         ax = fig.add_axes((0.14, 0.115, 0.82, 0.745))
-        size, alpha = (14, 0.55) if len(pairs) < 300 else (7, 0.35) if len(pairs) < 3000 else (5, 0.22)
-        ax.scatter(pairs["score"], pairs["assay"], s=size, alpha=alpha, color=PALETTE["blue"], linewidths=0, rasterized=True)
-        bins = np.array_split(pairs.sort_values("score", kind="stable").to_numpy(), min(20, max(len(pairs) // 5, 1)))
+        size, alpha = (
+            (14, 0.55) if len(pairs) < 300 else (7, 0.35) if len(pairs) < 3000 else (5, 0.22)
+        )
+        ax.scatter(
+            pairs["score"],
+            pairs["assay"],
+            s=size,
+            alpha=alpha,
+            color=PALETTE["blue"],
+            linewidths=0,
+            rasterized=True,
+        )
+        bins = np.array_split(
+            pairs.sort_values("score", kind="stable").to_numpy(), min(20, max(len(pairs) // 5, 1))
+        )
         medians = np.array([np.median(part, axis=0) for part in bins])
-        ax.plot(*medians.T, color=PALETTE["vermillion"], lw=1.8, label="median of the assay in bins")
+        ax.plot(
+            *medians.T, color=PALETTE["vermillion"], lw=1.8, label="median of the assay in bins"
+        )
         ax.set(xlabel=score_label, ylabel=assay_label or column)
         ax.legend(loc="best", handlelength=1.4)
         interval = f" ({rho.low:.3f} to {rho.high:.3f})" if np.isfinite(rho.low) else ""
         line = f"Spearman {rho.value:.3f}{interval}, n = {result.n:,}"
-        fig.text(0.14, 0.945, title or "Score against assay", weight="bold", fontsize=9.5, va="center")
+        fig.text(
+            0.14, 0.945, title or "Score against assay", weight="bold", fontsize=9.5, va="center"
+        )
         fig.text(0.14, 0.897, line, fontsize=8.5, va="center", color="#444444")
         return fig
 
 # %% ../book/structure/figures.ipynb #de68fc33
 def save_figure(
-    fig: Figure, stem: Path | str, formats: Sequence[str] = ("svg", "png"), *, overwrite: bool = False, dpi: int = 200
+    fig: Figure,
+    stem: Path | str,
+    formats: Sequence[str] = ("svg", "png"),
+    *,
+    overwrite: bool = False,
+    dpi: int = 200,
 ) -> list[Path]:
     """Write `stem.svg` and `stem.png` (or other `formats`) atomically and return the paths; same figure, same bytes.
 
     Raises `FileExistsError` when a file is there and `overwrite` is false, `FigureError` on an unknown format.
     """
     stem = Path(stem)
-    undated = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}, "pdf": {"CreationDate": None}}
+    undated = {
+        "svg": {"Date": None, "Creator": None},
+        "png": {"Software": None},
+        "pdf": {"CreationDate": None},
+    }
     paths = []
     for name in formats:
         if name not in undated:
             raise FigureError(f"unknown figure format {name!r}; choose from {', '.join(undated)}")
         with style(), io.BytesIO() as buffer:
             fig.savefig(buffer, format=name, dpi=dpi, metadata=undated[name])
-            paths.append(write_atomic(stem.parent / f"{stem.name}.{name}", buffer.getvalue(), overwrite=overwrite))
+            paths.append(
+                write_atomic(
+                    stem.parent / f"{stem.name}.{name}", buffer.getvalue(), overwrite=overwrite
+                )
+            )
     return paths
 
 # %% ../book/structure/figures.ipynb #4a327509
 def _read_scores(path: Path) -> pd.DataFrame:
-    table = pd.read_csv(path, dtype={"variant": str}, keep_default_na=False, na_values={"score": [""]})
+    table = pd.read_csv(
+        path, dtype={"variant": str}, keep_default_na=False, na_values={"score": [""]}
+    )
     missing = [name for name in ("variant", "score") if name not in table.columns]
     if missing:
-        raise FigureError(f"{path}: no column {', '.join(missing)}; expected a table written by `deepseq score`")
+        raise FigureError(
+            f"{path}: no column {', '.join(missing)}; expected a table written by `deepseq score`"
+        )
     return table
 
 
@@ -536,7 +715,9 @@ def _read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def _run_ingredients(run_dir: Path, scores: Path | None, say: Callable[[str], None]) -> dict[str, Any]:
+def _run_ingredients(
+    run_dir: Path, scores: Path | None, say: Callable[[str], None]
+) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if (run_dir / "history.csv").is_file():
         found["history"] = pd.read_csv(run_dir / "history.csv")
@@ -558,7 +739,9 @@ def _run_ingredients(run_dir: Path, scores: Path | None, say: Callable[[str], No
     elif scores:
         raise FigureError(f"{path}: no such file; expected a table written by `deepseq score`")
     else:
-        say(f"no heat map: {path} is missing; write it with `deepseq score {run_dir} --all-singles --out {path}`")
+        say(
+            f"no heat map: {path} is missing; write it with `deepseq score {run_dir} --all-singles --out {path}`"
+        )
     return found
 
 # %% ../book/structure/figures.ipynb #194e4889
@@ -581,35 +764,54 @@ def plot_run(
     """
     run_dir, out = Path(run_dir), Path(out) if out else Path(run_dir) / "figures"
     if not run_dir.is_dir():
-        raise FigureError(f"{run_dir}: no such run folder; `deepseq train ALIGNMENT --out {run_dir}` makes one")
+        raise FigureError(
+            f"{run_dir}: no such run folder; `deepseq train ALIGNMENT --out {run_dir}` makes one"
+        )
     found = _run_ingredients(run_dir, Path(scores) if scores else None, say)
     figures: dict[str, Figure] = {}
     tables: dict[str, pd.DataFrame] = {}
     if "history" in found:
-        figures["history"] = plot_history(found["history"], title=f"Training of {run_dir.resolve().name}")
+        figures["history"] = plot_history(
+            found["history"], title=f"Training of {run_dir.resolve().name}"
+        )
     if "frequencies" in found:
         name = found["focus_map"].name
-        figures["logo"] = plot_logo(found["frequencies"], found["focus_map"], title=f"{name}: sequence logo")
+        figures["logo"] = plot_logo(
+            found["frequencies"], found["focus_map"], title=f"{name}: sequence logo"
+        )
     if "scores" in found and "focus_map" in found:
         _add_heatmaps(figures, tables, found, say)
         if assay:
             _add_assay(figures, found, Path(assay), column, say)
-    names = [f"{stem}.{suffix}" for stem in figures for suffix in formats] + [f"{stem}.csv" for stem in tables]
+    names = [f"{stem}.{suffix}" for stem in figures for suffix in formats] + [
+        f"{stem}.csv" for stem in tables
+    ]
     taken = [name for name in names if (out / name).exists()]
     if taken and not overwrite:
-        raise FileExistsError(f"{out / taken[0]} exists already; pass --overwrite to replace it, or another --out")
+        raise FileExistsError(
+            f"{out / taken[0]} exists already; pass --overwrite to replace it, or another --out"
+        )
     out.mkdir(parents=True, exist_ok=True)
-    paths = [path for stem, fig in figures.items() for path in save_figure(fig, out / stem, formats, overwrite=overwrite)]
+    paths = [
+        path
+        for stem, fig in figures.items()
+        for path in save_figure(fig, out / stem, formats, overwrite=overwrite)
+    ]
     for stem, table in tables.items():
         paths.append(write_atomic(out / f"{stem}.csv", table.to_csv(), overwrite=overwrite))
     return paths
 
 # %% ../book/structure/figures.ipynb #181a5889
-def _add_heatmaps(figures: dict, tables: dict, found: dict[str, Any], say: Callable[[str], None]) -> None:
+def _add_heatmaps(
+    figures: dict, tables: dict, found: dict[str, Any], say: Callable[[str], None]
+) -> None:
     focus_map = found["focus_map"]
     try:
         figures["heatmap"] = plot_heatmap(
-            found["scores"], focus_map, title=f"{focus_map.name}: all single substitutions", label="score (nats)"
+            found["scores"],
+            focus_map,
+            title=f"{focus_map.name}: all single substitutions",
+            label="score (nats)",
         )
     except FigureError as error:
         say(f"no heat map: {error}")
@@ -623,8 +825,12 @@ def _add_assay(
     measured, focus_map = read_assay(path), found["focus_map"]
     if column is None or column not in measured.columns:
         numeric = [name for name in measured.columns if name != "variant"]
-        problem = "--column is needed" if column is None else f"{path.name} has no column {column!r}"
-        say(f"no plot of score against assay: {problem}; the columns are {', '.join(map(str, numeric))}")
+        problem = (
+            "--column is needed" if column is None else f"{path.name} has no column {column!r}"
+        )
+        say(
+            f"no plot of score against assay: {problem}; the columns are {', '.join(map(str, numeric))}"
+        )
         return
     try:
         figures["correlation"] = plot_correlation(
@@ -633,7 +839,10 @@ def _add_assay(
         )  # fmt: skip
     except (FigureError, EvaluationError) as error:
         say(f"no plot of score against assay: {error}")
-    if np.isfinite(singles_matrix(measured, focus_map, column).to_numpy()).any() and "heatmap" in figures:
+    if (
+        np.isfinite(singles_matrix(measured, focus_map, column).to_numpy()).any()
+        and "heatmap" in figures
+    ):
         figures["heatmap_pair"] = plot_heatmap_pair(
             measured, found["scores"], focus_map, columns=(column, "score"), labels=(column, "score (nats)"),
             title=f"{focus_map.name}: measured and predicted",

@@ -38,7 +38,9 @@ class ModelConfig:
     encoder: tuple[int, ...] = (1500, 1500)  # hidden layers from sequence to latent
     latent: int = 30  # dimensions of z
     decoder: tuple[int, ...] = (100, 2000)  # hidden layers from latent to output; may be ()
-    patterns: int = 4  # the last decoder layer is this many tiles sharing one set of sparsity scales
+    patterns: int = (
+        4  # the last decoder layer is this many tiles sharing one set of sparsity scales
+    )
     conv: int = 40  # size of the output convolution over letters; 0: none
     encoder_conv: int = 0  # size of the input convolution over letters; 0: none
     temperature: bool = True  # one learned inverse temperature before the softmax
@@ -72,11 +74,15 @@ class ModelConfig:
         check_range("weight_sigma", self.weight_sigma, above=0)
         check_range("dropout", self.dropout, at_least=0, below=1)
         if self.final_width % self.patterns:
-            raise ConfigError(f"{self.patterns} patterns do not divide the {self.final_width} units of the last decoder "
-                              f"layer {self.decoder}: choose a multiple, or other patterns")
+            raise ConfigError(
+                f"{self.patterns} patterns do not divide the {self.final_width} units of the last decoder "
+                f"layer {self.decoder}: choose a multiple, or other patterns"
+            )
         if self.weights == "variational" and (self.dropout or self.l2 or self.sparsity_penalty):
-            raise ConfigError("dropout, l2 and sparsity_penalty belong to weights='point': "
-                              "a variational decoder has its KL instead")
+            raise ConfigError(
+                "dropout, l2 and sparsity_penalty belong to weights='point': "
+                "a variational decoder has its KL instead"
+            )
 
     @property
     def final_width(self) -> int:
@@ -96,7 +102,9 @@ class ModelConfig:
 PRESETS = {
     "deepsequence": ModelConfig(),
     "mle": ModelConfig(weights="point", sparsity=SparsityPrior(kind="none")),
-    "quick": ModelConfig(encoder=(128,), latent=8, decoder=(32, 128), conv=20, sparsity=SparsityPrior(logit_p=0.01)),
+    "quick": ModelConfig(
+        encoder=(128,), latent=8, decoder=(32, 128), conv=20, sparsity=SparsityPrior(logit_p=0.01)
+    ),
 }
 
 
@@ -106,8 +114,9 @@ def preset(name: str) -> ModelConfig:
     return PRESETS[name]
 
 # %% ../book/structure/model.ipynb #62ace2a0
-def one_hot(tokens: Integer[torch.Tensor, "batch length"], size: int,
-            dtype: torch.dtype = torch.float32) -> Float[torch.Tensor, "batch length alphabet"]:
+def one_hot(
+    tokens: Integer[torch.Tensor, "batch length"], size: int, dtype: torch.dtype = torch.float32
+) -> Float[torch.Tensor, "batch length alphabet"]:
     """One-hot rows `(B, L, A)` of tokens `(B, L)`; a gap (token `size`) is a row of zeros."""
     rows = torch.zeros(*tokens.shape, size + 1, dtype=dtype, device=tokens.device)
     return rows.scatter_(-1, tokens.long().unsqueeze(-1), 1)[..., :size]
@@ -117,7 +126,9 @@ def _linear(inputs: int, outputs: int, bias: float, generator: torch.Generator |
     """A dense layer with Glorot normal weights, std sqrt(2/(in+out)), and a constant bias."""
     layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
     with torch.no_grad():
-        layer.weight.copy_(torch.randn(inputs, outputs, generator=generator).mul_(sqrt(2 / (inputs + outputs))).T)
+        layer.weight.copy_(
+            torch.randn(inputs, outputs, generator=generator).mul_(sqrt(2 / (inputs + outputs))).T
+        )
         layer.bias.fill_(bias)
     return layer
 
@@ -125,14 +136,22 @@ def _linear(inputs: int, outputs: int, bias: float, generator: torch.Generator |
 class Encoder(nn.Module):
     """q(z|x): tokens `(B, L)` to mean and log standard deviation `(B, Z)` of a Gaussian."""
 
-    def __init__(self, config: ModelConfig, length: int, alphabet_size: int, generator: torch.Generator | None = None):
+    def __init__(
+        self,
+        config: ModelConfig,
+        length: int,
+        alphabet_size: int,
+        generator: torch.Generator | None = None,
+    ):
         super().__init__()
         self.alphabet_size = alphabet_size
         self.nonlinearity = NONLINEARITIES[config.encoder_nonlinearity]
         self.conv = None
         if config.encoder_conv:
             std = sqrt(2 / (alphabet_size + config.encoder_conv))
-            self.conv = nn.Parameter(torch.randn(alphabet_size, config.encoder_conv, generator=generator) * std)
+            self.conv = nn.Parameter(
+                torch.randn(alphabet_size, config.encoder_conv, generator=generator) * std
+            )
         sizes = (length * (config.encoder_conv or alphabet_size), *config.encoder)
         self.layers = nn.ModuleList(_linear(i, o, 0.1, generator) for i, o in pairwise(sizes))
         self.mu = _linear(sizes[-1], config.latent, 0.1, generator)
@@ -155,7 +174,9 @@ class _Draw(torch.autograd.Function):
     """w = mu + exp(log_sigma) * noise, remembering only w and mu for the way back."""
 
     @staticmethod
-    def forward(ctx, mu: torch.Tensor, log_sigma: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def forward(
+        ctx, mu: torch.Tensor, log_sigma: torch.Tensor, noise: torch.Tensor
+    ) -> torch.Tensor:
         w = log_sigma.exp().mul_(noise).add_(mu)
         ctx.save_for_backward(w, mu)
         return w
@@ -206,7 +227,9 @@ class PointWeight(nn.Module):
         return self.value
 
 # %% ../book/structure/model.ipynb #db487093
-def decoder_shapes(config: ModelConfig, length: int, alphabet_size: int) -> dict[str, tuple[int, ...]]:
+def decoder_shapes(
+    config: ModelConfig, length: int, alphabet_size: int
+) -> dict[str, tuple[int, ...]]:
     """Names (the original's) and shapes of the decoder's weights, in the order in which their noise is drawn."""
     shapes: dict[str, tuple[int, ...]] = {}
     sizes = (config.latent, *config.decoder)
@@ -238,7 +261,13 @@ def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator | Non
 class Decoder(nn.Module):
     """p(x|z, w) and q(w): z `(B, Z)` and one draw of all weights to log-probabilities `(B, L, A)`."""
 
-    def __init__(self, config: ModelConfig, length: int, alphabet_size: int, generator: torch.Generator | None = None):
+    def __init__(
+        self,
+        config: ModelConfig,
+        length: int,
+        alphabet_size: int,
+        generator: torch.Generator | None = None,
+    ):
         super().__init__()
         self.config, self.length, self.alphabet_size = config, length, alphabet_size
         self.weights = nn.ModuleDict()
@@ -247,7 +276,9 @@ class Decoder(nn.Module):
             if config.weights == "point":
                 self.weights[name] = PointWeight(value)
             else:
-                self.weights[name] = GaussianWeight(value, config.weight_sigma if name in ("W_out", "b_out") else 1.0)
+                self.weights[name] = GaussianWeight(
+                    value, config.weight_sigma if name in ("W_out", "b_out") else 1.0
+                )
 
     @property
     def noise_size(self) -> int:
@@ -259,8 +290,10 @@ class Decoder(nn.Module):
         if noise is None or not self.noise_size:
             return {name: weight.draw(None) for name, weight in self.weights.items()}
         pieces = noise.split([weight.mu.numel() for weight in self.weights.values()])
-        return {name: weight.draw(piece.view_as(weight.mu))
-                for (name, weight), piece in zip(self.weights.items(), pieces, strict=True)}
+        return {
+            name: weight.draw(piece.view_as(weight.mu))
+            for (name, weight), piece in zip(self.weights.items(), pieces, strict=True)
+        }
 
     def output_weights(self, w: dict[str, torch.Tensor]) -> Float[torch.Tensor, "hidden outputs"]:
         """What each hidden unit adds to each logit, `(H, L*A)`: convolution, then the tiled sparsity scale."""
@@ -270,38 +303,56 @@ class Decoder(nn.Module):
             out = out.reshape(hidden * self.length, -1) @ w["W_conv"]  # (H*L, A)
         if "W_out_scale" in w:
             scale = self.config.sparsity.transform(w["W_out_scale"])  # (H/P, L)
-            tiles = out.view(self.config.patterns, *scale.shape, self.alphabet_size)  # (P, H/P, L, A)
+            tiles = out.view(
+                self.config.patterns, *scale.shape, self.alphabet_size
+            )  # (P, H/P, L, A)
             out = tiles * scale.unsqueeze(-1)
         return out.reshape(hidden, self.length * self.alphabet_size)
 
-    def hidden(self, z: Float[torch.Tensor, "batch latent"], w: dict[str, torch.Tensor],
-               generator: torch.Generator | None = None) -> Float[torch.Tensor, "batch hidden"]:
+    def hidden(
+        self,
+        z: Float[torch.Tensor, "batch latent"],
+        w: dict[str, torch.Tensor],
+        generator: torch.Generator | None = None,
+    ) -> Float[torch.Tensor, "batch hidden"]:
         """Activations of the last hidden layer `(B, H)`; with a generator, dropout is applied (point weights only)."""
         for i in range(len(self.config.decoder)):
             last = i + 1 == len(self.config.decoder)
             kind = self.config.final_nonlinearity if last else self.config.decoder_nonlinearity
-            z = NONLINEARITIES[kind](torch.addmm(w[f"b_decode_{i}"], z, w[f"W_decode_{i}"]))  # (B, H_i)
+            z = NONLINEARITIES[kind](
+                torch.addmm(w[f"b_decode_{i}"], z, w[f"W_decode_{i}"])
+            )  # (B, H_i)
             if self.config.dropout and generator is not None:
-                keep = torch.rand(z.shape, generator=generator, device=z.device) >= self.config.dropout
+                keep = (
+                    torch.rand(z.shape, generator=generator, device=z.device) >= self.config.dropout
+                )
                 z = z * keep / (1 - self.config.dropout)
         return z
 
-    def logits(self, hidden: Float[torch.Tensor, "batch hidden"], out: Float[torch.Tensor, "hidden outputs"],
-               w: dict[str, torch.Tensor]) -> Float[torch.Tensor, "batch length alphabet"]:
+    def logits(
+        self,
+        hidden: Float[torch.Tensor, "batch hidden"],
+        out: Float[torch.Tensor, "hidden outputs"],
+        w: dict[str, torch.Tensor],
+    ) -> Float[torch.Tensor, "batch length alphabet"]:
         """Unnormalised log-probabilities `(B, L, A)`, with bias and temperature."""
         logits = torch.addmm(w["b_out"], hidden, out) if "b_out" in w else hidden @ out  # (B, L*A)
         if "final_pwm_scale" in w:
             logits = logits * F.softplus(w["final_pwm_scale"])
         return logits.view(len(hidden), self.length, self.alphabet_size)
 
-    def forward(self, z: Float[torch.Tensor, "batch latent"],
-                w: dict[str, torch.Tensor]) -> Float[torch.Tensor, "batch length alphabet"]:
+    def forward(
+        self, z: Float[torch.Tensor, "batch latent"], w: dict[str, torch.Tensor]
+    ) -> Float[torch.Tensor, "batch length alphabet"]:
         """Log-probabilities of every letter at every position, `(B, L, A)`."""
         return self.logits(self.hidden(z, w), self.output_weights(w), w).log_softmax(-1)
 
 # %% ../book/structure/model.ipynb #a4fe6921
-def weight_cost(decoder: Decoder, w: dict[str, torch.Tensor],
-                scale_noise: Float[torch.Tensor, "tiles length"] | None = None) -> Float[torch.Tensor, ""]:
+def weight_cost(
+    decoder: Decoder,
+    w: dict[str, torch.Tensor],
+    scale_noise: Float[torch.Tensor, "tiles length"] | None = None,
+) -> Float[torch.Tensor, ""]:
     """The price of the decoder in nats, before the division by Neff.
 
     Variational: KL(q(w) || p(w)); the horseshoe, laplacian and ard priors take a fresh draw of the scales from
@@ -312,7 +363,9 @@ def weight_cost(decoder: Decoder, w: dict[str, torch.Tensor],
     total = torch.zeros((), dtype=torch.float64, device=w["W_out"].device)
     for name, weight in decoder.weights.items():
         if name == "W_out_scale":
-            total = total + decoder.config.sparsity.kl(weight.mu, weight.log_sigma, weight.draw(scale_noise))
+            total = total + decoder.config.sparsity.kl(
+                weight.mu, weight.log_sigma, weight.draw(scale_noise)
+            )
         else:
             total = total + weight.kl()
     return total
@@ -327,7 +380,9 @@ def _penalty(config: ModelConfig, length: int, w: dict[str, torch.Tensor]) -> to
         squares = sum(value.square().sum() for name, value in w.items() if name not in skip)
         total = total + config.l2 * (0.5 if prior else 1.0) * squares
     if config.sparsity_penalty and prior:
-        total = total - config.sparsity_penalty * config.sparsity.log_density(w["W_out_scale"]).sum()
+        total = (
+            total - config.sparsity_penalty * config.sparsity.log_density(w["W_out_scale"]).sum()
+        )
     elif config.sparsity_penalty:
         groups = w["W_out"].reshape(w["W_out"].shape[0], length, -1)  # (H, L, C) or (H, L, A)
         total = total + config.sparsity_penalty * (groups.square().sum(-1) + 1e-8).sqrt().sum()
@@ -346,17 +401,22 @@ class ElboTerms(NamedTuple):
         return self.reconstruction - self.kl_latent
 
 # %% ../book/structure/model.ipynb #fdc3cd17
-def latent_kl(mu: Float[torch.Tensor, "batch latent"],
-              log_sigma: Float[torch.Tensor, "batch latent"]) -> Float[torch.Tensor, " batch"]:
+def latent_kl(
+    mu: Float[torch.Tensor, "batch latent"], log_sigma: Float[torch.Tensor, "batch latent"]
+) -> Float[torch.Tensor, " batch"]:
     """KL of N(mu, exp(log_sigma)) against N(0, 1), summed over latent dimensions, `(B,)` in nats."""
     return 0.5 * (mu.square() + (2 * log_sigma).exp() - 1 - 2 * log_sigma).sum(-1)
 
 
-def log_likelihood(logits: Float[torch.Tensor, "batch length alphabet"],
-                   tokens: Integer[torch.Tensor, "batch length"]) -> Float[torch.Tensor, " batch"]:
+def log_likelihood(
+    logits: Float[torch.Tensor, "batch length alphabet"],
+    tokens: Integer[torch.Tensor, "batch length"],
+) -> Float[torch.Tensor, " batch"]:
     """log p(x|z, w) `(B,)` in nats, summed in float64: a categorical at every position, gaps count nothing."""
     alphabet_size = logits.shape[-1]
-    losses = F.cross_entropy(logits.flatten(0, 1), tokens.long().flatten(), ignore_index=alphabet_size, reduction="none")
+    losses = F.cross_entropy(
+        logits.flatten(0, 1), tokens.long().flatten(), ignore_index=alphabet_size, reduction="none"
+    )
     return -losses.view(tokens.shape).sum(-1, dtype=torch.float64)
 
 # %% ../book/structure/model.ipynb #2dcaf136

@@ -28,7 +28,9 @@ class _GaussianKL(torch.autograd.Function):
         ctx.prior = prior_mu, prior_sigma
         gap = mu - prior_mu if prior_mu else mu
         terms = (2 * log_sigma).exp_().addcmul_(gap, gap).mul_(0.5 / prior_sigma**2).sub_(log_sigma)
-        parts = torch.stack([part.sum() for part in terms.reshape(-1).split(1 << 16)])  # pairwise, in the entries' type
+        parts = torch.stack(
+            [part.sum() for part in terms.reshape(-1).split(1 << 16)]
+        )  # pairwise, in the entries' type
         return parts.sum(dtype=torch.float64) + mu.numel() * (math.log(prior_sigma) - 0.5)
 
     @staticmethod
@@ -71,7 +73,9 @@ def check_range(
     """Raise `ConfigError` unless `value` is a finite number (an int where `whole`) within the stated bounds."""
     kinds = int if whole else (int, float)
     bounds = {"above": above, "at least": at_least, "below": below, "at most": at_most}
-    wanted = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+    wanted = " and ".join(
+        f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None
+    )
     good = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
     good = good and (above is None or value > above) and (at_least is None or value >= at_least)
     good = good and (below is None or value < below) and (at_most is None or value <= at_most)
@@ -93,7 +97,9 @@ def gaussian_kl(
     Source: Kingma and Welling (2014), appendix B, with a general prior.
     """
     if mu.shape != log_sigma.shape:
-        raise ConfigError(f"mu has shape {tuple(mu.shape)} and log_sigma {tuple(log_sigma.shape)}: they must agree")
+        raise ConfigError(
+            f"mu has shape {tuple(mu.shape)} and log_sigma {tuple(log_sigma.shape)}: they must agree"
+        )
     check_range("prior_sigma", prior_sigma, above=0)
     return _GaussianKL.apply(mu, log_sigma, float(prior_mu), float(prior_sigma))
 
@@ -103,7 +109,9 @@ SPARSITY_PRIORS = ("logit", "analytic", "horseshoe", "laplacian", "ard", "none")
 
 def _log_horseshoe(s: torch.Tensor, g: float) -> torch.Tensor:
     """t half-Cauchy with scale g; t = exp(s), density of s."""
-    return math.log(2 * g / math.pi) + s - torch.logaddexp(2 * s, torch.full_like(s, 2 * math.log(g)))
+    return (
+        math.log(2 * g / math.pi) + s - torch.logaddexp(2 * s, torch.full_like(s, 2 * math.log(g)))
+    )
 
 
 def _log_laplacian(s: torch.Tensor, g: float) -> torch.Tensor:
@@ -113,7 +121,9 @@ def _log_laplacian(s: torch.Tensor, g: float) -> torch.Tensor:
 
 def _log_ard(s: torch.Tensor, g: float) -> torch.Tensor:
     """t² inverse-gamma with shape g and scale g; t = exp(s), density of s; 1e-8 keeps the smallest t finite."""
-    return math.log(2) + g * math.log(g) - math.lgamma(g) - g / (torch.exp(2 * s) + 1e-8) - 2 * g * s
+    return (
+        math.log(2) + g * math.log(g) - math.lgamma(g) - g / (torch.exp(2 * s) + 1e-8) - 2 * g * s
+    )
 
 # %% ../book/structure/priors.ipynb #7f6c8cec
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +183,9 @@ class SparsityPrior(_SparsitySettings):
             return -0.5 * ((s - mean) / sigma) ** 2 - math.log(sigma * math.sqrt(2 * math.pi))
         if self.kind == "none":
             return torch.zeros_like(s)
-        density = {"horseshoe": _log_horseshoe, "laplacian": _log_laplacian, "ard": _log_ard}[self.kind]
+        density = {"horseshoe": _log_horseshoe, "laplacian": _log_laplacian, "ard": _log_ard}[
+            self.kind
+        ]
         return density(s, float(self.global_scale))
 
     def kl(
@@ -192,7 +204,9 @@ class SparsityPrior(_SparsitySettings):
         if self.kind == "none":
             return torch.zeros((), dtype=torch.float64, device=mu.device)
         if sample is None:
-            raise ConfigError(f"the {self.kind} prior's KL is estimated from a sample of s: pass sample, found None")
+            raise ConfigError(
+                f"the {self.kind} prior's KL is estimated from a sample of s: pass sample, found None"
+            )
         minus_entropy = -log_sigma - 0.5 * math.log(2 * math.pi * math.e)
         return (minus_entropy - self.log_density(sample)).sum(dtype=torch.float64)
 
@@ -202,7 +216,9 @@ def config_to_json(config: Any) -> dict[str, Any]:
 
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+            return {
+                field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+            }
         if isinstance(value, tuple | list):
             return [plain(item) for item in value]
         return value
@@ -278,4 +294,6 @@ def config_from_json(cls: type[_Config], data: Any, where: str | None = None) ->
         if name not in data and field.default is missing and field.default_factory is missing:
             raise ConfigError(f"{where} lacks {name!r}, which has no default")
     hints = typing.get_type_hints(cls)
-    return cls(**{name: _from_plain(hints[name], value, f"{where}.{name}") for name, value in data.items()})
+    return cls(
+        **{name: _from_plain(hints[name], value, f"{where}.{name}") for name, value in data.items()}
+    )

@@ -25,7 +25,15 @@ def processor() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     info = Path("/proc/cpuinfo")
-    names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] if info.exists() else []
+    names = (
+        [
+            line.split(":", 1)[1].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
+        if info.exists()
+        else []
+    )
     return names[0] if names else platform.processor() or platform.machine()
 
 # %% ../book/performance/first_runs.ipynb #9a020cc8
@@ -54,7 +62,9 @@ def results_folder() -> Path:
     return (root if (root / "_toc.yml").exists() else Path.cwd()) / "results"
 
 
-def save_result(name: str, table: pd.DataFrame, parameters: dict[str, Any], folder: Path | None = None) -> Path:
+def save_result(
+    name: str, table: pd.DataFrame, parameters: dict[str, Any], folder: Path | None = None
+) -> Path:
     """Write `NAME.csv` and `NAME.json`, its provenance; returns the path of the table."""
     folder = folder or results_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +73,9 @@ def save_result(name: str, table: pd.DataFrame, parameters: dict[str, Any], fold
     return path
 
 
-def read_result(name: str, folder: Path | None = None) -> tuple[pd.DataFrame, dict[str, Any]] | None:
+def read_result(
+    name: str, folder: Path | None = None
+) -> tuple[pd.DataFrame, dict[str, Any]] | None:
     """A table of `results/` and its provenance, or None where there is none."""
     path = (folder or results_folder()) / f"{name}.csv"
     if not path.exists():

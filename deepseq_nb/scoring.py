@@ -33,19 +33,33 @@ class Scorer:
         """Decoder weights, their output matrix `(H, L*A)` and latent noise `(Z,)` of one sample."""
         decoder = self.model.decoder
         options = {"device": self.device, "dtype": self.dtype}
-        noise = torch.randn(decoder.noise_size, generator=noise_generator(self.device, self.seed, "score weights", sample), **options)
+        noise = torch.randn(
+            decoder.noise_size,
+            generator=noise_generator(self.device, self.seed, "score weights", sample),
+            **options,
+        )
         latent = noise_generator(self.device, self.seed, "score latent", sample)
         w = decoder.draw(noise)
-        return w, decoder.output_weights(w), torch.randn(self.model.config.latent, generator=latent, **options)
+        return (
+            w,
+            decoder.output_weights(w),
+            torch.randn(self.model.config.latent, generator=latent, **options),
+        )
 
-    def pad(self, tokens: UInt8[np.ndarray, "batch length"]) -> Integer[torch.Tensor, "rows length"]:
+    def pad(
+        self, tokens: UInt8[np.ndarray, "batch length"]
+    ) -> Integer[torch.Tensor, "rows length"]:
         """Tokens on the device, filled up to a whole batch, so that arithmetic does not depend on how many there are."""
         full = np.full((self.batch_size, tokens.shape[1]), self.model.alphabet_size, dtype=np.uint8)
         full[: len(tokens)] = tokens
         return torch.from_numpy(full).to(self.device)
 
-    def elbo(self, tokens: Integer[torch.Tensor, "rows length"], posterior: tuple[torch.Tensor, torch.Tensor],
-             drawn: tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]) -> Float[torch.Tensor, " rows"]:
+    def elbo(
+        self,
+        tokens: Integer[torch.Tensor, "rows length"],
+        posterior: tuple[torch.Tensor, torch.Tensor],
+        drawn: tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor],
+    ) -> Float[torch.Tensor, " rows"]:
         """ELBO `(rows,)` of one batch under one sample, given the encoder's mean and log standard deviation."""
         (mu, log_sigma), (w, out, noise) = posterior, drawn
         decoder = self.model.decoder
@@ -55,7 +69,11 @@ class Scorer:
 # %% ../book/structure/scoring.ipynb #bd089d42
 def batch_rows(model: DeepSequence, device: torch.device) -> int:
     """Sequences a batch, so that its logits and their log-probabilities fit comfortably in memory."""
-    width = sum(model.config.encoder) + sum(model.config.decoder) + 4 * model.length * model.alphabet_size
+    width = (
+        sum(model.config.encoder)
+        + sum(model.config.decoder)
+        + 4 * model.length * model.alphabet_size
+    )
     if device.type == "cuda":
         budget, most = torch.cuda.mem_get_info(device)[0] // 4, 8192
     else:
@@ -64,8 +82,9 @@ def batch_rows(model: DeepSequence, device: torch.device) -> int:
     return 1 << (rows.bit_length() - 1)
 
 # %% ../book/structure/scoring.ipynb #7d69aaec
-def _block_deltas(scorer: Scorer, tokens: np.ndarray, wild: np.ndarray, samples: range,
-                  progress: tqdm) -> tuple[np.ndarray, np.ndarray]:
+def _block_deltas(
+    scorer: Scorer, tokens: np.ndarray, wild: np.ndarray, samples: range, progress: tqdm
+) -> tuple[np.ndarray, np.ndarray]:
     """Sum and sum of squares over samples of ELBO(variant) - ELBO(wild type), for tokens `(V, L)`."""
     size = scorer.batch_size
     batches = [scorer.pad(tokens[i : i + size]) for i in range(0, len(tokens), size)]
@@ -76,7 +95,9 @@ def _block_deltas(scorer: Scorer, tokens: np.ndarray, wild: np.ndarray, samples:
     for sample in samples:
         drawn = scorer.draw(sample)
         reference = scorer.elbo(wild_batch, wild_posterior, drawn)[0]
-        elbo = torch.cat([scorer.elbo(b, p, drawn) for b, p in zip(batches, posteriors, strict=True)])
+        elbo = torch.cat(
+            [scorer.elbo(b, p, drawn) for b, p in zip(batches, posteriors, strict=True)]
+        )
         delta = (elbo[: len(tokens)] - reference).double().cpu().numpy()
         total += delta
         squares += delta**2
@@ -88,29 +109,50 @@ BLOCK = 16384  # variants in flight
 
 
 @torch.no_grad()
-def delta_elbo(scorer: Scorer, table: VariantTable, wild: UInt8[np.ndarray, " length"], samples: int = 20,
-               precision: float | int | None = None, max_samples: int = 5120,
-               progress: bool | None = None) -> tuple[np.ndarray, np.ndarray]:
+def delta_elbo(
+    scorer: Scorer,
+    table: VariantTable,
+    wild: UInt8[np.ndarray, " length"],
+    samples: int = 20,
+    precision: float | int | None = None,
+    max_samples: int = 5120,
+    progress: bool | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Scores and standard errors `(V,)` in nats of the table's variants; nan for rejected rows, exactly 0 for the wild type."""
     score, error = np.full(len(table.text), np.nan), np.full(len(table.text), np.nan)
     valid = np.asarray(table.status == "ok")
     mutated = np.diff(table.offsets) > 0
     score[valid & ~mutated] = error[valid & ~mutated] = 0.0
     rows = np.flatnonzero(valid & mutated)
-    bar = tqdm(total=len(rows) * samples, unit="ELBO", unit_scale=True, leave=False,
-               disable=None if progress is None else not progress)
+    bar = tqdm(
+        total=len(rows) * samples,
+        unit="ELBO",
+        unit_scale=True,
+        leave=False,
+        disable=None if progress is None else not progress,
+    )
     with bar:
         for start in range(0, len(rows), BLOCK):
             open_rows = rows[start : start + BLOCK]
             total, squares, n = np.zeros(len(open_rows)), np.zeros(len(open_rows)), 0
             while len(open_rows):
                 more = samples if n == 0 else n
-                added = _block_deltas(scorer, table.tokens(open_rows, wild), wild, range(n, n + more), bar)
+                added = _block_deltas(
+                    scorer, table.tokens(open_rows, wild), wild, range(n, n + more), bar
+                )
                 total, squares, n = total + added[0], squares + added[1], n + more
                 mean = total / n
-                spread = np.sqrt(np.maximum(squares / n - mean**2, 0) / (n - 1)) if n > 1 else np.full(len(mean), np.nan)
+                spread = (
+                    np.sqrt(np.maximum(squares / n - mean**2, 0) / (n - 1))
+                    if n > 1
+                    else np.full(len(mean), np.nan)
+                )
                 score[open_rows], error[open_rows] = mean, spread
-                again = (spread > precision) if precision is not None and 2 * n <= max_samples else np.zeros(len(mean), bool)
+                again = (
+                    (spread > precision)
+                    if precision is not None and 2 * n <= max_samples
+                    else np.zeros(len(mean), bool)
+                )
                 open_rows, total, squares = open_rows[again], total[again], squares[again]
                 bar.total += len(open_rows) * n
     return score, error
@@ -146,7 +188,9 @@ def score(
         run.model.to(choose_device(device)[0])
     if isinstance(variants, pd.DataFrame):
         if "variant" not in variants:
-            raise ConfigError(f"the table of variants has no column 'variant'; its columns are {', '.join(map(str, variants.columns))}")
+            raise ConfigError(
+                f"the table of variants has no column 'variant'; its columns are {', '.join(map(str, variants.columns))}"
+            )
         variants = variants["variant"].tolist()
     if variants is None:
         texts = all_singles(run.focus_map)
@@ -156,27 +200,52 @@ def score(
     return score_table(run, table, samples, seed, precision, max_samples, batch_size, progress)
 
 # %% ../book/structure/scoring.ipynb #ffaa9497
-def score_table(run: Run, table: VariantTable, samples: int = 20, seed: int = 1, precision: float | int | None = None,
-                max_samples: int = 5120, batch_size: int | None = None, progress: bool | None = None) -> pd.DataFrame:
+def score_table(
+    run: Run,
+    table: VariantTable,
+    samples: int = 20,
+    seed: int = 1,
+    precision: float | int | None = None,
+    max_samples: int = 5120,
+    batch_size: int | None = None,
+    progress: bool | None = None,
+) -> pd.DataFrame:
     """As `score`, for variants that are already resolved."""
     training = run.model.training
     run.model.eval()
     scorer = Scorer(run.model, seed, batch_size)
-    values, errors = delta_elbo(scorer, table, run.focus_map.tokens, samples, precision, max_samples, progress)
+    values, errors = delta_elbo(
+        scorer, table, run.focus_map.tokens, samples, precision, max_samples, progress
+    )
     run.model.train(training)
-    return pd.DataFrame({"variant": list(table.text), "score": values, "std_error": errors, "status": list(table.status),
-                         "reason": list(table.reason), "occupancy": table.occupancy})
+    return pd.DataFrame(
+        {
+            "variant": list(table.text),
+            "score": values,
+            "std_error": errors,
+            "status": list(table.status),
+            "reason": list(table.reason),
+            "occupancy": table.occupancy,
+        }
+    )
 
 # %% ../book/structure/scoring.ipynb #37a15818
 @torch.no_grad()
 def embed(run: Run, alignment: Alignment) -> Float32[np.ndarray, "n latent"]:
     """Posterior means of z `(N, Z)` for the sequences of an alignment with the run's columns; raises `ConfigError` if they differ."""
-    if tuple(alignment.focus_map.residues) != tuple(run.focus_map.residues) or alignment.alphabet != run.focus_map.alphabet:
-        raise ConfigError(f"the alignment models {len(alignment.focus_map.residues)} residues of {alignment.focus}, "
-                          f"the run {len(run.focus_map.residues)} of {run.focus_map.name}: they must be the same")
+    if (
+        tuple(alignment.focus_map.residues) != tuple(run.focus_map.residues)
+        or alignment.alphabet != run.focus_map.alphabet
+    ):
+        raise ConfigError(
+            f"the alignment models {len(alignment.focus_map.residues)} residues of {alignment.focus}, "
+            f"the run {len(run.focus_map.residues)} of {run.focus_map.name}: they must be the same"
+        )
     device = next(run.model.parameters()).device
     parts = torch.from_numpy(alignment.tokens).split(1024)
-    return np.concatenate([run.model.encoder(part.to(device))[0].float().cpu().numpy() for part in parts])
+    return np.concatenate(
+        [run.model.encoder(part.to(device))[0].float().cpu().numpy() for part in parts]
+    )
 
 # %% ../book/structure/scoring.ipynb #356f8e75
 @torch.no_grad()
@@ -192,6 +261,8 @@ def sample_sequences(run: Run, n: int, seed: int = 1) -> list[str]:
         w = decoder.draw(torch.randn(decoder.noise_size, generator=generator, **options))
         z = torch.randn(100, run.model.config.latent, generator=generator, **options)
         chances = decoder(z, w).exp().flatten(0, 1)
-        tokens = torch.multinomial(chances, 1, generator=generator).view(100, -1)[:size].cpu().numpy()
+        tokens = (
+            torch.multinomial(chances, 1, generator=generator).view(100, -1)[:size].cpu().numpy()
+        )
         sequences += ["".join(row) for row in letters[tokens]]
     return sequences

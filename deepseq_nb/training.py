@@ -32,7 +32,13 @@ from tqdm.auto import tqdm
 from . import __version__
 from .alignment import Alignment, FocusMap, write_atomic
 from .model import DeepSequence, ModelConfig, weight_cost
-from .priors import ConfigError, check_choice, check_range, config_from_json, config_to_json
+from deepseq_nb.priors import (
+    ConfigError,
+    check_choice,
+    check_range,
+    config_from_json,
+    config_to_json,
+)
 from .weights import cached_weights, check_theta
 
 # %% ../book/structure/training.ipynb #fa8bc140
@@ -43,7 +49,9 @@ class TrainConfig:
     steps: int = 1000  # updates
     batch_size: int = 100  # sequences an update, drawn by weight with replacement
     learning_rate: float | int = 0.001
-    optimizer: Literal["adam", "adam_original"] = "adam"  # the original's Adam never advances its bias correction
+    optimizer: Literal["adam", "adam_original"] = (
+        "adam"  # the original's Adam never advances its bias correction
+    )
     warm_up: float | int = 0  # updates over which both KLs grow from 0 to full strength
     kl_scale: float | int = 1.0  # of the latent KL, in training only
     theta: float | int = 0.2  # sequence weights: divergence within which sequences are neighbours
@@ -76,15 +84,24 @@ class TrainConfig:
 STREAMS = ("batch", "weights", "latent", "dropout", "score weights", "score latent", "sample")
 
 
-def noise_generator(device: torch.device | str, seed: int, stream: str, index: int) -> torch.Generator:
+def noise_generator(
+    device: torch.device | str, seed: int, stream: str, index: int
+) -> torch.Generator:
     """A fresh generator on `device`, determined by seed, purpose (of `STREAMS`) and index (an update or a sample) alone."""
-    low, high = np.random.SeedSequence((seed, STREAMS.index(stream), index)).generate_state(2, np.uint32)
+    low, high = np.random.SeedSequence((seed, STREAMS.index(stream), index)).generate_state(
+        2, np.uint32
+    )
     return torch.Generator(device).manual_seed(int(low) | int(high) << 32)
 
 # %% ../book/structure/training.ipynb #cbb6177d
-def draw_rows(cumulative: Float64[torch.Tensor, " n"], size: int, generator: torch.Generator) -> Int64[torch.Tensor, " batch"]:
+def draw_rows(
+    cumulative: Float64[torch.Tensor, " n"], size: int, generator: torch.Generator
+) -> Int64[torch.Tensor, " batch"]:
     """Rows drawn with replacement in proportion to weights, given the weights' cumulative sum `(N,)`."""
-    u = torch.rand(size, generator=generator, dtype=torch.float64, device=cumulative.device) * cumulative[-1]
+    u = (
+        torch.rand(size, generator=generator, dtype=torch.float64, device=cumulative.device)
+        * cumulative[-1]
+    )
     return torch.searchsorted(cumulative, u, right=True).clamp_(max=len(cumulative) - 1)
 
 # %% ../book/structure/training.ipynb #b4fdc1c7
@@ -94,7 +111,13 @@ class AdamOriginal(torch.optim.Adam):
     The original adds epsilon to sqrt(v) without correction; dividing epsilon by sqrt(1 - beta2) here gives the same step.
     """
 
-    def __init__(self, params: Any, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8):
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+    ):
         super().__init__(params, lr=lr, betas=betas, eps=eps / sqrt(1 - betas[1]), fused=True)
 
     def step(self, closure: Callable[[], float] | None = None) -> Any:
@@ -104,13 +127,26 @@ class AdamOriginal(torch.optim.Adam):
         return super().step(closure)
 
 # %% ../book/structure/training.ipynb #4ff0597b
-HISTORY = ("loss", "reconstruction", "kl_latent", "kl_weights", "warm_up")  # nats a sequence; kl_weights already over Neff
+HISTORY = (
+    "loss",
+    "reconstruction",
+    "kl_latent",
+    "kl_weights",
+    "warm_up",
+)  # nats a sequence; kl_weights already over Neff
 
 
 class Trainer:
     """A model, its optimiser and its data on one device; `update(t)` makes the t-th update."""
 
-    def __init__(self, model: DeepSequence, tokens: np.ndarray, weights: np.ndarray, config: TrainConfig, device: torch.device):
+    def __init__(
+        self,
+        model: DeepSequence,
+        tokens: np.ndarray,
+        weights: np.ndarray,
+        config: TrainConfig,
+        device: torch.device,
+    ):
         self.config, self.device = config, device
         self.model = model.to(device, getattr(torch, config.dtype))
         self.tokens = torch.from_numpy(np.ascontiguousarray(tokens)).to(device)
@@ -119,11 +155,21 @@ class Trainer:
         make = AdamOriginal if config.optimizer == "adam_original" else torch.optim.Adam
         options = {} if make is AdamOriginal else {"fused": True}
         self.optimiser = make(self.model.parameters(), lr=float(config.learning_rate), **options)
-        scales = self.model.decoder.weights["W_out_scale"] if "W_out_scale" in self.model.decoder.weights else None
-        sampled = model.config.sparsity.gaussian is None and scales is not None and model.config.weights == "variational"
+        scales = (
+            self.model.decoder.weights["W_out_scale"]
+            if "W_out_scale" in self.model.decoder.weights
+            else None
+        )
+        sampled = (
+            model.config.sparsity.gaussian is None
+            and scales is not None
+            and model.config.weights == "variational"
+        )
         self.scale_shape = tuple(scales.mu.shape) if sampled else (0, 0)
         size = self.model.decoder.noise_size + self.scale_shape[0] * self.scale_shape[1]
-        self.noise = torch.empty(size, device=device, dtype=getattr(torch, config.dtype))  # one buffer, filled anew each update
+        self.noise = torch.empty(
+            size, device=device, dtype=getattr(torch, config.dtype)
+        )  # one buffer, filled anew each update
 
     def generator(self, stream: str, step: int) -> torch.Generator:
         """The generator of one purpose at one update."""
@@ -135,16 +181,25 @@ class Trainer:
         torch.randn(self.noise.shape, generator=self.generator("weights", step), out=self.noise)
         decoder = self.model.decoder
         w = decoder.draw(self.noise[: decoder.noise_size])
-        scale_noise = self.noise[decoder.noise_size :].view(self.scale_shape) if self.scale_shape[0] else None
-        latent = torch.randn(self.config.batch_size, self.model.config.latent, dtype=self.noise.dtype, device=self.device,
-                             generator=self.generator("latent", step))
+        scale_noise = (
+            self.noise[decoder.noise_size :].view(self.scale_shape) if self.scale_shape[0] else None
+        )
+        latent = torch.randn(
+            self.config.batch_size,
+            self.model.config.latent,
+            dtype=self.noise.dtype,
+            device=self.device,
+            generator=self.generator("latent", step),
+        )
         dropout = self.generator("dropout", step) if self.model.config.dropout else None
         terms = self.model.elbo(self.tokens[rows], w, latent, dropout)
         kl_weights = weight_cost(decoder, w, scale_noise) / self.neff
         warm_up = min(1.0, step / self.config.warm_up) if self.config.warm_up else 1.0
         reconstruction, kl_latent = terms.reconstruction.mean(), terms.kl_latent.mean()
         loss = warm_up * (self.config.kl_scale * kl_latent + kl_weights) - reconstruction
-        row = torch.stack([x.detach().double() for x in (loss, reconstruction, kl_latent, kl_weights)])
+        row = torch.stack(
+            [x.detach().double() for x in (loss, reconstruction, kl_latent, kl_weights)]
+        )
         return loss, torch.cat([row, row.new_tensor([warm_up])])
 
     def update(self, step: int) -> Float64[torch.Tensor, " terms"]:
@@ -181,6 +236,11 @@ def save_tensors(path: Path | str, tensors: dict[str, torch.Tensor], about: dict
     try:
         tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         save_file(tensors, temporary, {"deepseq_nb": json.dumps(about, sort_keys=True)})
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(
+            temporary, 0o666 & ~umask
+        )  # safetensors makes files that only their owner can read
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -188,7 +248,9 @@ def save_tensors(path: Path | str, tensors: dict[str, torch.Tensor], about: dict
         temporary.unlink(missing_ok=True)
 
 
-def load_tensors(path: Path | str, device: torch.device | str = "cpu") -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def load_tensors(
+    path: Path | str, device: torch.device | str = "cpu"
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Tensors and `about` of a file that `save_tensors` wrote; raises `CheckpointError` if it is missing or damaged."""
     try:
         with safe_open(str(path), framework="pt", device=str(device)) as file:
@@ -197,8 +259,10 @@ def load_tensors(path: Path | str, device: torch.device | str = "cpu") -> tuple[
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}): it is damaged or not written by this program; "
-                              "delete it to fall back on another file of the run, or train again") from None
+        raise CheckpointError(
+            f"{path} cannot be read ({error}): it is damaged or not written by this program; "
+            "delete it to fall back on another file of the run, or train again"
+        ) from None
 
 # %% ../book/structure/training.ipynb #898fa553
 def trainer_state(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -212,11 +276,16 @@ def trainer_state(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 def restore_trainer(trainer: Trainer, state: dict[str, torch.Tensor]) -> None:
     """Put back what `trainer_state` took; raises `CheckpointError` if it belongs to another architecture."""
-    load_parameters(trainer.model, {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
+    load_parameters(
+        trainer.model,
+        {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")},
+    )
     for name, parameter in trainer.model.named_parameters():
         moments = {key: state[f"adam.{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
         trainer.optimiser.state[parameter] = {
-            key: value.clone().to(trainer.device if key != "step" or trainer.device.type == "cuda" else "cpu")
+            key: value.clone().to(
+                trainer.device if key != "step" or trainer.device.type == "cuda" else "cpu"
+            )
             for key, value in moments.items()
         }
 
@@ -227,20 +296,26 @@ def load_parameters(model: DeepSequence, state: dict[str, torch.Tensor]) -> None
         model.load_state_dict(state)
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:300]
-        raise CheckpointError(f"these parameters belong to another architecture or another alignment: {detail}") from None
+        raise CheckpointError(
+            f"these parameters belong to another architecture or another alignment: {detail}"
+        ) from None
 
 # %% ../book/structure/training.ipynb #ce2fc75d
 def depth_verdict(neff: float | int, length: int) -> str:
-    """ "shallow" below one effective sequence a column, "deep" from ten, "fair" between."""
+    """ "shallow" below two effective sequences a column, "deep" from ten, "fair" between."""
     depth = neff / length
-    return "shallow" if depth < 1 else "fair" if depth < 10 else "deep"
+    return "shallow" if depth < 2 else "fair" if depth < 10 else "deep"
 
 
 def choose_device(name: str = "auto") -> tuple[torch.device, str]:
     """The device and a sentence saying why; raises `ConfigError` for one that is not there."""
     cuda = torch.cuda.is_available()
     if name == "auto":
-        name, why = ("cuda", "a CUDA GPU is available") if cuda else ("cpu", "no CUDA GPU is available to this torch")
+        name, why = (
+            ("cuda", "a CUDA GPU is available")
+            if cuda
+            else ("cpu", "no CUDA GPU is available to this torch")
+        )
     else:
         why = "as asked"
     try:
@@ -250,9 +325,15 @@ def choose_device(name: str = "auto") -> tuple[torch.device, str]:
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"device is {name!r}, expected auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (not cuda or (device.index or 0) >= torch.cuda.device_count()):
-        raise ConfigError(f"device {name!r} was asked for, but torch {torch.__version__} sees "
-                          f"{torch.cuda.device_count() if cuda else 'no'} CUDA GPU: use --device cpu, or install a CUDA build of torch")
-    what = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+        raise ConfigError(
+            f"device {name!r} was asked for, but torch {torch.__version__} sees "
+            f"{torch.cuda.device_count() if cuda else 'no'} CUDA GPU: use --device cpu, or install a CUDA build of torch"
+        )
+    what = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"{torch.get_num_threads()} threads"
+    )
     return device, f"{device} ({what}; {why})"
 
 # %% ../book/structure/training.ipynb #cf0bb80c
@@ -281,8 +362,12 @@ class Run:
     model_config: ModelConfig
     train_config: TrainConfig
     focus_map: FocusMap
-    history: pd.DataFrame  # step, loss, reconstruction, kl_latent, kl_weights, warm_up; nats a sequence
-    about: dict[str, Any]  # of the alignment: checksum, source, sequences, neff, theta, frequencies (L, A)
+    history: (
+        pd.DataFrame
+    )  # step, loss, reconstruction, kl_latent, kl_weights, warm_up; nats a sequence
+    about: dict[
+        str, Any
+    ]  # of the alignment: checksum, source, sequences, neff, theta, frequencies (L, A)
     path: Path | None = None  # None: the run lives in memory only
 
     @property
@@ -291,10 +376,15 @@ class Run:
         return len(self.history)
 
 # %% ../book/structure/training.ipynb #2e84b405
-def about_alignment(alignment: Alignment, weights: np.ndarray, theta: float | int) -> dict[str, Any]:
+def about_alignment(
+    alignment: Alignment, weights: np.ndarray, theta: float | int
+) -> dict[str, Any]:
     """What a run keeps of its alignment: the residue map, a checksum and weighted letter frequencies `(L, A)`."""
     share = weights / weights.sum()
-    counts = [np.bincount(column, weights=share, minlength=alignment.gap + 1)[: alignment.gap] for column in alignment.tokens.T]
+    counts = [
+        np.bincount(column, weights=share, minlength=alignment.gap + 1)[: alignment.gap]
+        for column in alignment.tokens.T
+    ]
     return {
         "checksum": alignment.checksum,
         "source": str(alignment.report.path),
@@ -310,8 +400,10 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
-        raise CheckpointError(f"{path.parent} is not a run folder: it has no {path.name}; "
-                              "make one with `deepseq train ALIGNMENT --out RUN`") from None
+        raise CheckpointError(
+            f"{path.parent} is not a run folder: it has no {path.name}; "
+            "make one with `deepseq train ALIGNMENT --out RUN`"
+        ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
 
@@ -330,22 +422,46 @@ def load_run(path: Path | str, device: str = "cpu") -> Run:
     path = Path(path)
     config, about = _read_json(path / "config.json"), _read_json(path / "alignment.json")
     try:
-        model_config, train_config = ModelConfig.from_json(config["model"]), TrainConfig.from_json(config["train"])
+        model_config, train_config = (
+            ModelConfig.from_json(config["model"]),
+            TrainConfig.from_json(config["train"]),
+        )
         focus_map = FocusMap.from_json(about.pop("focus_map"))
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: config.json or alignment.json is not as written: {error}") from None
+        raise CheckpointError(
+            f"{path}: config.json or alignment.json is not as written: {error}"
+        ) from None
     model_file, checkpoint = path / "model.safetensors", path / "checkpoint" / "state.safetensors"
     if not model_file.exists() and not checkpoint.exists():
-        raise CheckpointError(f"{path} holds no trained model yet: finish it with `deepseq train ... --out {path} --resume`")
+        raise CheckpointError(
+            f"{path} holds no trained model yet: finish it with `deepseq train ... --out {path} --resume`"
+        )
     state, stamp = load_tensors(model_file if model_file.exists() else checkpoint)
     if stamp["checksum"] != about["checksum"]:
-        raise CheckpointError(f"{path}: the model was trained on another alignment than alignment.json describes")
+        raise CheckpointError(
+            f"{path}: the model was trained on another alignment than alignment.json describes"
+        )
     model = DeepSequence(model_config, len(focus_map.residues), len(focus_map.alphabet))
-    parameters = state if model_file.exists() else {k[6:]: v for k, v in state.items() if k.startswith("model.")}
+    parameters = (
+        state
+        if model_file.exists()
+        else {k[6:]: v for k, v in state.items() if k.startswith("model.")}
+    )
     load_parameters(model.to(getattr(torch, train_config.dtype)), parameters)
-    history = pd.read_csv(path / "history.csv") if (path / "history.csv").exists() else _history(np.empty((0, len(HISTORY))))
-    return Run(model=model.to(choose_device(device)[0]).eval(), model_config=model_config, train_config=train_config,
-               focus_map=focus_map, history=history, about=about, path=path)
+    history = (
+        pd.read_csv(path / "history.csv")
+        if (path / "history.csv").exists()
+        else _history(np.empty((0, len(HISTORY))))
+    )
+    return Run(
+        model=model.to(choose_device(device)[0]).eval(),
+        model_config=model_config,
+        train_config=train_config,
+        focus_map=focus_map,
+        history=history,
+        about=about,
+        path=path,
+    )
 
 # %% ../book/structure/training.ipynb #a7a7b644
 @contextlib.contextmanager
@@ -390,35 +506,63 @@ def _kept_memory() -> Iterator[None]:
 class _Folder:
     """The files of one run, or nothing at all when the run is not to be kept."""
 
-    def __init__(self, path: Path | str | None, model_config: ModelConfig, config: TrainConfig, about: dict[str, Any]):
+    def __init__(
+        self,
+        path: Path | str | None,
+        model_config: ModelConfig,
+        config: TrainConfig,
+        about: dict[str, Any],
+    ):
         self.path = Path(path) if path is not None else None
         self.model_config, self.config, self.about = model_config, config, about
-        self.stamp = {"version": __version__, "checksum": about["checksum"], "theta": config.theta, "seed": config.seed}
+        self.stamp = {
+            "version": __version__,
+            "checksum": about["checksum"],
+            "theta": config.theta,
+            "seed": config.seed,
+        }
 
     def begin(self) -> None:
         """Write what is known before the first update."""
         if self.path is None:
             return
         (self.path / "checkpoint").mkdir(parents=True, exist_ok=True)
-        config = {"version": __version__, "model": self.model_config.to_json(), "train": self.config.to_json()}
+        config = {
+            "version": __version__,
+            "model": self.model_config.to_json(),
+            "train": self.config.to_json(),
+        }
         write_atomic(self.path / "config.json", json.dumps(config, indent=1) + "\n")
         write_atomic(self.path / "alignment.json", json.dumps(self.about) + "\n")
 
     def checkpoint(self, trainer: Trainer, history: torch.Tensor) -> None:
         """Save the state after `len(history)` updates; raises `TrainingError` rather than save numbers that are not finite."""
         if not all(bool(p.isfinite().all()) for p in trainer.model.parameters()):
-            raise TrainingError(f"after update {len(history)} a parameter is not finite: {self.advice()}")
+            raise TrainingError(
+                f"after update {len(history)} a parameter is not finite: {self.advice()}"
+            )
         if self.path is None:
             return
         history = history.cpu()
         state = {**trainer_state(trainer), "history": history}
-        save_tensors(self.path / "checkpoint" / "state.safetensors", state, self.stamp | {"step": len(history)})
-        write_atomic(self.path / "history.csv", _history(history.numpy()).to_csv(index=False, lineterminator="\n"))
+        save_tensors(
+            self.path / "checkpoint" / "state.safetensors",
+            state,
+            self.stamp | {"step": len(history)},
+        )
+        write_atomic(
+            self.path / "history.csv",
+            _history(history.numpy()).to_csv(index=False, lineterminator="\n"),
+        )
 
     def finish(self, trainer: Trainer, steps: int) -> None:
         """Save the trained parameters."""
         if self.path is not None:
-            save_tensors(self.path / "model.safetensors", trainer.model.state_dict(), self.stamp | {"step": steps})
+            save_tensors(
+                self.path / "model.safetensors",
+                trainer.model.state_dict(),
+                self.stamp | {"step": steps},
+            )
 
     def advice(self) -> str:
         """What is safe, and what to try, when training blows up."""
@@ -433,20 +577,32 @@ class _Folder:
         if file is None or not file.exists():
             return torch.empty(0, len(HISTORY), dtype=torch.float64)
         state, stamp = load_tensors(file)
-        if (stamp["checksum"], stamp["seed"], stamp["theta"]) != tuple(self.stamp[k] for k in ("checksum", "seed", "theta")):
-            raise CheckpointError(f"{file} was written for another alignment, seed or theta: train into another folder")
+        if (stamp["checksum"], stamp["seed"], stamp["theta"]) != tuple(
+            self.stamp[k] for k in ("checksum", "seed", "theta")
+        ):
+            raise CheckpointError(
+                f"{file} was written for another alignment, seed or theta: train into another folder"
+            )
         restore_trainer(trainer, state)
         return state["history"]
 
 # %% ../book/structure/training.ipynb #974764cf
-def _loop(trainer: Trainer, folder: _Folder, done: torch.Tensor, progress: bool | None) -> torch.Tensor:
+def _loop(
+    trainer: Trainer, folder: _Folder, done: torch.Tensor, progress: bool | None
+) -> torch.Tensor:
     """Updates from `len(done) + 1` to `steps`, with checkpoints; returns the whole history `(steps, 5)`."""
     config = trainer.config
     history = torch.empty(config.steps, len(HISTORY), dtype=torch.float64, device=trainer.device)
     history[: len(done)] = done.to(trainer.device)
     look = 1 if trainer.device.type == "cpu" else 50  # a GPU is not made to wait for every number
-    bar = tqdm(total=config.steps, initial=len(done), unit="update", disable=None if progress is None else not progress,
-               leave=False, mininterval=0.5)
+    bar = tqdm(
+        total=config.steps,
+        initial=len(done),
+        unit="update",
+        disable=None if progress is None else not progress,
+        leave=False,
+        mininterval=0.5,
+    )
     with bar, _deferred_interrupt() as caught:
         for step in range(len(done) + 1, config.steps + 1):
             history[step - 1] = trainer.update(step)
@@ -456,39 +612,64 @@ def _loop(trainer: Trainer, folder: _Folder, done: torch.Tensor, progress: bool 
                 row = history[step - 1].tolist()
                 if not np.isfinite(row).all():
                     raise TrainingError(f"the loss is {row[0]} at update {step}: {folder.advice()}")
-                bar.set_postfix_str(f"loss {row[0]:.1f} = {-row[1]:.1f} + z {row[2]:.1f} + w {row[3]:.1f}", refresh=False)
+                bar.set_postfix_str(
+                    f"loss {row[0]:.1f} = {-row[1]:.1f} + z {row[2]:.1f} + w {row[3]:.1f}",
+                    refresh=False,
+                )
             if last or caught or step % config.checkpoint_every == 0:
                 folder.checkpoint(trainer, history[:step])
             if caught:
-                where = f"saved in {folder.path}; continue with --resume" if folder.path else "nothing is kept without out="
+                where = (
+                    f"saved in {folder.path}; continue with --resume"
+                    if folder.path
+                    else "nothing is kept without out="
+                )
                 raise KeyboardInterrupt(f"interrupted after update {step}: {where}")
     return history
 
 # %% ../book/structure/training.ipynb #826affa2
-def _check_folder(out: Path, model_config: ModelConfig, config: TrainConfig, resume: bool, overwrite: bool) -> None:
+def _check_folder(
+    out: Path, model_config: ModelConfig, config: TrainConfig, resume: bool, overwrite: bool
+) -> None:
     """Refuse to write over a run by accident, or to resume one under other settings."""
     if not (out / "config.json").exists():
         if out.exists() and not out.is_dir():
             raise ConfigError(f"{out} is a file, expected a folder for the run")
         return
     if overwrite:
-        for name in ("model.safetensors", "history.csv", "config.json", "alignment.json", "scores.csv"):
+        for name in (
+            "model.safetensors",
+            "history.csv",
+            "config.json",
+            "alignment.json",
+            "scores.csv",
+        ):
             (out / name).unlink(missing_ok=True)
         shutil.rmtree(out / "checkpoint", ignore_errors=True)
         return
     if not resume:
-        raise ConfigError(f"{out} already holds a run: continue it with --resume, replace it with --overwrite, or choose another folder")
+        raise ConfigError(
+            f"{out} already holds a run: continue it with --resume, replace it with --overwrite, or choose another folder"
+        )
     stored = _read_json(out / "config.json")
     try:
         before = ModelConfig.from_json(stored["model"]), TrainConfig.from_json(stored["train"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{out}/config.json is not as written: {error}") from None
-    free = {"steps": config.steps, "device": config.device, "checkpoint_every": config.checkpoint_every}
-    for old, new in zip((before[0], replace(before[1], **free)), (model_config, config), strict=True):
+    free = {
+        "steps": config.steps,
+        "device": config.device,
+        "checkpoint_every": config.checkpoint_every,
+    }
+    for old, new in zip(
+        (before[0], replace(before[1], **free)), (model_config, config), strict=True
+    ):
         for name in new.__dataclass_fields__:
             if getattr(old, name) != getattr(new, name):
-                raise ConfigError(f"{out} was trained with {name} {getattr(old, name)!r}, now {getattr(new, name)!r} is asked for: "
-                                  "resume with the same settings or train into another folder")
+                raise ConfigError(
+                    f"{out} was trained with {name} {getattr(old, name)!r}, now {getattr(new, name)!r} is asked for: "
+                    "resume with the same settings or train into another folder"
+                )
 
 # %% ../book/structure/training.ipynb #7615a276
 def fit(
@@ -517,27 +698,50 @@ def fit(
     if weights is None:
         weights = cached_weights(alignment, config.theta, progress=bool(progress))
     weights = np.ascontiguousarray(weights, dtype=np.float64)
-    if weights.shape != (len(alignment.tokens),) or not np.isfinite(weights).all() or weights.min() < 0 or weights.sum() <= 0:
-        raise ConfigError(f"weights must be {len(alignment.tokens)} finite numbers, zero or more and not all zero; "
-                          f"found shape {weights.shape}")
+    if (
+        weights.shape != (len(alignment.tokens),)
+        or not np.isfinite(weights).all()
+        or weights.min() < 0
+        or weights.sum() <= 0
+    ):
+        raise ConfigError(
+            f"weights must be {len(alignment.tokens)} finite numbers, zero or more and not all zero; "
+            f"found shape {weights.shape}"
+        )
     for line in describe(alignment, weights, config):
         say(line)
     about = about_alignment(alignment, weights, config.theta)
     folder = _Folder(out, model_config, config, about)
     with _kept_memory():
-        model = DeepSequence(model_config, alignment.tokens.shape[1], alignment.gap, seed=config.seed)
+        model = DeepSequence(
+            model_config, alignment.tokens.shape[1], alignment.gap, seed=config.seed
+        )
         trainer = Trainer(model, alignment.tokens, weights, config, device)
-        done = folder.restore(trainer) if resume else torch.empty(0, len(HISTORY), dtype=torch.float64)
+        done = (
+            folder.restore(trainer) if resume else torch.empty(0, len(HISTORY), dtype=torch.float64)
+        )
         if len(done) > config.steps:
-            raise ConfigError(f"{out} already has {len(done)} updates, more than the {config.steps} asked for: raise --steps")
+            raise ConfigError(
+                f"{out} already has {len(done)} updates, more than the {config.steps} asked for: raise --steps"
+            )
         folder.begin()
         left = config.steps - len(done)
         seconds = trainer.seconds_per_update() if left else 0.0
         say(f"device: {why}")
-        say(f"updates: {left:,} of {config.steps:,} to make" + (f", from update {len(done):,}" if len(done) else "")
-            + f"; expected time {duration(left * seconds)} at {seconds:.2g} s each")
+        say(
+            f"updates: {left:,} of {config.steps:,} to make"
+            + (f", from update {len(done):,}" if len(done) else "")
+            + f"; expected time {duration(left * seconds)} at {seconds:.2g} s each"
+        )
         history = _loop(trainer, folder, done, progress)
         folder.finish(trainer, config.steps)
     about = {key: value for key, value in about.items() if key != "focus_map"}
-    return Run(model=model.eval(), model_config=model_config, train_config=config, focus_map=alignment.focus_map,
-               history=_history(history.cpu().numpy()), about=about, path=Path(out) if out is not None else None)
+    return Run(
+        model=model.eval(),
+        model_config=model_config,
+        train_config=config,
+        focus_map=alignment.focus_map,
+        history=_history(history.cpu().numpy()),
+        about=about,
+        path=Path(out) if out is not None else None,
+    )

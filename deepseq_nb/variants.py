@@ -71,7 +71,9 @@ _EVENT = re.compile(
 def _letter(symbol: str, alphabet: str) -> tuple[str, str]:
     """The letter that a one- or three-letter symbol stands for and "", or "" and why there is none."""
     protein = set(ALPHABETS["protein"]) <= set(alphabet)
-    letter = _THREE_LETTERS.get(symbol.capitalize(), symbol) if len(symbol) == 3 and protein else symbol
+    letter = (
+        _THREE_LETTERS.get(symbol.capitalize(), symbol) if len(symbol) == 3 and protein else symbol
+    )
     letter = letter.upper() if letter.isascii() else letter
     if letter == "-" or (len(letter) == 1 and letter in alphabet):
         return letter, ""
@@ -79,7 +81,10 @@ def _letter(symbol: str, alphabet: str) -> tuple[str, str]:
     if other in alphabet and not protein and other:
         return "", f"{letter} is spelled {other} in this alphabet"
     if len(symbol) == 3 and not protein:
-        return "", f"{symbol!r} is a three-letter code: those are for proteins, the letters here are {alphabet}"
+        return (
+            "",
+            f"{symbol!r} is a three-letter code: those are for proteins, the letters here are {alphabet}",
+        )
     if letter in _UNKNOWN and (letter != "N" or not protein) and (letter not in "BZJUO" or protein):
         return "", f"{_UNKNOWN[letter]}: expected one of {alphabet}"
     return "", f"{symbol!r} is none of {alphabet}"
@@ -98,16 +103,32 @@ def _read_event(event: re.Match, alphabet: str) -> _Piece:
     piece, (wild, residue, _, last, kind, rest) = event[0], event.groups()
     kind = kind.lower()
     if kind == "fs":
-        return _Piece("frameshift", f"{piece} changes everything after residue {residue}: a frameshift cannot be scored", None)
+        return _Piece(
+            "frameshift",
+            f"{piece} changes everything after residue {residue}: a frameshift cannot be scored",
+            None,
+        )
     if kind == "delins":
         advice = "where the length stays, write it as substitutions, A24G:K25R; otherwise it cannot be scored"
         return _Piece("insertion", f"{piece} replaces a stretch by other residues: {advice}", None)
     if kind != "del":
-        return _Piece("insertion", f"{piece} adds residues, which have no column in the alignment: it cannot be scored", None)
+        return _Piece(
+            "insertion",
+            f"{piece} adds residues, which have no column in the alignment: it cannot be scored",
+            None,
+        )
     if last is not None:
-        return _Piece("malformed", f"{piece} deletes a stretch: write each residue with its letter, A24-:K25-", None)
+        return _Piece(
+            "malformed",
+            f"{piece} deletes a stretch: write each residue with its letter, A24-:K25-",
+            None,
+        )
     if not wild or (rest and rest.upper() != wild.upper()):
-        return _Piece("malformed", f"{piece} names no wild-type letter to check: write the deletion as A24-", None)
+        return _Piece(
+            "malformed",
+            f"{piece} names no wild-type letter to check: write the deletion as A24-",
+            None,
+        )
     letter, why = _letter(wild, alphabet)
     if why:
         return _Piece("unknown letter", f"{piece}: {why}", None)
@@ -116,7 +137,11 @@ def _read_event(event: re.Match, alphabet: str) -> _Piece:
 # %% ../book/structure/variants.ipynb #681a09c3
 def _read_piece(text: str, alphabet: str) -> _Piece:
     """Read one substitution or deletion; never raises."""
-    piece = re.sub(r"^p\.", "", text.strip(), flags=re.IGNORECASE).replace("\u2212", "-").replace("\u2013", "-")
+    piece = (
+        re.sub(r"^p\.", "", text.strip(), flags=re.IGNORECASE)
+        .replace("\u2212", "-")
+        .replace("\u2013", "-")
+    )
     if piece.startswith("(") and piece.endswith(")"):
         piece = piece[1:-1]
     short = piece if len(piece) <= 40 else piece[:37] + "..."
@@ -124,7 +149,11 @@ def _read_piece(text: str, alphabet: str) -> _Piece:
         return _read_event(event, alphabet)
     if bases := _NUCLEOTIDE.fullmatch(piece):
         if set(ALPHABETS["protein"]) <= set(alphabet):
-            return _Piece("malformed", f"{short} is a change of the gene: give the protein's, such as p.Ala24Gly", None)
+            return _Piece(
+                "malformed",
+                f"{short} is a change of the gene: give the protein's, such as p.Ala24Gly",
+                None,
+            )
         piece = bases[2] + bases[1] + bases[3]
     match = (_LETTERS if alphabet.isalpha() else _SYMBOLS).fullmatch(piece)
     if match is None:
@@ -142,7 +171,11 @@ def _read_piece(text: str, alphabet: str) -> _Piece:
     if no_wild or no_mutant:
         return _Piece("unknown letter", f"{short}: {no_wild or no_mutant}", None)
     if wild == "-":
-        return _Piece("insertion", f"{short} adds a residue, which has no column in the alignment: it cannot be scored", None)
+        return _Piece(
+            "insertion",
+            f"{short} adds a residue, which has no column in the alignment: it cannot be scored",
+            None,
+        )
     return _Piece("ok", "", Substitution(wild, int(match[2]), mutant))
 
 # %% ../book/structure/variants.ipynb #23553766
@@ -176,8 +209,13 @@ def parse_variant(text: str, alphabet: str = "ACDEFGHIKLMNPQRSTVWY") -> tuple[Su
     seen: dict[int, Substitution] = {}
     for substitution in (piece.substitution for piece in found):
         if substitution.residue in seen:
-            first, second = format_variant([seen[substitution.residue]]), format_variant([substitution])
-            raise VariantError(f"variant {text!r}, conflict: residue {substitution.residue} is changed twice, {first} and {second}")
+            first, second = (
+                format_variant([seen[substitution.residue]]),
+                format_variant([substitution]),
+            )
+            raise VariantError(
+                f"variant {text!r}, conflict: residue {substitution.residue} is changed twice, {first} and {second}"
+            )
         seen[substitution.residue] = substitution
     return tuple(piece.substitution for piece in found)
 
@@ -204,7 +242,10 @@ class _Rows(NamedTuple):
 
 def _read_rows(texts: Iterable[str], alphabet: str) -> _Rows:
     """Read every variant, each distinct piece once. An empty cell (None, NaN) reads as ""."""
-    texts = tuple(text if isinstance(text, str) else "" for text in ([texts] if isinstance(texts, str) else texts))
+    texts = tuple(
+        text if isinstance(text, str) else ""
+        for text in ([texts] if isinstance(texts, str) else texts)
+    )
     known: dict[str, int] = {}
     pieces: list[_Piece] = []
     ids, counts = array("q"), array("q")
@@ -220,10 +261,15 @@ def _read_rows(texts: Iterable[str], alphabet: str) -> _Rows:
     return _Rows(texts, pieces, np.array(ids, np.int64), starts)
 
 # %% ../book/structure/variants.ipynb #8b4aa73b
-def canonical_variants(texts: Iterable[str], alphabet: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ") -> list[str]:
+def canonical_variants(
+    texts: Iterable[str], alphabet: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+) -> list[str]:
     """The canonical form of each variant; what cannot be read comes back as it was, trimmed. Never raises."""
     rows = _read_rows(texts, ALPHABETS.get(alphabet, alphabet))
-    keys = [(0, ()) if (part := piece.substitution) is None else (part.residue, part) for piece in rows.pieces]
+    keys = [
+        (0, ()) if (part := piece.substitution) is None else (part.residue, part)
+        for piece in rows.pieces
+    ]
     by_residue = sorted(range(len(keys)), key=keys.__getitem__)
     rank = np.empty(len(by_residue), np.int64)
     rank[by_residue] = np.arange(len(by_residue))
@@ -234,7 +280,9 @@ def canonical_variants(texts: Iterable[str], alphabet: str = "ABCDEFGHIJKLMNOPQR
     unreadable = set(rows.row[np.array([part is None for part in parts], bool)[ranked]].tolist())
     starts = rows.starts.tolist()
     return [
-        text.strip() if v in unreadable else ":".join([names[i] for i in ordered[starts[v] : starts[v + 1]]]) or "WT"
+        text.strip()
+        if v in unreadable
+        else ":".join([names[i] for i in ordered[starts[v] : starts[v + 1]]]) or "WT"
         for v, text in enumerate(rows.texts)
     ]
 
@@ -248,8 +296,12 @@ class VariantTable:
     reason: tuple[str, ...]  # (V,) why not; "" when ok, or a warning about a deletion
     columns: Int32[np.ndarray, " substitutions"]
     mutants: UInt8[np.ndarray, " substitutions"]  # tokens; a deletion is the gap token
-    offsets: Int64[np.ndarray, " variants_and_1"]  # row v owns [offsets[v], offsets[v + 1]); rejected and synonymous rows own none
-    occupancy: Float64[np.ndarray, " variants"]  # least occupancy of its columns; 1 for the wild type, nan when rejected
+    offsets: Int64[
+        np.ndarray, " variants_and_1"
+    ]  # row v owns [offsets[v], offsets[v + 1]); rejected and synonymous rows own none
+    occupancy: Float64[
+        np.ndarray, " variants"
+    ]  # least occupancy of its columns; 1 for the wild type, nan when rejected
     hint: str | None = None  # see shift_hint
 
     def __len__(self) -> int:
@@ -260,7 +312,9 @@ class VariantTable:
         """True where a variant can be scored."""
         return self.status == "ok"
 
-    def tokens(self, rows: slice | np.ndarray, wild: UInt8[np.ndarray, " length"]) -> UInt8[np.ndarray, "rows length"]:
+    def tokens(
+        self, rows: slice | np.ndarray, wild: UInt8[np.ndarray, " length"]
+    ) -> UInt8[np.ndarray, "rows length"]:
         """Tokens of the chosen rows (a slice, indices or a mask) on the wild type; rejected rows are the wild type."""
         chosen = np.arange(len(self))[rows]
         first, count = self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen]
@@ -274,7 +328,11 @@ class VariantTable:
         """One sentence: how many are scored, and how many are rejected for which reason."""
         counts = {status: int((self.status == status).sum()) for status in STATUSES}
         scored = counts.pop("ok")
-        reasons = [f"{n:,} {status}" for status, n in sorted(counts.items(), key=lambda item: -item[1]) if n]
+        reasons = [
+            f"{n:,} {status}"
+            for status, n in sorted(counts.items(), key=lambda item: -item[1])
+            if n
+        ]
         rejected = f"{len(self) - scored:,} rejected"
         return f"{scored:,} scored, {rejected}" + (f": {', '.join(reasons)}" if reasons else "")
 
@@ -312,15 +370,29 @@ def _locate(piece: _Piece, focus_map: FocusMap, offset: int) -> _Place:
     if column is None:
         why = "is inside the protein but not a modelled column (lower-case in the alignment, or too sparse)"
         return _Place(
-            "outside the alignment", f"residue {where} {why}: train with --columns all to include it", -1, -1, np.nan, here
+            "outside the alignment",
+            f"residue {where} {why}: train with --columns all to include it",
+            -1,
+            -1,
+            np.nan,
+            here,
         )
     token = focus_map.gap if mutant == "-" else focus_map.alphabet.index(mutant)
-    warning = f"deletion at {where} is scored as a gap: it adds nothing, the chain is not shortened" if mutant == "-" else ""
-    return _Place("ok", warning, column, -1 if mutant == wild else token, focus_map.occupancy[column], here)
+    warning = (
+        f"deletion at {where} is scored as a gap: it adds nothing, the chain is not shortened"
+        if mutant == "-"
+        else ""
+    )
+    return _Place(
+        "ok", warning, column, -1 if mutant == wild else token, focus_map.occupancy[column], here
+    )
 
 # %% ../book/structure/variants.ipynb #d8590603
 def _shift_votes(
-    residues: Int64[np.ndarray, " n"], wilds: np.ndarray, counts: Int64[np.ndarray, " n"], focus_map: FocusMap
+    residues: Int64[np.ndarray, " n"],
+    wilds: np.ndarray,
+    counts: Int64[np.ndarray, " n"],
+    focus_map: FocusMap,
 ) -> tuple[Int64[np.ndarray, " shifts"], Int64[np.ndarray, " shifts"]]:
     """All shifts with any agreement, and the wild-type letters (weighted by `counts`) that agree under each."""
     sequence = np.array(list(focus_map.full_sequence))
@@ -336,7 +408,9 @@ def _shift_votes(
 def _shift_hint(rows: _Rows, focus_map: FocusMap, offset: int) -> str | None:
     """The sentence of `VariantTable.shift_hint`, where most wild types disagree and one other shift stands out."""
     claims: dict[tuple[int, str], int] = {}
-    for piece, n in zip(rows.pieces, np.bincount(rows.ids, minlength=len(rows.pieces)).tolist(), strict=True):
+    for piece, n in zip(
+        rows.pieces, np.bincount(rows.ids, minlength=len(rows.pieces)).tolist(), strict=True
+    ):
         if piece.substitution is not None:
             key = (piece.substitution.residue, piece.substitution.wild)
             claims[key] = claims.get(key, 0) + n
@@ -350,17 +424,31 @@ def _shift_hint(rows: _Rows, focus_map: FocusMap, offset: int) -> str | None:
         return None
     best = int(shifts[votes.argmax()])
     agree, now = int(votes.max()), int(votes[shifts == offset].sum())
-    inside = {d: int(counts[(residues + d >= first) & (residues + d <= last)].sum()) for d in (offset, best)}
+    inside = {
+        d: int(counts[(residues + d >= first) & (residues + d <= last)].sum())
+        for d in (offset, best)
+    }
     on = np.clip(residues + best - first, 0, last - first)
-    right = (np.array(list(focus_map.full_sequence))[on] == wilds) & (residues + best >= first) & (residues + best <= last)
+    right = (
+        (np.array(list(focus_map.full_sequence))[on] == wilds)
+        & (residues + best >= first)
+        & (residues + best <= last)
+    )
     chance = len(shifts) * float(len(focus_map.alphabet)) ** -float(right.sum())
-    if 2 * now > inside[offset] or 2 * agree <= inside[best] or (votes == agree).sum() > 1 or chance > 0.05:
+    if (
+        2 * now > inside[offset]
+        or 2 * agree <= inside[best]
+        or (votes == agree).sum() > 1
+        or chance > 0.05
+    ):
         return None
     total = int(counts.sum())
     who = f"all {total:,}" if agree == total else f"{agree:,} of {total:,}"
     if best == 0:
         return f"{who} wild-type letters agree if positions are not shifted: leave out --offset {offset}"
-    return f"{who} wild-type letters agree if positions are shifted by {best:+d}: pass --offset {best}"
+    return (
+        f"{who} wild-type letters agree if positions are shifted by {best:+d}: pass --offset {best}"
+    )
 
 # %% ../book/structure/variants.ipynb #4e1410ff
 def _double_changes(rows: _Rows, residues: Int64[np.ndarray, " pieces"]) -> dict[int, str]:
@@ -373,7 +461,9 @@ def _double_changes(rows: _Rows, residues: Int64[np.ndarray, " pieces"]) -> dict
         first, second = (rows.pieces[rows.ids[order[k + i]]].substitution for i in (0, 1))
         if first is not None and second is not None:
             names = f"{format_variant([first])} and {format_variant([second])}"
-            found.setdefault(int(row[order[k]]), f"residue {first.residue} is changed twice, {names}")
+            found.setdefault(
+                int(row[order[k]]), f"residue {first.residue} is changed twice, {names}"
+            )
     return found
 
 # %% ../book/structure/variants.ipynb #9d6f38c6
@@ -386,14 +476,17 @@ def resolve_variants(texts: Iterable[str], focus_map: FocusMap, offset: int = 0)
     places = [_locate(piece, focus_map, offset) for piece in rows.pieces]
     good = np.array([place.status == "ok" for place in places], bool)
     column, token, residue = (
-        np.array([getattr(place, name) for place in places], np.int64) for name in ("column", "token", "residue")
+        np.array([getattr(place, name) for place in places], np.int64)
+        for name in ("column", "token", "residue")
     )
     share = np.array([place.occupancy for place in places], np.float64)
     row, n = rows.row, len(rows.texts)
     status, reason = np.full(n, "ok", object), [""] * n
     unread = np.array([piece.substitution is None for piece in rows.pieces], bool)
     failed = np.flatnonzero(~good[rows.ids])
-    failed = failed[np.argsort(~unread[rows.ids[failed]], kind="stable")]  # what cannot be read comes first
+    failed = failed[
+        np.argsort(~unread[rows.ids[failed]], kind="stable")
+    ]  # what cannot be read comes first
     for v, k in zip(*np.unique(row[failed], return_index=True), strict=True):
         place = places[rows.ids[failed[k]]]
         status[v], reason[v] = place.status, place.reason
@@ -431,10 +524,20 @@ def all_pairs(focus_map: FocusMap, residues: Iterable[int]) -> list[str]:
     chosen = sorted({int(residue) for residue in residues})
     if missing := [residue for residue in chosen if focus_map.column(residue) is None]:
         known = f"{focus_map.residues[0]}-{focus_map.residues[-1]}"
-        raise VariantError(f"residue {missing[0]} is not a modelled column: expected residues of {focus_map.name} in {known}")
+        raise VariantError(
+            f"residue {missing[0]} is not a modelled column: expected residues of {focus_map.name} in {known}"
+        )
     at = {residue: focus_map.sequence[focus_map.column(residue)] for residue in chosen}
-    changes = {r: [f"{wild}{r}{mutant}" for mutant in focus_map.alphabet if mutant != wild] for r, wild in at.items()}
-    return [f"{a}:{b}" for first, second in combinations(chosen, 2) for a in changes[first] for b in changes[second]]
+    changes = {
+        r: [f"{wild}{r}{mutant}" for mutant in focus_map.alphabet if mutant != wild]
+        for r, wild in at.items()
+    }
+    return [
+        f"{a}:{b}"
+        for first, second in combinations(chosen, 2)
+        for a in changes[first]
+        for b in changes[second]
+    ]
 
 # %% ../book/structure/variants.ipynb #fb895532
 def spelled_variants(spellings: Iterable[str], residues: Sequence[int], wild: str) -> list[str]:
@@ -443,17 +546,23 @@ def spelled_variants(spellings: Iterable[str], residues: Sequence[int], wild: st
     Raises `VariantError` where a spelling has another length than `residues`.
     """
     if len(wild) != len(residues):
-        raise VariantError(f"the wild type {wild!r} has {len(wild)} letters, expected {len(residues)}, one for each residue")
+        raise VariantError(
+            f"the wild type {wild!r} has {len(wild)} letters, expected {len(residues)}, one for each residue"
+        )
     wild, variants = wild.upper(), []
     for row, spelling in enumerate(spellings, 1):
         letters = spelling.strip().upper() if isinstance(spelling, str) else ""
         if len(letters) != len(wild):
-            raise VariantError(f"row {row}: {spelling!r} has {len(letters)} letters, expected {len(wild)} as in {wild!r}")
+            raise VariantError(
+                f"row {row}: {spelling!r} has {len(letters)} letters, expected {len(wild)} as in {wild!r}"
+            )
         if letters == wild:
             variants.append("WT")
             continue
         sites = zip(wild, residues, letters, strict=True)
-        variants.append(":".join(f"{was}{residue}{now}" for was, residue, now in sites if was != now))
+        variants.append(
+            ":".join(f"{was}{residue}{now}" for was, residue, now in sites if was != now)
+        )
     return variants
 
 # %% ../book/structure/variants.ipynb #527fe261
@@ -474,9 +583,13 @@ def _text_of(path: Path | str) -> str:
         try:
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
-            raise VariantError(f"{path}: the gzip file is damaged ({error}): fetch or compress it again") from None
+            raise VariantError(
+                f"{path}: the gzip file is damaged ({error}): fetch or compress it again"
+            ) from None
     if data[:4] == b"PK\x03\x04":
-        raise VariantError(f"{path}: found a zip archive or an Excel workbook, expected text: save the sheet as CSV")
+        raise VariantError(
+            f"{path}: found a zip archive or an Excel workbook, expected text: save the sheet as CSV"
+        )
     try:
         text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError:
@@ -486,7 +599,9 @@ def _text_of(path: Path | str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 # %% ../book/structure/variants.ipynb #a5922827
-def find_variant_column(names: Iterable[object], wanted: str | None = None, where: str = "table") -> str:
+def find_variant_column(
+    names: Iterable[object], wanted: str | None = None, where: str = "table"
+) -> str:
     """The name of the column of variants: `wanted`, or the first of `VARIANT_COLUMNS` there is, in any case of letters.
 
     Raises `VariantError` naming the columns that exist. `where` begins the message.
@@ -502,7 +617,9 @@ def find_variant_column(names: Iterable[object], wanted: str | None = None, wher
         if usual in lower:
             return lower[usual]
     usual = ", ".join(VARIANT_COLUMNS[:4])
-    raise VariantError(f"{where}: no column of variants ({usual}, ...); the columns are {listed}: pass variant_column=NAME")
+    raise VariantError(
+        f"{where}: no column of variants ({usual}, ...); the columns are {listed}: pass variant_column=NAME"
+    )
 
 # %% ../book/structure/variants.ipynb #add89832
 def _typed(values: Sequence[str], decimal_comma: bool) -> pd.Series:
@@ -511,7 +628,9 @@ def _typed(values: Sequence[str], decimal_comma: bool) -> pd.Series:
     missing = cells.str.lower().isin(_MISSING)
     if missing.all():
         return pd.Series(np.nan, index=cells.index)
-    for candidate in [cells, cells.str.replace(",", ".", regex=False)] if decimal_comma else [cells]:
+    for candidate in (
+        [cells, cells.str.replace(",", ".", regex=False)] if decimal_comma else [cells]
+    ):
         numbers = pd.to_numeric(candidate.mask(missing), errors="coerce")
         if not (numbers.isna() & ~missing).any():
             return numbers
@@ -531,16 +650,26 @@ def _delimiter(header: str, wanted: str | None) -> str:
 
     def gain(delimiter: str) -> tuple[bool, int]:
         names = [name.strip() for name in _split_line(header, delimiter)]
-        return (wanted in names) if wanted is not None else any(n.lower() in VARIANT_COLUMNS for n in names), len(names)
+        return (wanted in names) if wanted is not None else any(
+            n.lower() in VARIANT_COLUMNS for n in names
+        ), len(names)
 
     return max("\t;,", key=gain)
 
 # %% ../book/structure/variants.ipynb #58360ce8
-def _records(path: Path | str, text: str, wanted: str | None) -> tuple[list[str], list[list[str]], str]:
+def _records(
+    path: Path | str, text: str, wanted: str | None
+) -> tuple[list[str], list[list[str]], str]:
     """Header, rows (each as long as the header) and delimiter of a table; comment lines and blank lines are left out."""
-    lines = [(i, line) for i, line in enumerate(text.split("\n"), 1) if line.strip() and not line.startswith("#")]
+    lines = [
+        (i, line)
+        for i, line in enumerate(text.split("\n"), 1)
+        if line.strip() and not line.startswith("#")
+    ]
     if not lines:
-        raise VariantError(f"{path}: the file is empty, expected a header line and a row for each variant")
+        raise VariantError(
+            f"{path}: the file is empty, expected a header line and a row for each variant"
+        )
     delimiter = _delimiter(lines[0][1], wanted)
     reader = csv.reader((line + "\n" for _, line in lines), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
@@ -550,12 +679,19 @@ def _records(path: Path | str, text: str, wanted: str | None) -> tuple[list[str]
             if len(row) > width and not any(cell.strip() for cell in row[width:]):
                 row = row[:width]  # empty cells at the end, as spreadsheets leave them
             if len(row) != width:
-                number, names = lines[reader.line_num - 1][0], ", ".join(name.strip() for name in rows[0][:8])
-                raise VariantError(f"{path}, line {number}: found {len(row)} fields, expected {width} as in the header ({names})")
+                number, names = (
+                    lines[reader.line_num - 1][0],
+                    ", ".join(name.strip() for name in rows[0][:8]),
+                )
+                raise VariantError(
+                    f"{path}, line {number}: found {len(row)} fields, expected {width} as in the header ({names})"
+                )
             rows.append(row)
     except csv.Error as error:
         number = lines[min(max(reader.line_num, 1), len(lines)) - 1][0]
-        raise VariantError(f"{path}, line {number}: a quoted field is not closed or not followed by {delimiter!r} ({error})") from None
+        raise VariantError(
+            f"{path}, line {number}: a quoted field is not closed or not followed by {delimiter!r} ({error})"
+        ) from None
     return [name.strip() for name in rows[0]], rows[1:], delimiter
 
 
@@ -567,7 +703,9 @@ def read_assay(path: Path | str, variant_column: str | None = None) -> pd.DataFr
     header, rows, delimiter = _records(path, _text_of(path), variant_column)
     if variant_column is None and any(_is_variant(name) or _is_number(name) for name in header[:2]):
         if not any(name.lower() in VARIANT_COLUMNS for name in header):
-            raise VariantError(f"{path}, line 1: {delimiter.join(header)[:60]!r} is data, expected a header line with column names")
+            raise VariantError(
+                f"{path}, line 1: {delimiter.join(header)[:60]!r} is data, expected a header line with column names"
+            )
     found = find_variant_column(header, variant_column, f"{path}, header")
     if twice := sorted({name for name in header if header.count(name) > 1 and name}):
         raise VariantError(f"{path}, header: two columns are called {twice[0]!r}: rename one")
@@ -595,14 +733,21 @@ def _is_number(text: str) -> bool:
 def _is_variant(text: str) -> bool:
     """True for text that has the form of a variant in some alphabet, whether or not its letters are known."""
     pieces = _pieces(text.strip().strip('"'))
-    return any(all(_read_piece(piece, letters).status != "malformed" for piece in pieces) for letters in ("A", "012"))
+    return any(
+        all(_read_piece(piece, letters).status != "malformed" for piece in pieces)
+        for letters in ("A", "012")
+    )
 
 
 def read_variants(path: Path | str, variant_column: str | None = None) -> list[str]:
     """Variants from a table (see `read_assay`), or from a plain list with one variant on each line; raises `VariantError`."""
     if variant_column is not None:
         return read_assay(path, variant_column)["variant"].tolist()
-    lines = [line.strip() for line in _text_of(path).split("\n") if line.strip() and not line.startswith("#")]
+    lines = [
+        line.strip()
+        for line in _text_of(path).split("\n")
+        if line.strip() and not line.startswith("#")
+    ]
     if lines and _is_variant(lines[0]):
         return [line.strip('"') for line in lines]
     return read_assay(path)["variant"].tolist()

@@ -32,8 +32,14 @@ def check_theta(theta: float | int) -> float:
     theta = float(theta)
     if not 0 <= theta <= 0.5:
         share = theta / 100 if 1 < theta <= 100 else theta
-        hint = f"; did you mean {1 - share:.3g}? Some programs give identity, {theta:.3g}" if 0.5 < share <= 1 else ""
-        raise WeightsError(f"theta: found {theta:.6g}, expected a divergence from 0 to 0.5, such as 0.2{hint}")
+        hint = (
+            f"; did you mean {1 - share:.3g}? Some programs give identity, {theta:.3g}"
+            if 0.5 < share <= 1
+            else ""
+        )
+        raise WeightsError(
+            f"theta: found {theta:.6g}, expected a divergence from 0 to 0.5, such as 0.2{hint}"
+        )
     return theta
 
 # %% ../book/structure/sequence_weights.ipynb #99c24453
@@ -60,9 +66,13 @@ def _count_neighbours(left, right, needed, length, first, last, counts):
                 least = min(needed[s], needed[t])
                 same = 0
                 for step in range(steps):
-                    part = np.uint8(0)  # a sum of 64 bytes fits one byte, which is what makes it fast
+                    part = np.uint8(
+                        0
+                    )  # a sum of 64 bytes fits one byte, which is what makes it fast
                     for i in range(64):
-                        part = np.uint8(part + np.uint8(left[s, step * 64 + i] == right[t, step * 64 + i]))
+                        part = np.uint8(
+                            part + np.uint8(left[s, step * 64 + i] == right[t, step * 64 + i])
+                        )
                     same += part
                     if same + length - (step + 1) * 64 < least:
                         break
@@ -95,7 +105,9 @@ def _count_all(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float, pr
         try:
             return 1 + sum(task.result() for task in tasks)
         finally:
-            for _ in blocks:  # after Ctrl-C nothing is left to take, so the threads end with their block
+            for _ in (
+                blocks
+            ):  # after Ctrl-C nothing is left to take, so the threads end with their block
                 pass
 
 # %% ../book/structure/sequence_weights.ipynb #6dc0ea77
@@ -116,13 +128,19 @@ def sequence_weights(
     elif gap is None:
         gap = 20
         if tokens.size and tokens.max() <= 4:
-            warnings.warn("all tokens are 0 to 4: for DNA or RNA say gap=4 (20 was taken)", stacklevel=2)
+            warnings.warn(
+                "all tokens are 0 to 4: for DNA or RNA say gap=4 (20 was taken)", stacklevel=2
+            )
     if tokens.size and not tokens.max() <= gap < 254:
-        raise WeightsError(f"tokens: found token {tokens.max()}, expected 0 to {gap}, where {gap} is the gap")
+        raise WeightsError(
+            f"tokens: found token {tokens.max()}, expected 0 to {gap}, where {gap} is the gap"
+        )
     weights = np.zeros(len(tokens))
     filled = (tokens != gap).any(axis=1)
     if filled.any():
-        weights[filled] = 1.0 / _count_all(np.ascontiguousarray(tokens[filled]), gap, theta, progress)
+        weights[filled] = 1.0 / _count_all(
+            np.ascontiguousarray(tokens[filled]), gap, theta, progress
+        )
     return weights
 
 # %% ../book/structure/sequence_weights.ipynb #8658a486
@@ -165,31 +183,45 @@ def _checked(weights: np.ndarray, alignment: Alignment, path: str) -> Float64[np
     if len(weights) != kept:
         lost = f"; {records - kept:,} of its {records:,} sequences were dropped when it was read"
         hint = lost if len(weights) == records else ""
-        raise WeightsError(f"{path}: found {len(weights):,} weights, expected {kept:,}, one per kept sequence{hint}")
+        raise WeightsError(
+            f"{path}: found {len(weights):,} weights, expected {kept:,}, one per kept sequence{hint}"
+        )
     weights = weights.astype(np.float64)
     if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise WeightsError(f"{path}: found weights that are negative, infinite or all 0, expected numbers from 0 up")
+        raise WeightsError(
+            f"{path}: found weights that are negative, infinite or all 0, expected numbers from 0 up"
+        )
     return weights
 
 # %% ../book/structure/sequence_weights.ipynb #0e18b976
-def _check_origin(about: object, sha256: str, alignment: Alignment, theta: float | int | None, path: Path) -> None:
+def _check_origin(
+    about: object, sha256: str, alignment: Alignment, theta: float | int | None, path: Path
+) -> None:
     """Refuse weights whose sidecar speaks of another alignment, theta or file."""
     sidecar = _sidecar(path)
     wanted = ("checksum", "theta", "n", "neff", "version", "sha256")
     if not isinstance(about, dict) or any(key not in about for key in wanted):
-        raise WeightsError(f"{sidecar}: expected the keys {', '.join(wanted)}; delete it if the weights are your own")
+        raise WeightsError(
+            f"{sidecar}: expected the keys {', '.join(wanted)}; delete it if the weights are your own"
+        )
     if about["sha256"] != sha256:
-        raise WeightsError(f"{path}: changed after {sidecar.name} was written; delete that if the weights are your own")
+        raise WeightsError(
+            f"{path}: changed after {sidecar.name} was written; delete that if the weights are your own"
+        )
     if about["checksum"] != alignment.checksum:
         raise WeightsError(
             f"{path}: made for another alignment ({about['n']} sequences, checksum {str(about['checksum'])[:12]}), "
             f"expected {alignment.checksum[:12]} of {alignment.report.path}; compute them again"
         )
     if theta is not None and about["theta"] != check_theta(theta):
-        raise WeightsError(f"{path}: made with theta {about['theta']}, expected {theta:g}; compute them again")
+        raise WeightsError(
+            f"{path}: made with theta {about['theta']}, expected {theta:g}; compute them again"
+        )
 
 # %% ../book/structure/sequence_weights.ipynb #62f1a0b4
-def load_weights(path: Path | str, alignment: Alignment, theta: float | int | None = None) -> Float64[np.ndarray, " n"]:
+def load_weights(
+    path: Path | str, alignment: Alignment, theta: float | int | None = None
+) -> Float64[np.ndarray, " n"]:
     """Weights (N,) from a .npy file; raises WeightsError where its sidecar names another alignment or theta.
 
     A file without a sidecar holds a user's own weights, which only have to be as many, finite and not negative.
@@ -200,19 +232,28 @@ def load_weights(path: Path | str, alignment: Alignment, theta: float | int | No
         weights = np.load(io.BytesIO(content), allow_pickle=False)
         about = json.loads(_sidecar(path).read_text("utf-8")) if _sidecar(path).exists() else None
     except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file, expected weights as saved by numpy (.npy)") from None
+        raise WeightsError(
+            f"{path}: no such file, expected weights as saved by numpy (.npy)"
+        ) from None
     except Exception as error:  # numpy's reader lets many kinds through
-        raise WeightsError(f"{path}: not weights as saved by numpy ({str(error).splitlines()[0]})") from None
+        raise WeightsError(
+            f"{path}: not weights as saved by numpy ({str(error).splitlines()[0]})"
+        ) from None
     if about is not None:
         _check_origin(about, hashlib.sha256(content).hexdigest(), alignment, theta, path)
     return _checked(np.asarray(weights), alignment, str(path))
 
 # %% ../book/structure/sequence_weights.ipynb #cffbd49b
 def cached_weights(
-    alignment: Alignment, theta: float | int = 0.2, cache_dir: Path | str | None = None, progress: bool = False
+    alignment: Alignment,
+    theta: float | int = 0.2,
+    cache_dir: Path | str | None = None,
+    progress: bool = False,
 ) -> Float64[np.ndarray, " n"]:
     """`sequence_weights`, kept by the alignment's content and theta in $DEEPSEQ_CACHE or ~/.cache/deepseq_nb."""
-    folder = Path(cache_dir or os.environ.get("DEEPSEQ_CACHE") or Path.home() / ".cache" / "deepseq_nb")
+    folder = Path(
+        cache_dir or os.environ.get("DEEPSEQ_CACHE") or Path.home() / ".cache" / "deepseq_nb"
+    )
     path = folder / "weights" / f"{alignment.checksum[:32]}-theta{check_theta(theta)!r}.npy"
     try:
         return load_weights(path, alignment, theta)

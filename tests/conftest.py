@@ -10,7 +10,9 @@ from deepseq_nb.model import ModelConfig
 from deepseq_nb.priors import SparsityPrior
 from deepseq_nb.training import TrainConfig, fit
 
-TINY = ModelConfig(encoder=(16,), latent=3, decoder=(8, 12), conv=5, sparsity=SparsityPrior(logit_p=0.01))
+TINY = ModelConfig(
+    encoder=(16,), latent=3, decoder=(8, 12), conv=5, sparsity=SparsityPrior(logit_p=0.01)
+)
 
 
 def write_family(path: Path, n: int = 80, seed: int = 1) -> Path:
@@ -43,5 +45,8 @@ def alignment(family) -> Alignment:
 @pytest.fixture(scope="session")
 def tiny_run(alignment, tmp_path_factory):
     return fit(
-        alignment, TINY, TrainConfig(steps=60, batch_size=20, device="cpu"), tmp_path_factory.mktemp("runs") / "tiny"
+        alignment,
+        TINY,
+        TrainConfig(steps=60, batch_size=20, device="cpu"),
+        tmp_path_factory.mktemp("runs") / "tiny",
     )

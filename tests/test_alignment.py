@@ -69,7 +69,12 @@ class ReaderContract:
 
     def test_crlf_old_mac_line_ends_and_a_byte_order_mark_change_nothing(self, tmp_path):
         text = self.text(self.names, self.rows)
-        for variant in (text.replace("\n", "\r\n"), text.replace("\n", "\r"), "\ufeff" + text, text.rstrip("\n")):
+        for variant in (
+            text.replace("\n", "\r\n"),
+            text.replace("\n", "\r"),
+            "\ufeff" + text,
+            text.rstrip("\n"),
+        ):
             self.check(self.read(tmp_path, variant))
 
     def test_gzip_is_found_by_content(self, tmp_path):
@@ -87,11 +92,18 @@ class ReaderContract:
         self.check(self.read(tmp_path, self.text(self.names, self.rows), format=self.format))
 
     def test_a_ragged_row_is_named(self, tmp_path):
-        path = write(tmp_path, self.text(self.names, ("ACDEG", "SCD-G", "A--E")), "family" + self.suffix)
-        with pytest.raises(AlignmentError, match=r"record 3 'third' \(line \d+\) has 4 columns, expected 5 as in rec"):
+        path = write(
+            tmp_path, self.text(self.names, ("ACDEG", "SCD-G", "A--E")), "family" + self.suffix
+        )
+        with pytest.raises(
+            AlignmentError,
+            match=r"record 3 'third' \(line \d+\) has 4 columns, expected 5 as in rec",
+        ):
             Alignment.read(path)
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+    @settings(
+        max_examples=25, deadline=None, suppress_health_check=[HealthCheck.differing_executors]
+    )
     @given(text=st.text(max_size=80), cut=st.integers(0, 60), junk=st.binary(max_size=20))
     def test_damage_raises_nothing_but_alignment_error(self, tmp_path_factory, text, cut, junk):
         good = self.text(self.names, self.rows)
@@ -113,14 +125,19 @@ class TestA2m(ReaderContract):
     format, suffix = "a2m", ".a2m"
 
     def text(self, names, rows):
-        return "".join(f">{name} some words\n{row[:3]}\n{row[3:]}\n" for name, row in zip(names, rows, strict=True))
+        return "".join(
+            f">{name} some words\n{row[:3]}\n{row[3:]}\n"
+            for name, row in zip(names, rows, strict=True)
+        )
 
 
 class TestFasta(TestA2m):
     format, suffix = "fasta", ".fa"
 
     def text(self, names, rows):
-        return "\n" + "".join(f">{name}\n{row[:2]} {row[2:]}\n\n" for name, row in zip(names, rows, strict=True))
+        return "\n" + "".join(
+            f">{name}\n{row[:2]} {row[2:]}\n\n" for name, row in zip(names, rows, strict=True)
+        )
 
 
 class TestA3m(ReaderContract):
@@ -129,12 +146,18 @@ class TestA3m(ReaderContract):
     def text(self, names, rows):
         insertions = ("", "kk", "p")
         return "#A3M#\n" + "".join(
-            f">{name}\n{row[:2]}{more}{row[2:]}\n" for name, row, more in zip(names, rows, insertions, strict=True)
+            f">{name}\n{row[:2]}{more}{row[2:]}\n"
+            for name, row, more in zip(names, rows, insertions, strict=True)
         )
 
     def test_a_ragged_row_is_named(self, tmp_path):
         text = ">a\nACDEG\n>b\nACkkD-G\n>c\nAC-E\n"
-        message = fails(text, "record 3 'c' (line 5) has 4 columns, expected 5 as in record 1 'a'", tmp_path, "x.a3m")
+        message = fails(
+            text,
+            "record 3 'c' (line 5) has 4 columns, expected 5 as in record 1 'a'",
+            tmp_path,
+            "x.a3m",
+        )
         assert "not counting lower-case insertions" in message
 
 
@@ -143,7 +166,9 @@ class TestStockholm(ReaderContract):
 
     def text(self, names, rows):
         def block(part):
-            return "".join(f"{name:<20} {row[part]}\n" for name, row in zip(names, rows, strict=True))
+            return "".join(
+                f"{name:<20} {row[part]}\n" for name, row in zip(names, rows, strict=True)
+            )
 
         head = "# STOCKHOLM 1.0\n#=GF ID test\n\n#=GS other DE some words\n"
         return f"{head}{block(slice(0, 3))}#=GC RF xxx\n\n{block(slice(3, None))}#=GC RF xx\n//\n"
@@ -189,7 +214,14 @@ def test_residue_numbers_count_lower_case_residues(tmp_path):
     focus_map = Alignment.read(write(tmp_path, A2M)).focus_map
     assert focus_map.residues == (12, 13, 14, 15, 17)
     assert focus_map.full_sequence == "MACDEFG" and focus_map.start == 11
-    assert [focus_map.column(residue) for residue in (11, 12, 15, 16, 17, 18)] == [None, 0, 3, None, 4, None]
+    assert [focus_map.column(residue) for residue in (11, 12, 15, 16, 17, 18)] == [
+        None,
+        0,
+        3,
+        None,
+        4,
+        None,
+    ]
     assert focus_map.sequence == "ACDEG" and focus_map.tokens.tolist() == [0, 1, 2, 3, 5]
 
 
@@ -199,7 +231,10 @@ def test_a3m_counts_the_insertions_of_the_focus(tmp_path):
     assert alignment.decode(alignment.tokens) == ["ACD", "SCD", "A-D"]
     assert alignment.residues.tolist() == [5, 8, 9] and alignment.focus_map.full_sequence == "AKKCD"
     everything = Alignment.read(write(tmp_path, text, "x.a3m"), columns="all")
-    assert everything.residues.tolist() == [5, 8, 9] and "cannot be modelled" in everything.report.notices[0]
+    assert (
+        everything.residues.tolist() == [5, 8, 9]
+        and "cannot be modelled" in everything.report.notices[0]
+    )
 
 
 def test_rows_ragged_only_by_lower_case_are_read_as_a3m_with_a_notice(tmp_path):
@@ -210,7 +245,9 @@ def test_rows_ragged_only_by_lower_case_are_read_as_a3m_with_a_notice(tmp_path):
 
 def test_padded_rows_named_a3m_are_read_as_a2m_with_a_notice(tmp_path):
     alignment = Alignment.read(write(tmp_path, ">f\nACDE\n>b\nACdE\n", "x.a3m"))
-    assert alignment.report.format == "a2m" and any("read as a2m" in n for n in alignment.report.notices)
+    assert alignment.report.format == "a2m" and any(
+        "read as a2m" in n for n in alignment.report.notices
+    )
 
 
 def test_columns_all_promotes_lower_case_focus_columns(tmp_path):
@@ -227,7 +264,10 @@ def test_columns_by_occupancy(tmp_path):
 
 def test_a_gap_in_the_focus_is_no_column(tmp_path):
     alignment = Alignment.read(write(tmp_path, ">f/3-5\nA-C.D\n>b\nAACCD\n"))
-    assert alignment.residues.tolist() == [3, 4, 5] and alignment.decode(alignment.tokens) == ["ACD", "ACD"]
+    assert alignment.residues.tolist() == [3, 4, 5] and alignment.decode(alignment.tokens) == [
+        "ACD",
+        "ACD",
+    ]
 
 
 def test_a_row_with_an_unknown_letter_in_a_modelled_column_is_dropped_and_counted(tmp_path):
@@ -246,7 +286,9 @@ def test_unknown_letters_may_count_as_gaps(tmp_path):
 
 def test_unknown_focus_residues_are_not_modelled_but_counted(tmp_path):
     focus = "ACDEFGHIKUL"
-    alignment = Alignment.read(write(tmp_path, f">f/1-11\n{focus}\n>b\n{focus.replace('U', 'C')}\n"))
+    alignment = Alignment.read(
+        write(tmp_path, f">f/1-11\n{focus}\n>b\n{focus.replace('U', 'C')}\n")
+    )
     assert alignment.residues.tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 11]
     assert "U10" in alignment.report.notices[0] and alignment.report.kept == 2
 
@@ -254,13 +296,19 @@ def test_unknown_focus_residues_are_not_modelled_but_counted(tmp_path):
 def test_gap_filters_are_those_of_eve(tmp_path):
     generator = np.random.default_rng(1)
     focus = generator.choice(list("ACDEFGHIKLMNPQRSTVWY"), 40)
-    rows = np.where(generator.random((200, 40)) < 1.8 * generator.random((200, 1)) * generator.random(40), "-", focus)
+    rows = np.where(
+        generator.random((200, 40)) < 1.8 * generator.random((200, 1)) * generator.random(40),
+        "-",
+        focus,
+    )
     rows = np.where((rows != "-") & (generator.random((200, 40)) < 0.004), "X", rows)
     rows[0] = focus
     alignment = Alignment.from_strings(
         ["".join(row) for row in rows], columns="all", max_sequence_gaps=0.5, max_column_gaps=0.45
     )
-    gaps = rows == "-"  # as EVE's data_utils: sequences first, then columns over the sequences left, then odd letters
+    gaps = (
+        rows == "-"
+    )  # as EVE's data_utils: sequences first, then columns over the sequences left, then odd letters
     kept = gaps.mean(axis=1) <= 0.5
     columns = gaps[kept].mean(axis=0) <= 0.45
     expected = [row for row in rows[kept][:, columns] if "X" not in row]
@@ -275,7 +323,14 @@ def test_filters_are_off_by_default():
 
 def test_focus_by_name_with_and_without_the_range(tmp_path):
     path = write(tmp_path, ">a/1-3\nACD\n>sp|P1|WILD_TYPE/7-9 words\nSCD\n>c\nA-D\n")
-    for focus in ("sp|P1|WILD_TYPE/7-9", "sp|P1|WILD_TYPE", "WILD_TYPE", "P1", ">sp|P1|WILD_TYPE/7-9 words", "sp|P1"):
+    for focus in (
+        "sp|P1|WILD_TYPE/7-9",
+        "sp|P1|WILD_TYPE",
+        "WILD_TYPE",
+        "P1",
+        ">sp|P1|WILD_TYPE/7-9 words",
+        "sp|P1",
+    ):
         alignment = Alignment.read(path, focus=focus)
         assert alignment.focus_index == 1 and alignment.residues.tolist() == [7, 8, 9]
     assert "begins so" in alignment.report.notices[0]
@@ -294,17 +349,26 @@ def test_focus_row_is_found_after_rows_before_it_were_dropped(tmp_path):
 
 
 def test_an_ambiguous_focus_lists_the_candidates(tmp_path):
-    fails(">A1/1-3\nACD\n>A1/9-11\nACD\n>b\nACD\n", "fits 2 names (A1/1-3, A1/9-11)", tmp_path, focus="A1")
+    fails(
+        ">A1/1-3\nACD\n>A1/9-11\nACD\n>b\nACD\n",
+        "fits 2 names (A1/1-3, A1/9-11)",
+        tmp_path,
+        focus="A1",
+    )
 
 
 def test_a_missing_focus_suggests_near_names(tmp_path):
-    message = fails(A2M, "no sequence is named 'FOKUS/11-17' among 3", tmp_path, focus="FOKUS/11-17")
+    message = fails(
+        A2M, "no sequence is named 'FOKUS/11-17' among 3", tmp_path, focus="FOKUS/11-17"
+    )
     assert "FOCUS/11-17" in message
 
 
 def test_near_names_are_found_inside_the_fields_of_a_header(tmp_path):
     text = ">x\nACD\n>sp|P1|BLAT_ECOLX/1-3\nACD\n"
-    assert "nearest names are sp|P1|BLAT_ECOLX/1-3" in fails(text, "BLAT_ECOLI", tmp_path, focus="BLAT_ECOLI")
+    assert "nearest names are sp|P1|BLAT_ECOLX/1-3" in fails(
+        text, "BLAT_ECOLI", tmp_path, focus="BLAT_ECOLI"
+    )
 
 
 def test_a_weight_after_the_range_is_no_part_of_it(tmp_path):
@@ -319,13 +383,19 @@ def test_a_focus_name_twice_is_a_notice(tmp_path):
 
 def test_numbers_from_one_with_a_notice(tmp_path):
     alignment = Alignment.read(write(tmp_path, ">f\nACD\n>b\nACD\n"))
-    assert alignment.residues.tolist() == [1, 2, 3] and "numbered from 1" in alignment.report.notices[0]
+    assert (
+        alignment.residues.tolist() == [1, 2, 3]
+        and "numbered from 1" in alignment.report.notices[0]
+    )
 
 
 def test_first_residue_overrules_the_name(tmp_path):
     path = write(tmp_path, A2M)
     alignment = Alignment.read(path, first_residue=-2)
-    assert alignment.residues.tolist() == [-1, 0, 1, 2, 4] and "as given" in alignment.report.notices[0]
+    assert (
+        alignment.residues.tolist() == [-1, 0, 1, 2, 4]
+        and "as given" in alignment.report.notices[0]
+    )
     assert Alignment.read(path, first_residue=11).report.notices == ()
 
 
@@ -337,8 +407,14 @@ def test_a_range_that_contradicts_the_row_is_an_error(tmp_path):
 def test_alphabets(tmp_path):
     rna = Alignment.read(write(tmp_path, ">f\nACGU\n>b\nac.u\n"), alphabet="rna")
     assert rna.tokens.tolist() == [[0, 1, 2, 3], [0, 1, 4, 3]] and rna.gap == 4
-    assert Alignment.from_strings(["0120", "21-0"], alphabet="012").tokens.tolist() == [[0, 1, 2, 0], [2, 1, 3, 0]]
-    assert Alignment.from_strings(["HPPH", "HHP-"], alphabet="HP").tokens.tolist() == [[0, 1, 1, 0], [0, 0, 1, 2]]
+    assert Alignment.from_strings(["0120", "21-0"], alphabet="012").tokens.tolist() == [
+        [0, 1, 2, 0],
+        [2, 1, 3, 0],
+    ]
+    assert Alignment.from_strings(["HPPH", "HHP-"], alphabet="HP").tokens.tolist() == [
+        [0, 1, 1, 0],
+        [0, 0, 1, 2],
+    ]
     assert alphabet_letters("Protein") == ALPHABETS["protein"]
 
 
@@ -371,7 +447,9 @@ def test_one_sequence_is_legal_but_noticed(tmp_path):
 
 
 def test_rows_of_gaps_are_noticed():
-    assert any("only gaps" in notice for notice in Alignment.from_strings(["ACD", "---"]).report.notices)
+    assert any(
+        "only gaps" in notice for notice in Alignment.from_strings(["ACD", "---"]).report.notices
+    )
 
 
 @pytest.mark.parametrize(
@@ -401,8 +479,14 @@ def test_rows_of_gaps_are_noticed():
         (b"\x1f\x8b\x08nonsense", "cut short or damaged"),
         (b">a\n>b\n", "no focus columns in 'a': it has no residues"),
         (b">a\n---\n>b\nACD\n", "no focus columns in 'a': it has no residues"),
-        (b">a\nACDE\n>b\nACD\n>c\nACDE\n", "record 2 'b' (line 3) has 3 columns, expected 4 as in record 1 'a'"),
-        (b">a\nACD\n>b\nACDE\n>c\nACDE\n", "record 1 'a' (line 1) has 3 columns, expected 4 as in record 2 'b'"),
+        (
+            b">a\nACDE\n>b\nACD\n>c\nACDE\n",
+            "record 2 'b' (line 3) has 3 columns, expected 4 as in record 1 'a'",
+        ),
+        (
+            b">a\nACD\n>b\nACDE\n>c\nACDE\n",
+            "record 1 'a' (line 1) has 3 columns, expected 4 as in record 2 'b'",
+        ),
         (b">a\nACd.\n>b\nACdd.\n", "record 2 'b' (line 3) has 5 columns"),
     ],
 )
@@ -416,7 +500,12 @@ def test_an_all_lower_case_alignment_suggests_columns_all(tmp_path):
 
 
 def test_no_column_of_the_asked_occupancy(tmp_path):
-    fails(">a\nACD\n" + ">b\n---\n" * 9, "no column has the occupancy", tmp_path, columns="occupancy=0.5")
+    fails(
+        ">a\nACD\n" + ">b\n---\n" * 9,
+        "no column has the occupancy",
+        tmp_path,
+        columns="occupancy=0.5",
+    )
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
@@ -429,13 +518,17 @@ def test_a_missing_file_and_a_folder(tmp_path):
 
 
 def test_a_stockholm_file_said_to_be_fasta(tmp_path):
-    fails("# STOCKHOLM 1.0\na ACD\n//\n", "found stockholm, expected fasta", tmp_path, format="fasta")
+    fails(
+        "# STOCKHOLM 1.0\na ACD\n//\n", "found stockholm, expected fasta", tmp_path, format="fasta"
+    )
 
 
 def test_stockholm_notices(tmp_path):
     one = "# STOCKHOLM 1.0\na/1-3 ACD\nb ACD\n"
     assert "cut short" in Alignment.read(write(tmp_path, one)).report.notices[0]
-    assert "second alignment" in Alignment.read(write(tmp_path, (one + "//\n") * 2)).report.notices[0]
+    assert (
+        "second alignment" in Alignment.read(write(tmp_path, (one + "//\n") * 2)).report.notices[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -459,7 +552,9 @@ def test_from_strings_refuses_other_things():
 
 def test_from_strings_names_rows():
     assert Alignment.from_strings(["ACD", "ACD"]).names == ("seq1", "seq2")
-    assert Alignment.from_strings(["ACD", "SCD"], ["a", "wt/4-6"], focus="wt").residues.tolist() == [4, 5, 6]
+    assert Alignment.from_strings(
+        ["ACD", "SCD"], ["a", "wt/4-6"], focus="wt"
+    ).residues.tolist() == [4, 5, 6]
 
 
 def test_report_lines(tmp_path):
@@ -473,7 +568,9 @@ def test_report_lines(tmp_path):
 
 def test_checksum_is_of_the_content_not_of_the_file(tmp_path):
     here = Alignment.read(write(tmp_path, A2M))
-    packed = Alignment.read(write(tmp_path, gzip.compress(A2M.replace("close", "near").encode()), "x.gz"))
+    packed = Alignment.read(
+        write(tmp_path, gzip.compress(A2M.replace("close", "near").encode()), "x.gz")
+    )
     assert here.checksum == packed.checksum and len(here.checksum) == 64
     assert Alignment.read(tmp_path / "family.a2m", columns="all").checksum != here.checksum
     assert Alignment.read(tmp_path / "family.a2m", first_residue=1).checksum != here.checksum
@@ -501,7 +598,9 @@ def test_focus_map_refuses_unknown_keys_and_contradictions(tmp_path):
     with pytest.raises(AlignmentError, match="unknown or missing key 'colour'"):
         FocusMap.from_json({**focus_map.to_json(), "colour": 1})
     with pytest.raises(AlignmentError, match="unknown or missing key 'start'"):
-        FocusMap.from_json({key: value for key, value in focus_map.to_json().items() if key != "start"})
+        FocusMap.from_json(
+            {key: value for key, value in focus_map.to_json().items() if key != "start"}
+        )
     with pytest.raises(AlignmentError, match="residue 12 is A"):
         dataclasses.replace(focus_map, start=12)
     with pytest.raises(AlignmentError, match="5 letters, 2 residue numbers"):
@@ -517,13 +616,20 @@ def test_any_alignment_written_as_a2m_comes_back(tmp_path_factory, data):
     width = data.draw(st.integers(1, 12))
     focus = data.draw(st.lists(letters, min_size=width, max_size=width))
     inserted = data.draw(st.lists(st.booleans(), min_size=width, max_size=width))
-    rows = data.draw(st.lists(st.lists(letters | st.just("-"), min_size=width, max_size=width), max_size=5))
+    rows = data.draw(
+        st.lists(st.lists(letters | st.just("-"), min_size=width, max_size=width), max_size=5)
+    )
     start = data.draw(st.integers(1, 500))
 
     def spell(row):
-        return "".join((a.lower() if a != "-" else ".") if low else a for a, low in zip(row, inserted, strict=True))
+        return "".join(
+            (a.lower() if a != "-" else ".") if low else a
+            for a, low in zip(row, inserted, strict=True)
+        )
 
-    text = f">f/{start}-{start + width - 1}\n{spell(focus)}\n" + "".join(f">r\n{spell(row)}\n" for row in rows)
+    text = f">f/{start}-{start + width - 1}\n{spell(focus)}\n" + "".join(
+        f">r\n{spell(row)}\n" for row in rows
+    )
     path = write(tmp_path_factory.mktemp("a2m"), text)
     if all(inserted):
         with pytest.raises(AlignmentError, match="no focus columns"):
@@ -531,21 +637,33 @@ def test_any_alignment_written_as_a2m_comes_back(tmp_path_factory, data):
         return
     alignment = Alignment.read(path)
     assert alignment.residues.tolist() == [start + i for i in range(width) if not inserted[i]]
-    expected = ["".join(a for a, low in zip(row, inserted, strict=True) if not low) for row in [focus, *rows]]
+    expected = [
+        "".join(a for a, low in zip(row, inserted, strict=True) if not low)
+        for row in [focus, *rows]
+    ]
     assert alignment.decode(alignment.tokens) == expected
-    assert alignment.occupancy.tolist() == pytest.approx(np.mean([[a != "-" for a in row] for row in expected], axis=0))
+    assert alignment.occupancy.tolist() == pytest.approx(
+        np.mean([[a != "-" for a in row] for row in expected], axis=0)
+    )
 
 
 def raises_only_alignment_error(folder, content: bytes):
     for name in ("x", "x.a3m", "x.a2m.gz"):
-        for options in ({}, {"columns": "all", "unknown": "gap"}, {"format": "a3m"}, {"focus": "a"}):
+        for options in (
+            {},
+            {"columns": "all", "unknown": "gap"},
+            {"format": "a3m"},
+            {"focus": "a"},
+        ):
             try:
                 Alignment.read(write(folder, content, name), **options)
             except AlignmentError as error:
                 assert "\n" not in str(error)
 
 
-heads = st.sampled_from(["", ">", ">a\n", ">>a/1-3\nACD\n", "# STOCKHOLM 1.0\n", "CLUSTAL\n\n", "#", "; "])
+heads = st.sampled_from(
+    ["", ">", ">a\n", ">>a/1-3\nACD\n", "# STOCKHOLM 1.0\n", "CLUSTAL\n\n", "#", "; "]
+)
 
 
 @settings(max_examples=150, deadline=None)
@@ -555,14 +673,18 @@ heads = st.sampled_from(["", ">", ">a\n", ">>a/1-3\nACD\n", "# STOCKHOLM 1.0\n",
 @example("CLUSTAL\n\n", "a \u00b2 \u00b2")
 @example(">", "\u2028ä>\n>")
 def test_arbitrary_text_raises_nothing_but_alignment_error(tmp_path_factory, head, text):
-    raises_only_alignment_error(tmp_path_factory.mktemp("text"), (head + text).encode("utf-8", "surrogatepass"))
+    raises_only_alignment_error(
+        tmp_path_factory.mktemp("text"), (head + text).encode("utf-8", "surrogatepass")
+    )
 
 
 @settings(max_examples=150, deadline=None)
 @given(heads, st.binary(max_size=60), st.booleans())
 def test_arbitrary_bytes_raise_nothing_but_alignment_error(tmp_path_factory, head, data, packed):
     content = head.encode() + data
-    raises_only_alignment_error(tmp_path_factory.mktemp("bytes"), gzip.compress(content) if packed else content)
+    raises_only_alignment_error(
+        tmp_path_factory.mktemp("bytes"), gzip.compress(content) if packed else content
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -19,7 +19,9 @@ COLUMNS = ["variant", "score", "std_error", "status", "reason", "occupancy"]
 @pytest.fixture
 def rna():
     """Four sequences; column 2 has a gap in the last."""
-    return Alignment.from_strings(["ACG", "ACG", "AUG", "G-G"], names=["seq/5-7", "b", "c", "d"], alphabet="rna")
+    return Alignment.from_strings(
+        ["ACG", "ACG", "AUG", "G-G"], names=["seq/5-7", "b", "c", "d"], alphabet="rna"
+    )
 
 
 def test_frequencies_are_the_weighted_counts_with_the_pseudocount_spread_over_the_letters(rna):
@@ -45,7 +47,10 @@ def test_no_weights_means_equal_weights(rna):
 
 def test_scaling_weights_and_pseudocount_together_changes_nothing(rna):
     weights = np.array([0.5, 1.0, 0.25, 1.0])
-    first, second = SiteIndependent.fit(rna, weights, 1.0), SiteIndependent.fit(rna, 10 * weights, 10.0)
+    first, second = (
+        SiteIndependent.fit(rna, weights, 1.0),
+        SiteIndependent.fit(rna, 10 * weights, 10.0),
+    )
     np.testing.assert_allclose(first.log_frequencies, second.log_frequencies)
 
 
@@ -110,9 +115,13 @@ def test_empty_list_gives_an_empty_table(rna):
     st.lists(st.sampled_from("ACGU"), min_size=6, max_size=6),
 )
 def test_scores_add_up_over_sites(sequences, pseudocount, mutant):
-    model = SiteIndependent.fit(Alignment.from_strings(sequences, alphabet="rna"), pseudocount=pseudocount)
+    model = SiteIndependent.fit(
+        Alignment.from_strings(sequences, alphabet="rna"), pseudocount=pseudocount
+    )
     parts = [f"{w}{i}{m}" for i, (w, m) in enumerate(zip(sequences[0], mutant, strict=True), 1)]
-    assert model.score([":".join(parts)]).score[0] == pytest.approx(model.score(parts).score.sum(), abs=1e-9)
+    assert model.score([":".join(parts)]).score[0] == pytest.approx(
+        model.score(parts).score.sum(), abs=1e-9
+    )
 
 
 # what is refused --------------------------------------------------------------------------------------------------

@@ -12,7 +12,9 @@ import pytest
 
 from deepseq_nb import book
 
-CONFIG = "title: tiny\nexecute: {execute_notebooks: 'off'}\nbibtex_bibfiles: [book/references.bib]\n"
+CONFIG = (
+    "title: tiny\nexecute: {execute_notebooks: 'off'}\nbibtex_bibfiles: [book/references.bib]\n"
+)
 BIB = "@book{knuth1992, author={Knuth, Donald}, title={Literate Programming}, publisher={CSLI}, year=1992}\n"
 
 
@@ -34,7 +36,9 @@ def write_notebook(path: Path, *cells) -> Path:
 def tiny(tmp_path) -> Path:
     """A book: index.md, then book/b/second.ipynb before book/a_first.ipynb, so that order is not the alphabet's."""
     (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "index.md").write_text("# Tiny\n\nSee [](b/second) and {cite}`knuth1992`.\n")
+    (tmp_path / "book" / "index.md").write_text(
+        "# Tiny\n\nSee [](b/second) and {cite}`knuth1992`.\n"
+    )
     (tmp_path / "book" / "references.bib").write_text(BIB)
     (tmp_path / "_config.yml").write_text(CONFIG)
     (tmp_path / "_toc.yml").write_text(
@@ -51,7 +55,10 @@ def tiny(tmp_path) -> Path:
         ),
     )
     write_notebook(
-        tmp_path / "book" / "a_first.ipynb", prose("# First"), code('profile = "quick"', "parameters"), code("1 + 1")
+        tmp_path / "book" / "a_first.ipynb",
+        prose("# First"),
+        code('profile = "quick"', "parameters"),
+        code("1 + 1"),
     )
     return tmp_path
 
@@ -75,13 +82,20 @@ def test_chapters_come_in_the_order_of_the_table_of_contents(tmp_path):
         "root: index\nparts:\n- caption: X\n  chapters:\n  - file: c\n    sections:\n    - file: b\n"
         "- chapters:\n  - file: a\n"
     )
-    assert [path.name for path in book.chapters(tmp_path / "_toc.yml")] == ["index.md", "c.ipynb", "b.md", "a.ipynb"]
+    assert [path.name for path in book.chapters(tmp_path / "_toc.yml")] == [
+        "index.md",
+        "c.ipynb",
+        "b.md",
+        "a.ipynb",
+    ]
 
 
 def test_a_listed_chapter_that_is_not_written_is_named(tmp_path):
     (tmp_path / "index.md").write_text("")
     (tmp_path / "_toc.yml").write_text("root: index\nchapters:\n- file: later\n")
-    with pytest.raises(book.BookError, match=r"_toc\.yml: lists later, but neither later\.ipynb nor later\.md"):
+    with pytest.raises(
+        book.BookError, match=r"_toc\.yml: lists later, but neither later\.ipynb nor later\.md"
+    ):
         book.chapters(tmp_path / "_toc.yml")
     assert len(book.chapters(tmp_path / "_toc.yml", missing_ok=True)) == 1
 
@@ -94,7 +108,9 @@ def test_a_table_of_contents_that_is_none_gives_one_line(tmp_path, text):
     assert "\n" not in str(caught.value)
 
 
-def test_the_root_is_found_from_below_and_falls_back_on_the_installed_checkout(tiny, tmp_path_factory):
+def test_the_root_is_found_from_below_and_falls_back_on_the_installed_checkout(
+    tiny, tmp_path_factory
+):
     assert book.find_root(tiny / "book" / "b") == tiny.resolve()
     elsewhere = book.find_root(tmp_path_factory.mktemp("elsewhere"))
     assert (elsewhere / "deepseq_nb").is_dir()
@@ -156,7 +172,9 @@ def test_chapters_run_in_order_with_their_parameters_in_this_interpreter(tiny):
     result = book.run_book(root=tiny, echo=lines.append, site=False, parameters=given)
     assert result.failure == "" and result.exit_code == 0 and result.site is None
     assert [chapter.name for chapter in result.chapters] == ["b/second", "a_first"]
-    assert lines[0].startswith("[ 1/2] b/second ... ") and lines[1].startswith("[ 2/2] a_first .... ")
+    assert lines[0].startswith("[ 1/2] b/second ... ") and lines[1].startswith(
+        "[ 2/2] a_first .... "
+    )
     assert lines[1].endswith(" s")
     text = outputs(result, 0)
     assert text.startswith("quick 42 somewhere\n"), "device is not declared, so it is not given"
@@ -172,7 +190,9 @@ def test_only_what_changed_runs_again(tiny):
     assert statuses(again()) == [False, False]
     write_notebook(tiny / "book" / "a_first.ipynb", prose("# First"), code("1 + 3"))
     assert statuses(again()) == [False, True]
-    assert statuses(again(parameters={"seed": 2})) == [True, False], "only the second chapter declares a seed"
+    assert statuses(again(parameters={"seed": 2})) == [True, False], (
+        "only the second chapter declares a seed"
+    )
     assert statuses(again(only="a_first", force=True)) == [True]
 
 
@@ -180,7 +200,12 @@ def test_the_first_failing_cell_stops_the_book_and_is_shown(tiny):
     source = "total = 0\nfor value in [1, 0]:\n    total += 1 / value\nprint('not reached')"
     path = tiny / "book" / "b" / "second.ipynb"
     write_notebook(
-        path, prose("# Second"), code("profile = 'quick'", "parameters"), code("x = 1"), code(source), code("2")
+        path,
+        prose("# Second"),
+        code("profile = 'quick'", "parameters"),
+        code("x = 1"),
+        code(source),
+        code("2"),
     )
     lines = []
     result = book.run_book(root=tiny, echo=lines.append)
@@ -197,7 +222,9 @@ def test_the_first_failing_cell_stops_the_book_and_is_shown(tiny):
 
 
 def test_a_kernel_that_dies_is_a_failure_with_the_cell_named(tiny):
-    write_notebook(tiny / "book" / "a_first.ipynb", prose("# First"), code("import os\nos._exit(3)"))
+    write_notebook(
+        tiny / "book" / "a_first.ipynb", prose("# First"), code("import os\nos._exit(3)")
+    )
     result = book.run_book(root=tiny, only="a_first", echo=lambda line: None, site=False)
     assert result.exit_code == 1
     assert "a_first: cell 2 of 2 failed" in result.failure and "Kernel" in result.failure
@@ -206,20 +233,30 @@ def test_a_kernel_that_dies_is_a_failure_with_the_cell_named(tiny):
 def test_a_chapter_works_in_an_empty_folder_of_its_own(tiny):
     write_notebook(
         tiny / "book" / "a_first.ipynb",
-        code("import os\nprint(os.listdir())\nopen('left_behind', 'w').close()\nprint(os.getcwd())"),
+        code(
+            "import os\nprint(os.listdir())\nopen('left_behind', 'w').close()\nprint(os.getcwd())"
+        ),
     )
     for _ in range(2):
-        result = book.run_book(root=tiny, only="a_first", echo=lambda line: None, site=False, force=True)
+        result = book.run_book(
+            root=tiny, only="a_first", echo=lambda line: None, site=False, force=True
+        )
         listing, folder = outputs(result, 0).split()
-        assert listing == "[]" and Path(folder) == (tiny / "_build/book/work/book/a_first").resolve()
+        assert (
+            listing == "[]" and Path(folder) == (tiny / "_build/book/work/book/a_first").resolve()
+        )
 
 
 def test_an_unknown_chapter_is_refused_with_the_names_there_are(tiny):
-    with pytest.raises(book.BookError, match="--only thrid: no chapter is called that; there are b/second, a_first"):
+    with pytest.raises(
+        book.BookError, match="--only thrid: no chapter is called that; there are b/second, a_first"
+    ):
         book.run_book(root=tiny, only="thrid", echo=lambda line: None)
 
 
-@pytest.mark.parametrize("name", ["b/second", "second", "book/b/second.ipynb", "./book/b/second.ipynb"])
+@pytest.mark.parametrize(
+    "name", ["b/second", "second", "book/b/second.ipynb", "./book/b/second.ipynb"]
+)
 def test_a_chapter_may_be_named_in_any_sensible_way(name):
     assert book._chosen([name], ["b/second", "a_first"]) == ["b/second"]
 
@@ -253,14 +290,19 @@ def test_the_parameters_cell_is_folded_and_says_what_this_run_changed():
     )
     assert len(page.cells) == 1
     assert page.cells[0].metadata["tags"] == ["parameters", "hide-input"]
-    assert page.cells[0].source == 'profile = "quick"  # or full\nseed = 1\nseed = 7  # as given to this run'
+    assert (
+        page.cells[0].source
+        == 'profile = "quick"  # or full\nseed = 1\nseed = 7  # as given to this run'
+    )
 
 
 def test_progress_bars_and_warnings_are_not_on_the_page_and_redrawn_lines_show_their_last_state():
     cell = code("train()")
     cell.outputs = [
         nbformat.v4.new_output("stream", name="stderr", text="UserWarning: x"),
-        nbformat.v4.new_output("stream", name="stdout", text=" 1%\r50%\r100% done\r\nlonger line\rshort\nend\n"),
+        nbformat.v4.new_output(
+            "stream", name="stdout", text=" 1%\r50%\r100% done\r\nlonger line\rshort\nend\n"
+        ),
     ]
     (output,) = page_of(cell).cells[0].outputs
     assert output.text == "100% done\nshortr line\nend\n"
@@ -270,12 +312,18 @@ def test_folder_names_of_the_machine_do_not_reach_the_page(tmp_path, monkeypatch
     monkeypatch.setenv("DEEPSEQ_DATA", "/mnt/families")
     names = book._neutral_names(tmp_path, tmp_path / "_build" / "work")
     cell = code("train()")
-    text = f"{tmp_path}/_build/work/run/config.json {tmp_path}/book {tmp_path}2 /mnt/families/B.a2m "
+    text = (
+        f"{tmp_path}/_build/work/run/config.json {tmp_path}/book {tmp_path}2 /mnt/families/B.a2m "
+    )
     text += f"/tmp/tmpab12/x {Path.home()}/y"
     cell.outputs = [
         nbformat.v4.new_output("stream", text=text),
-        nbformat.v4.new_output("display_data", {"text/html": f"<b>{tmp_path}</b>", "image/png": "aGVsbG8="}),
-        nbformat.v4.new_output("error", ename="E", evalue=f"{tmp_path}/a", traceback=[f"in {sys.prefix}/lib"]),
+        nbformat.v4.new_output(
+            "display_data", {"text/html": f"<b>{tmp_path}</b>", "image/png": "aGVsbG8="}
+        ),
+        nbformat.v4.new_output(
+            "error", ename="E", evalue=f"{tmp_path}/a", traceback=[f"in {sys.prefix}/lib"]
+        ),
     ]
     stream, shown, error = page_of(cell, names=names).cells[0].outputs
     words = stream.text.split()
@@ -286,7 +334,9 @@ def test_folder_names_of_the_machine_do_not_reach_the_page(tmp_path, monkeypatch
 
 
 def test_presenting_leaves_the_executed_notebook_as_it_is():
-    notebook = nbformat.v4.new_notebook(cells=[code("#| export\nx = 1"), code("y = 2", "hide-input")])
+    notebook = nbformat.v4.new_notebook(
+        cells=[code("#| export\nx = 1"), code("y = 2", "hide-input")]
+    )
     notebook.metadata["papermill"] = {"output_path": "somewhere"}
     before = nbformat.writes(notebook)
     page = book.present(notebook)
@@ -299,7 +349,11 @@ def test_a_chapter_not_run_yet_is_shown_without_results_and_an_unwritten_one_is_
     toc = book.chapters(tiny / "_toc.yml", missing_ok=True)
     site = book.prepare_site(tiny, tiny / "_build", toc)
     assert "later" not in (site / "_toc.yml").read_text()
-    assert [path.name for path in book.chapters(site / "_toc.yml")] == ["index.md", "second.ipynb", "a_first.ipynb"]
+    assert [path.name for path in book.chapters(site / "_toc.yml")] == [
+        "index.md",
+        "second.ipynb",
+        "a_first.ipynb",
+    ]
     assert (site / "book" / "references.bib").is_file()
 
 
@@ -309,7 +363,12 @@ def test_the_site_is_built_from_executed_copies_and_a_broken_citation_fails_it(t
     assert result.failure == "" and result.site == tiny / "_build/book/html/index.html"
     assert lines[-1] == f"the site is {result.site}"
     second = (tiny / "_build/book/html/book/b/second.html").read_text()
-    assert "default_exp" not in second and "#| export" not in second and "double" in second and "quick 2 None" in second
+    assert (
+        "default_exp" not in second
+        and "#| export" not in second
+        and "double" in second
+        and "quick 2 None" in second
+    )
     source = (tiny / "_build/book/html/_sources/book/b/second.ipynb").read_text()
     assert str(tiny) not in second and str(tiny) not in source
     index = (tiny / "_build/book/html/book/index.html").read_text()
@@ -318,7 +377,11 @@ def test_the_site_is_built_from_executed_copies_and_a_broken_citation_fails_it(t
     (tiny / "book" / "index.md").write_text("# Tiny\n\nSee {cite}`nobody1900` and [](b/third).\n")
     broken = book.run_book(root=tiny, echo=lines.append)
     assert broken.exit_code == 1 and statuses(broken) == [False, False]
-    assert "nobody1900" in broken.failure and "b/third" in broken.failure and "book/index.md:3" in broken.failure
+    assert (
+        "nobody1900" in broken.failure
+        and "b/third" in broken.failure
+        and "book/index.md:3" in broken.failure
+    )
 
 
 # notebooks in their normal form
@@ -341,7 +404,9 @@ def test_strip_notebooks_keeps_sources_tags_and_ids_and_drops_the_rest(tiny):
     assert [cell["id"] for cell in clean["cells"]] == [cell.id for cell in notebook.cells]
     assert clean["cells"][1]["metadata"] == {"tags": ["parameters"]}
     assert clean["cells"][2]["outputs"] == [] and clean["cells"][2]["execution_count"] is None
-    assert clean["metadata"] == {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    assert clean["metadata"] == {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}
+    }
     assert path.read_text().endswith("}\n")
 
 
@@ -378,12 +443,19 @@ def test_the_command_hands_its_options_to_the_runner(monkeypatch):
     seen = {}
 
     def fake(profile, only, out, force, parameters, **options):
-        seen.update(options, profile=profile, only=only, out=out, force=force, parameters=parameters)
+        seen.update(
+            options, profile=profile, only=only, out=out, force=force, parameters=parameters
+        )
         return book.BookResult(chapters=(), failure="x")
 
     monkeypatch.setattr(book, "run_book", fake)
     chapters = ("--only", "usage", "--only", "colophon")
-    assert book.main(parse("--profile", "full", *chapters, "--no-site", "--seed", "4", "--data-dir", "d")) == 1
+    assert (
+        book.main(
+            parse("--profile", "full", *chapters, "--no-site", "--seed", "4", "--data-dir", "d")
+        )
+        == 1
+    )
     assert seen["profile"] == "full" and seen["only"] == ["usage", "colophon"]
     assert not seen["site"] and not seen["strict"]
     assert seen["parameters"] == {"seed": 4, "data_dir": Path("d").resolve()}
@@ -397,5 +469,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tiny, monkeypatch, capsys):
 
 
 def test_the_module_runs_as_a_program():
-    done = subprocess.run([sys.executable, "-m", "deepseq_nb.book", "--help"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "deepseq_nb.book", "--help"], capture_output=True, text=True
+    )
     assert done.returncode == 0 and "--profile {quick,full}" in done.stdout and done.stderr == ""

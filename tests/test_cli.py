@@ -55,7 +55,9 @@ def work(tmp_path_factory):
     )
     scores = pd.read_csv(folder / "scores.csv")
     noise = np.random.default_rng(1).normal(size=len(scores))
-    pd.DataFrame({"mutant": scores.variant, "activity": scores.score + noise}).to_csv(folder / "assay.csv", index=False)
+    pd.DataFrame({"mutant": scores.variant, "activity": scores.score + noise}).to_csv(
+        folder / "assay.csv", index=False
+    )
     return folder
 
 
@@ -84,12 +86,31 @@ def test_train_says_what_it_understood_and_what_to_do_next(work, capsys):
         "cpu",
     )
     assert code == 0
-    for text in ("80", "12", "Neff", "per column", "device: cpu", "expected time", "next: deepseq score"):
+    for text in (
+        "80",
+        "12",
+        "Neff",
+        "per column",
+        "device: cpu",
+        "expected time",
+        "next: deepseq score",
+    ):
         assert text in out
 
 
 def test_scores_are_reproduced_by_the_same_seed(work, capsys):
-    run(capsys, "score", work / "run", "--all-singles", "--samples", 3, "--device", "cpu", "--out", work / "b.csv")
+    run(
+        capsys,
+        "score",
+        work / "run",
+        "--all-singles",
+        "--samples",
+        3,
+        "--device",
+        "cpu",
+        "--out",
+        work / "b.csv",
+    )
     assert (work / "b.csv").read_bytes() == (work / "scores.csv").read_bytes()
 
 
@@ -108,7 +129,11 @@ def test_score_keeps_every_row_of_the_file_and_sums_up(work, capsys):
     )
     table = pd.read_csv(work / "mine_scores.csv")
     assert code == 0 and "1 scored, 2 rejected" in out
-    assert table.variant.tolist() == ["A15W", "A99W", "G15W"] and table.score.notna().tolist() == [True, False, False]
+    assert table.variant.tolist() == ["A15W", "A99W", "G15W"] and table.score.notna().tolist() == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_shifted_positions_are_reported_and_offset_repairs_them(work, capsys):
@@ -116,7 +141,15 @@ def test_shifted_positions_are_reported_and_offset_repairs_them(work, capsys):
     shifted = [f"{v[0]}{int(v[1:-1]) - 1}{v[-1]}" for v in singles if int(v[1:-1]) > 15]
     (work / "shifted.csv").write_text("mutant\n" + "\n".join(shifted) + "\n")
     code, out, _ = run(
-        capsys, "score", work / "run", "--variants", work / "shifted.csv", "--out", work / "s0.csv", "--device", "cpu"
+        capsys,
+        "score",
+        work / "run",
+        "--variants",
+        work / "shifted.csv",
+        "--out",
+        work / "s0.csv",
+        "--device",
+        "cpu",
     )
     assert code == 0 and "pass --offset 1" in out
     code, out, _ = run(
@@ -156,13 +189,23 @@ def test_proteingym_format_spells_the_whole_sequence(work, capsys):
 
 
 def test_evaluate_prints_json_and_nothing_else_on_stdout(work, capsys):
-    code, out, _ = run(capsys, "evaluate", work / "scores.csv", work / "assay.csv", "--column", "activity", "--json")
+    code, out, _ = run(
+        capsys,
+        "evaluate",
+        work / "scores.csv",
+        work / "assay.csv",
+        "--column",
+        "activity",
+        "--json",
+    )
     assert code == 0
     assert 0 < json.loads(out)["metrics"]["spearman"]["value"] <= 1
 
 
 def test_evaluate_prints_an_interval(work, capsys):
-    _, out, _ = run(capsys, "evaluate", work / "scores.csv", work / "assay.csv", "--column", "activity")
+    _, out, _ = run(
+        capsys, "evaluate", work / "scores.csv", work / "assay.csv", "--column", "activity"
+    )
     assert "Spearman" in out or "spearman" in out
 
 
@@ -222,7 +265,12 @@ def test_weights_can_be_made_once_and_used(work, capsys):
 def test_embed_and_sample(work, capsys):
     assert run(capsys, "embed", work / "run", "--out", work / "z.npy", "--device", "cpu")[0] == 0
     assert np.load(work / "z.npy").shape == (80, 3)
-    assert run(capsys, "sample", work / "run", "--n", 7, "--out", work / "new.fasta", "--device", "cpu")[0] == 0
+    assert (
+        run(
+            capsys, "sample", work / "run", "--n", 7, "--out", work / "new.fasta", "--device", "cpu"
+        )[0]
+        == 0
+    )
     assert (work / "new.fasta").read_text().count(">") == 7
 
 
@@ -243,7 +291,16 @@ def test_resume_takes_the_runs_own_settings_and_makes_it_longer(work, capsys):
         4,
     )
     code, out, err = run(
-        capsys, "train", work / "family.a2m", "--out", work / "long", "--resume", "--steps", 15, "--device", "cpu"
+        capsys,
+        "train",
+        work / "family.a2m",
+        "--out",
+        work / "long",
+        "--resume",
+        "--steps",
+        15,
+        "--device",
+        "cpu",
     )
     assert code == 0 and "5 of 15 to make" in out, err
 
@@ -354,7 +411,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("words", "text"), BAD, ids=lambda x: " ".join(x) if isinstance(x, list) else "")
+@pytest.mark.parametrize(
+    ("words", "text"), BAD, ids=lambda x: " ".join(x) if isinstance(x, list) else ""
+)
 def test_bad_input_is_one_clear_line_and_exit_code_2(work, capsys, monkeypatch, words, text):
     monkeypatch.chdir(work)
     for name, data in FILES.items():

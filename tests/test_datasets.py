@@ -40,7 +40,9 @@ from deepseq_nb.datasets import (
 DATA = Path(deepseq_nb.__file__).resolve().parent.parent / "data"
 SHIPPED = ("synthetic.a2m", "synthetic_singles.csv", "synthetic_doubles.csv")
 CONTENT = b">A/1-4\nMKVL\n" * 5000
-SMALL = SyntheticConfig(seed=3, sequences=60, columns=20, contacts=6, insertions=((5, 1),), loops=(), doubles=2)
+SMALL = SyntheticConfig(
+    seed=3, sequences=60, columns=20, contacts=6, insertions=((5, 1),), loops=(), doubles=2
+)
 
 
 @cache
@@ -73,7 +75,10 @@ def test_shipped_files_are_small():
 
 
 def test_another_seed_makes_another_family():
-    assert synthetic_family(SMALL).a2m != synthetic_family(SyntheticConfig(**{**SMALL.to_json(), "seed": 4})).a2m
+    assert (
+        synthetic_family(SMALL).a2m
+        != synthetic_family(SyntheticConfig(**{**SMALL.to_json(), "seed": 4})).a2m
+    )
 
 
 def test_reader_finds_the_planted_map():
@@ -81,7 +86,11 @@ def test_reader_finds_the_planted_map():
     family = default_family()
     assert alignment.focus == "SYNTH/11-62"
     assert tuple(alignment.residues.tolist()) == family.residues
-    assert family.residues[:2] == (11, 12) and family.residues[19:21] == (30, 34) and family.residues[-1] == 62
+    assert (
+        family.residues[:2] == (11, 12)
+        and family.residues[19:21] == (30, 34)
+        and family.residues[-1] == 62
+    )
     assert np.array_equal(alignment.tokens[0], family.wild)
 
 
@@ -101,7 +110,11 @@ def test_doubles_table_is_additive_plus_epistasis():
     singles = pd.read_csv(DATA / "synthetic_singles.csv").set_index("mutant")["fitness"]
     doubles = pd.read_csv(DATA / "synthetic_doubles.csv")
     parts = doubles["mutant"].str.split(":", expand=True)
-    total = singles[parts[0]].to_numpy() + singles[parts[1]].to_numpy() + doubles["epistasis"].to_numpy()
+    total = (
+        singles[parts[0]].to_numpy()
+        + singles[parts[1]].to_numpy()
+        + doubles["epistasis"].to_numpy()
+    )
     assert len(doubles) == 16 * 361 and np.array_equal(total, doubles["fitness"])
 
 
@@ -109,7 +122,9 @@ def test_controls_have_no_epistasis_and_contacts_do():
     family = default_family()
     contacts, controls = datasets.double_pairs(family)
     assert len(contacts) == len(controls) == 8
-    assert all(np.abs(family.landscape.epistasis(family.wild, i, j)).max() > 0.5 for i, j in contacts)
+    assert all(
+        np.abs(family.landscape.epistasis(family.wild, i, j)).max() > 0.5 for i, j in contacts
+    )
     assert not any(family.landscape.epistasis(family.wild, i, j).any() for i, j in controls)
 
 
@@ -182,7 +197,9 @@ def test_tree_is_binary_and_ultrametric():
 def test_evolution_visits_letters_by_the_exponential_of_fitness():
     fields = np.full((1, 20), -40.0)
     fields[0, [2, 5]] = [math.log(3.0), 0.0]  # three to one
-    landscape = Landscape(kinds=("surface",), fields=fields, contacts=(), couplings=np.zeros((0, 20, 20)))
+    landscape = Landscape(
+        kinds=("surface",), fields=fields, contacts=(), couplings=np.zeros((0, 20, 20))
+    )
     rng, x, seen = np.random.default_rng(5), [2], []
     for _ in range(2000):
         x = evolve(landscape, x, 40.0, rng)
@@ -222,7 +239,9 @@ def test_config_round_trips_and_refuses_unknown_settings():
         SyntheticConfig.from_json({"colour": 1})
 
 
-@pytest.mark.parametrize("wrong", [{"sequences": 1}, {"columns": 3}, {"insertions": ((48, 1),)}, {"loops": ((0, 1),)}])
+@pytest.mark.parametrize(
+    "wrong", [{"sequences": 1}, {"columns": 3}, {"insertions": ((48, 1),)}, {"loops": ((0, 1),)}]
+)
 def test_config_refuses_what_cannot_be_built(wrong):
     with pytest.raises(DatasetError, match="synthetic family"):
         SyntheticConfig(**wrong)
@@ -250,19 +269,35 @@ def test_registry_is_complete():
     assert len(entries) == 18 and len({(e.family, e.file) for e in entries}) == 18
     assert {e.family for e in entries} == set(datasets.registry()["families"])
     for entry in entries:
-        assert len(entry.sha256) == 64 and entry.bytes > 0 and entry.kind in datasets.KINDS and entry.licence
-        assert entry.family == "synthetic" or (len(entry.commit) == 40 and entry.path and " " not in entry.path)
+        assert (
+            len(entry.sha256) == 64
+            and entry.bytes > 0
+            and entry.kind in datasets.KINDS
+            and entry.licence
+        )
+        assert entry.family == "synthetic" or (
+            len(entry.commit) == 40 and entry.path and " " not in entry.path
+        )
 
 
 def test_registry_says_which_column_to_compare_with():
     families = datasets.registry()["families"]
-    assert families["BLAT_ECOLX"]["column"] == "2500" and families["TRNA_RF00005"]["alphabet"] == "rna"
+    assert (
+        families["BLAT_ECOLX"]["column"] == "2500" and families["TRNA_RF00005"]["alphabet"] == "rna"
+    )
     assert all(family["theta"] == 0.2 for family in families.values())
 
 
 def test_url_pins_the_commit():
     entry = DatasetFile(
-        family="F", kind="assay", file="x.csv", bytes=1, sha256="", repository="a/b", commit="c", path="d/x"
+        family="F",
+        kind="assay",
+        file="x.csv",
+        bytes=1,
+        sha256="",
+        repository="a/b",
+        commit="c",
+        path="d/x",
     )
     assert entry.url("https://host/") == "https://host/a/b/c/d/x"
 
@@ -276,9 +311,14 @@ def test_find_looks_in_deepseq_data_first(home, monkeypatch):
     for folder in (home / "mine", datasets.cache_folder()):
         (folder / "P53_HUMAN").mkdir(parents=True)
         (folder / "P53_HUMAN" / "ClinVar_labels_P53.csv").write_bytes(b"x" * 4966)
-    assert find("P53_HUMAN", kind="labels") == datasets.cache_folder() / "P53_HUMAN" / "ClinVar_labels_P53.csv"
+    assert (
+        find("P53_HUMAN", kind="labels")
+        == datasets.cache_folder() / "P53_HUMAN" / "ClinVar_labels_P53.csv"
+    )
     monkeypatch.setenv("DEEPSEQ_DATA", str(home / "mine"))
-    assert find("P53_HUMAN", kind="labels") == home / "mine" / "P53_HUMAN" / "ClinVar_labels_P53.csv"
+    assert (
+        find("P53_HUMAN", kind="labels") == home / "mine" / "P53_HUMAN" / "ClinVar_labels_P53.csv"
+    )
     with pytest.raises(DatasetError, match="has SHA-256"):
         find("P53_HUMAN", "ClinVar_labels_P53.csv", verify=True)
 
@@ -298,7 +338,10 @@ def test_find_refuses_a_file_of_the_wrong_size(home, monkeypatch):
     [
         ({"name": "BLAT"}, "did you mean BLAT_ECOLX"),
         ({"name": "nonsense"}, "It knows BLAT_ECOLX"),
-        ({"name": "BLAT_ECOLX", "file": "other.csv"}, "has no file 'other.csv'; it has BLAT_ECOLX_hmmerbit"),
+        (
+            {"name": "BLAT_ECOLX", "file": "other.csv"},
+            "has no file 'other.csv'; it has BLAT_ECOLX_hmmerbit",
+        ),
         ({"name": "BLAT_ECOLX", "kind": "msa"}, "kind 'msa' is not one of alignment, assay"),
     ],
 )
@@ -322,7 +365,9 @@ def test_synthetic_family_is_found_in_the_checkout():
 
 def test_synthetic_family_is_made_where_the_package_has_no_data(home):
     path = synthetic_path("assay")
-    assert home in path.parents and path.read_bytes() == (DATA / "synthetic_singles.csv").read_bytes()
+    assert (
+        home in path.parents and path.read_bytes() == (DATA / "synthetic_singles.csv").read_bytes()
+    )
     path.write_text("damaged")
     assert synthetic_path("assay").read_bytes() == (DATA / "synthetic_singles.csv").read_bytes()
 
@@ -417,7 +462,11 @@ def test_failed_download_is_one_clear_error_and_leaves_nothing(server, tmp_path,
         download(entry(what), tmp_path, base_url=base(server), timeout=0.5)
     text = str(error.value)
     assert reason in text and "\n" not in text
-    assert "toy.a2m" in text and f"{base(server)}/some/where/abc/{what}" in text and str(tmp_path / "TOY") in text
+    assert (
+        "toy.a2m" in text
+        and f"{base(server)}/some/where/abc/{what}" in text
+        and str(tmp_path / "TOY") in text
+    )
     assert left_behind(tmp_path) == []
 
 
@@ -426,7 +475,9 @@ def test_offline_is_one_clear_error_and_leaves_nothing(tmp_path, monkeypatch):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with pytest.raises(DatasetError, match=r"toy\.a2m \(TOY\): there is no connection; .* put it into "):
+    with pytest.raises(
+        DatasetError, match=r"toy\.a2m \(TOY\): there is no connection; .* put it into "
+    ):
         download(entry("good"), tmp_path, base_url=f"http://127.0.0.1:{port}", timeout=2)
     assert left_behind(tmp_path) == []
 
@@ -458,7 +509,9 @@ def test_unwritable_folder_is_one_clear_error(server, tmp_path):
 
 
 def test_rows_of_a_larger_table_are_derived(server, tmp_path):
-    path = download(entry("upstream.csv", TOY_ROWS, derivation="rows"), tmp_path, base_url=base(server))
+    path = download(
+        entry("upstream.csv", TOY_ROWS, derivation="rows"), tmp_path, base_url=base(server)
+    )
     assert path.read_bytes() == TOY_ROWS
 
 
@@ -475,7 +528,9 @@ def test_a_derivation_without_its_upstream_names_the_final_folder(server, tmp_pa
 
 
 def test_a_file_made_by_hand_says_so(tmp_path):
-    with pytest.raises(DatasetError, match=r"made by hand from another one \(with care\); .* put it into"):
+    with pytest.raises(
+        DatasetError, match=r"made by hand from another one \(with care\); .* put it into"
+    ):
         download(entry("x", derivation="by hand", recipe="with care"), tmp_path)
 
 
@@ -496,7 +551,11 @@ def with_registry(monkeypatch, *entries: DatasetFile) -> None:
 
 def test_fetch_brings_all_files_and_finds_them_again(server, home, monkeypatch):
     table = DatasetFile(
-        **{**entry_dict(entry("upstream.csv", TOY_ROWS, derivation="rows")), "kind": "assay", "file": "t.csv"}
+        **{
+            **entry_dict(entry("upstream.csv", TOY_ROWS, derivation="rows")),
+            "kind": "assay",
+            "file": "t.csv",
+        }
     )
     with_registry(monkeypatch, entry("good"), table)
     paths = fetch("TOY", base_url=base(server))
@@ -532,7 +591,9 @@ def test_fetch_leaves_out_files_made_by_hand_with_a_warning(server, home, monkey
 def test_two_downloads_at_once_leave_one_whole_file(server, tmp_path):
     results = []
     threads = [
-        threading.Thread(target=lambda: results.append(download(entry("good"), tmp_path, base_url=base(server))))
+        threading.Thread(
+            target=lambda: results.append(download(entry("good"), tmp_path, base_url=base(server)))
+        )
         for _ in range(4)
     ]
     for thread in threads:

@@ -78,7 +78,9 @@ def proteingym_top_recall(score, assay):
 @pytest.mark.parametrize("n", [5, 30, 101, 400])
 def test_spearman_is_scipys(n, ties):
     score, assay = noisy(n, ties=ties)
-    assert spearman(score, assay) == pytest.approx(stats.spearmanr(score, assay).statistic, abs=1e-12)
+    assert spearman(score, assay) == pytest.approx(
+        stats.spearmanr(score, assay).statistic, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -134,8 +136,16 @@ def test_ndcg_of_tied_scores_is_the_mean_over_their_orders():
 def test_metrics_do_not_depend_on_the_order_of_rows(n, seed):
     score, assay = noisy(n, seed, ties=True)
     order = np.random.default_rng(seed).permutation(n)
-    for metric, truth in [(spearman, assay), (auc, assay > 0), (mcc, assay > 0), (ndcg, assay), (top_recall, assay)]:
-        assert metric(score, truth) == pytest.approx(metric(score[order], truth[order]), abs=1e-12, nan_ok=True)
+    for metric, truth in [
+        (spearman, assay),
+        (auc, assay > 0),
+        (mcc, assay > 0),
+        (ndcg, assay),
+        (top_recall, assay),
+    ]:
+        assert metric(score, truth) == pytest.approx(
+            metric(score[order], truth[order]), abs=1e-12, nan_ok=True
+        )
 
 
 @pytest.mark.parametrize("ties", [False, True])
@@ -158,7 +168,13 @@ def test_a_perfect_score():
 @pytest.mark.parametrize("metric", [spearman, auc, mcc, ndcg, top_recall])
 @pytest.mark.parametrize(
     ("score", "truth"),
-    [([1, 1, 1, 1], [0, 1, 0, 1]), ([1, 2, 3, 4], [1, 1, 1, 1]), ([1, 2, 3, 4], [0, 0, 0, 0]), ([], []), ([1], [1])],
+    [
+        ([1, 1, 1, 1], [0, 1, 0, 1]),
+        ([1, 2, 3, 4], [1, 1, 1, 1]),
+        ([1, 2, 3, 4], [0, 0, 0, 0]),
+        ([], []),
+        ([1], [1]),
+    ],
 )
 def test_nothing_to_order_is_nan_without_a_warning(metric, score, truth):
     with warnings.catch_warnings():
@@ -202,7 +218,9 @@ def test_bootstrap_interval_has_the_width_that_theory_gives():
     score, assay = noisy(2000)
     drawn = bootstrap_metrics(score, assay, assay > 0, times=400)["spearman"]
     rho = spearman(score, assay)
-    theory = math.sqrt((1 + rho**2 / 2) / (2000 - 3)) * (1 - rho**2)  # Bonett and Wright (2000), Fisher scale, back
+    theory = math.sqrt((1 + rho**2 / 2) / (2000 - 3)) * (
+        1 - rho**2
+    )  # Bonett and Wright (2000), Fisher scale, back
     assert drawn.std() == pytest.approx(theory, rel=0.2)
 
 
@@ -235,7 +253,11 @@ def test_evaluate_agrees_with_the_plain_functions():
         ndcg(score, assay),
         top_recall(score, assay),
     ]
-    assert result.table.index.tolist() == list(METRICS) and list(result.table.columns) == ["value", "low", "high"]
+    assert result.table.index.tolist() == list(METRICS) and list(result.table.columns) == [
+        "value",
+        "low",
+        "high",
+    ]
     np.testing.assert_allclose(result.table["value"], values)
     drawn = bootstrap_metrics(score, assay, label, times=100, seed=1)["auc"]
     assert result["auc"] == (values[1], *np.quantile(drawn, [0.025, 0.975]))
@@ -270,28 +292,46 @@ def test_join_ignores_row_order_substitution_order_and_notation():
 
 def test_rna_variants_join_in_any_order():
     table = frame([1.0, 2, 3], variants=["G1U:C2A", "G1A", "G1C"])
-    result = evaluate(table, frame([1.0, 2, 3], "y", variants=["C2A,G1U", "G1A", "G1C"]), "y", bootstrap=0)
+    result = evaluate(
+        table, frame([1.0, 2, 3], "y", variants=["C2A,G1U", "G1A", "G1C"]), "y", bootstrap=0
+    )
     assert result.n == 3
 
 
 def test_spelled_notation_joins_with_itself():
     spelled = ["VDGV", "ADGV", "CDGV"]
-    assert evaluate(frame([1.0, 2, 3], variants=spelled), frame([1.0, 2, 3], "y", variants=spelled), "y").n == 3
+    assert (
+        evaluate(
+            frame([1.0, 2, 3], variants=spelled), frame([1.0, 2, 3], "y", variants=spelled), "y"
+        ).n
+        == 3
+    )
 
 
 def test_duplicates_are_averaged_with_a_note():
     assay = frame([1.0, 3.0, 5.0, 9.0, 10.0], "y", variants=["A1G", "A1G", "A2G", "A3G", "A4G"])
     result = evaluate(frame([1.0, 2, 3, 4]), assay, "y", bootstrap=0)
     assert result.n == 4 and result.n_assay == 5 and result.n_measured == 4
-    assert any("rows that repeat a variant in the assay, averaged: 1" in note for note in result.notes)
+    assert any(
+        "rows that repeat a variant in the assay, averaged: 1" in note for note in result.notes
+    )
     assert result.threshold == 7.0  # the median of 2, 5, 9, 10
 
 
 def test_missing_values_are_counted():
     assay = frame([1.0, np.nan, 3.0, np.inf, 5.0, 6.0], "y")
     result = evaluate(frame(np.arange(6.0)), assay, "y", bootstrap=0)
-    assert (result.n, result.n_assay, result.n_missing, result.n_measured, result.n_scored) == (4, 6, 2, 4, 6)
-    assert any("rows of the assay without a usable value in 'y', left out: 2" in note for note in result.notes)
+    assert (result.n, result.n_assay, result.n_missing, result.n_measured, result.n_scored) == (
+        4,
+        6,
+        2,
+        4,
+        6,
+    )
+    assert any(
+        "rows of the assay without a usable value in 'y', left out: 2" in note
+        for note in result.notes
+    )
 
 
 def test_unmatched_are_counted_by_reason():
@@ -299,15 +339,25 @@ def test_unmatched_are_counted_by_reason():
         status=["ok"] * 3 + ["outside the alignment", "wild type differs"]
     )
     result = evaluate(table, frame(np.arange(7.0), "y"), "y", bootstrap=0)
-    assert result.unmatched == {"not in the score table": 2, "outside the alignment": 1, "wild type differs": 1}
-    assert result.n == 3 and result.n_unmatched == 4 and result.n_table == 5 and result.n_scored == 3
+    assert result.unmatched == {
+        "not in the score table": 2,
+        "outside the alignment": 1,
+        "wild type differs": 1,
+    }
+    assert (
+        result.n == 3 and result.n_unmatched == 4 and result.n_table == 5 and result.n_scored == 3
+    )
 
 
 def test_reads_paths(tmp_path):
     score, assay = noisy(30)
     frame(score).to_csv(tmp_path / "scores.csv", index=False)
-    frame(assay, "2500").rename(columns={"variant": "mutant"}).to_csv(tmp_path / "assay.tsv", sep="\t", index=False)
-    from_paths = evaluate(tmp_path / "scores.csv", str(tmp_path / "assay.tsv"), column="2500", bootstrap=20)
+    frame(assay, "2500").rename(columns={"variant": "mutant"}).to_csv(
+        tmp_path / "assay.tsv", sep="\t", index=False
+    )
+    from_paths = evaluate(
+        tmp_path / "scores.csv", str(tmp_path / "assay.tsv"), column="2500", bootstrap=20
+    )
     from_frames = evaluate(frame(score), frame(assay, "2500"), column="2500", bootstrap=20)
     pd.testing.assert_frame_equal(from_paths.table, from_frames.table)
 
@@ -331,7 +381,12 @@ def test_inputs_are_left_alone():
 
 
 def test_proteingym_score_column_is_taken():
-    assert evaluate(frame([1.0, 2, 3], "DeepSequence_score"), frame([1.0, 2, 3], "y"), "y", bootstrap=0).n == 3
+    assert (
+        evaluate(
+            frame([1.0, 2, 3], "DeepSequence_score"), frame([1.0, 2, 3], "y"), "y", bootstrap=0
+        ).n
+        == 3
+    )
 
 
 # ---- direction and classes
@@ -340,13 +395,17 @@ def test_proteingym_score_column_is_taken():
 def test_larger_is_worse():
     score, assay = noisy(60)
     up = evaluate(frame(score), frame(assay, "y"), "y", threshold=0.3, bootstrap=50)
-    down = evaluate(frame(score), frame(-assay, "y"), "y", threshold=-0.3, higher_is_fitter=False, bootstrap=50)
+    down = evaluate(
+        frame(score), frame(-assay, "y"), "y", threshold=-0.3, higher_is_fitter=False, bootstrap=50
+    )
     pd.testing.assert_frame_equal(up.table, down.table)
     assert up.threshold == 0.3 and down.threshold == -0.3
 
 
 def test_threshold_is_at_or_above():
-    result = evaluate(frame([1.0, 2, 3, 4]), frame([1.0, 3, 2, 4], "y"), "y", threshold=3, bootstrap=0)
+    result = evaluate(
+        frame([1.0, 2, 3, 4]), frame([1.0, 3, 2, 4], "y"), "y", threshold=3, bootstrap=0
+    )
     assert result["auc"].value == slow_auc([1, 2, 3, 4], [0, 1, 0, 1])
     assert any("at or above the threshold, 3" in note for note in result.notes)
 
@@ -357,20 +416,28 @@ def test_median_is_noted_and_survives_a_floor():
 
 
 def test_binary_column_is_used_as_it_is():
-    result = evaluate(frame([1.0, 2, 3, 4]), frame([0, 1, 0, 1], "y"), "y", bootstrap=0, threshold=5)
+    result = evaluate(
+        frame([1.0, 2, 3, 4]), frame([0, 1, 0, 1], "y"), "y", bootstrap=0, threshold=5
+    )
     assert result["auc"].value == 0.75 and result.threshold is None
     assert any("threshold has no effect" in note for note in result.notes)
 
 
 def test_booleans_are_two_classes():
     assert (
-        evaluate(frame([1.0, 2, 3, 4]), frame([False, True, False, True], "y"), "y", bootstrap=0)["auc"].value == 0.75
+        evaluate(frame([1.0, 2, 3, 4]), frame([False, True, False, True], "y"), "y", bootstrap=0)[
+            "auc"
+        ].value
+        == 0.75
     )
 
 
 def test_clinical_labels_of_ones_for_pathogenic():
     score, label = frame([1.0, 2, 3, 4]), frame([1, 0, 1, 0], "ClinVar_labels")
-    assert evaluate(score, label, "ClinVar_labels", higher_is_fitter=False, bootstrap=0)["auc"].value == 0.75
+    assert (
+        evaluate(score, label, "ClinVar_labels", higher_is_fitter=False, bootstrap=0)["auc"].value
+        == 0.75
+    )
     assert evaluate(score, label, "ClinVar_labels", bootstrap=0)["auc"].value == 0.25
 
 
@@ -395,7 +462,10 @@ def test_labels_in_between_are_left_out():
     labels = ["pathogenic", "Uncertain significance", "benign", "pathogenic", None]
     result = evaluate(frame([1.0, 2, 3, 4, 5]), frame(labels, "label"), "label", bootstrap=0)
     assert result.n == 3 and result.n_missing == 2
-    assert any("rows with other labels (Uncertain significance), left out: 1" in note for note in result.notes)
+    assert any(
+        "rows with other labels (Uncertain significance), left out: 1" in note
+        for note in result.notes
+    )
 
 
 def test_contradictory_labels_are_left_out():
@@ -425,18 +495,26 @@ def test_constant_assay_is_nan_with_a_note_and_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         result = evaluate(frame(np.arange(5.0)), frame([2.0] * 5, "y"), "y", bootstrap=50)
-    assert result.table["value"].isna().all() and any("not defined" in note for note in result.notes)
+    assert result.table["value"].isna().all() and any(
+        "not defined" in note for note in result.notes
+    )
 
 
 def test_resamples_without_a_class_are_counted():
     assay = frame([0, 0, 0, 0, 0, 1], "y")
     result = evaluate(frame(np.arange(6.0)), assay, "y", bootstrap=200)
-    assert result["auc"] == (1, 1, 1) and any("auc is not defined in" in note for note in result.notes)
+    assert result["auc"] == (1, 1, 1) and any(
+        "auc is not defined in" in note for note in result.notes
+    )
 
 
 def test_too_few_shared_shows_both_notations():
     with pytest.raises(EvaluationError) as caught:
-        evaluate(frame([1.0] * 60), frame(np.arange(60.0), "y", variants=[f"{i}G" for i in range(60)]), "y")
+        evaluate(
+            frame([1.0] * 60),
+            frame(np.arange(60.0), "y", variants=[f"{i}G" for i in range(60)]),
+            "y",
+        )
     text = str(caught.value)
     assert (
         "found 0 variants" in text
@@ -448,20 +526,25 @@ def test_too_few_shared_shows_both_notations():
 
 def test_spelled_assays_are_sent_to_spelled_variants():
     with pytest.raises(EvaluationError, match="spelled_variants"):
-        evaluate(frame([1.0, 2, 3]), frame([1.0, 2, 3], "y", variants=["ADGV", "CDGV", "DDGV"]), "y")
+        evaluate(
+            frame([1.0, 2, 3]), frame([1.0, 2, 3], "y", variants=["ADGV", "CDGV", "DDGV"]), "y"
+        )
 
 
 def test_a_table_without_scores_says_why():
     table = frame([np.nan] * 3).assign(status="wild type differs")
     with pytest.raises(
-        EvaluationError, match="no row of the score table has a score, most often because: wild type differs"
+        EvaluationError,
+        match="no row of the score table has a score, most often because: wild type differs",
     ):
         evaluate(table, frame([1.0, 2, 3], "y"), "y")
 
 
 def test_missing_columns_list_those_that_exist():
     score, assay = frame([1.0, 2, 3]), frame([1.0, 2, 3], "y")
-    with pytest.raises(EvaluationError, match="no column '2500' of measurements; the columns are 'y'"):
+    with pytest.raises(
+        EvaluationError, match="no column '2500' of measurements; the columns are 'y'"
+    ):
         evaluate(score, assay, "2500")
     with pytest.raises(EvaluationError, match="no column 'score'; the columns are 'variant', 'y'"):
         evaluate(assay, assay, "y")
@@ -500,18 +583,31 @@ def result() -> Evaluation:
 
 def test_lines_show_counts_metrics_and_notes(result):
     lines = result.lines()
-    assert lines[0] == "y: 40 variants scored and measured (40 scored, 42 measured, 42 rows in the assay)"
-    assert lines[1].startswith("  measured but not scored: 2 (") and "1 outside the alignment" in lines[1]
+    assert (
+        lines[0]
+        == "y: 40 variants scored and measured (40 scored, 42 measured, 42 rows in the assay)"
+    )
+    assert (
+        lines[1].startswith("  measured but not scored: 2 (")
+        and "1 outside the alignment" in lines[1]
+    )
     for name in METRICS:
         assert sum(line.split()[0] == name for line in lines[2:]) == 1
-    assert any("95 % interval" in line for line in lines) and any("50 bootstrap resamples" in line for line in lines)
+    assert any("95 % interval" in line for line in lines) and any(
+        "50 bootstrap resamples" in line for line in lines
+    )
     assert str(result) == repr(result) == "\n".join(lines)
 
 
 def test_json_has_plain_values(result):
     found = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert found["metrics"]["spearman"] == result["spearman"]._asdict()
-    assert found["n"] == 40 and found["n_unmatched"] == 2 and found["seed"] == 1 and found["column"] == "y"
+    assert (
+        found["n"] == 40
+        and found["n_unmatched"] == 2
+        and found["seed"] == 1
+        and found["column"] == "y"
+    )
 
 
 def test_nan_is_null_in_json():

@@ -35,7 +35,12 @@ from deepseq_nb.figures import (
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def make_map(sequence: str = "MKTAYIAK", start: int = 5, uncovered: tuple[int, ...] = (), alphabet: str = "protein"):
+def make_map(
+    sequence: str = "MKTAYIAK",
+    start: int = 5,
+    uncovered: tuple[int, ...] = (),
+    alphabet: str = "protein",
+):
     residues = tuple(start + i for i in range(len(sequence)) if start + i not in uncovered)
     return FocusMap(
         name="TOY/5-12", sequence="".join(sequence[r - start] for r in residues), residues=residues,
@@ -94,7 +99,9 @@ def test_matrix_spans_the_whole_focus_sequence_in_reordered_letters(toy_map, toy
 
 def test_matrix_leaves_out_what_has_no_place_in_it(toy_map):
     rows = ["M5A:K6R", "A5M", "M99A", "junk", "M5-", "K6R", "WT", ""]
-    matrix = singles_matrix(pd.DataFrame({"variant": rows, "score": [1.0] * 5 + [np.nan] + [1.0] * 2}), toy_map)
+    matrix = singles_matrix(
+        pd.DataFrame({"variant": rows, "score": [1.0] * 5 + [np.nan] + [1.0] * 2}), toy_map
+    )
     assert matrix.isna().all().all()
 
 
@@ -104,7 +111,10 @@ def test_matrix_takes_the_mean_of_repeated_rows(toy_map):
 
 
 def test_synonymous_row_fills_the_wild_type_cell(toy_map):
-    assert singles_matrix(pd.DataFrame({"variant": ["M5M"], "score": [0.0]}), toy_map).loc["M", 5] == 0.0
+    assert (
+        singles_matrix(pd.DataFrame({"variant": ["M5M"], "score": [0.0]}), toy_map).loc["M", 5]
+        == 0.0
+    )
 
 
 def test_missing_column_is_named(toy_map, toy_table):
@@ -149,12 +159,17 @@ def test_robust_limit_is_positive_and_finite(values):
 def test_wild_type_has_one_dot_per_modelled_residue(toy_map, toy_table):
     block = plot_heatmap(toy_table, toy_map).axes[0]
     dots = block.collections[0].get_offsets()
-    expected = [(r - 5, AMINO_ACID_ORDER.index(w)) for r, w in zip(toy_map.residues, toy_map.sequence, strict=True)]
+    expected = [
+        (r - 5, AMINO_ACID_ORDER.index(w))
+        for r, w in zip(toy_map.residues, toy_map.sequence, strict=True)
+    ]
     assert sorted(map(tuple, np.asarray(dots).tolist())) == sorted(expected)
 
 
 def hatched(ax) -> list[tuple[float, float]]:
-    return [(p.get_x(), p.get_width()) for p in ax.patches if getattr(p, "get_hatch", lambda: None)()]
+    return [
+        (p.get_x(), p.get_width()) for p in ax.patches if getattr(p, "get_hatch", lambda: None)()
+    ]
 
 
 def test_uncovered_residues_are_hatched(toy_map, toy_table):
@@ -169,7 +184,10 @@ def test_nothing_is_hatched_where_all_is_modelled():
 
 def test_axis_carries_residue_numbers():
     long = make_map("MKTAYIAKQR" * 4, start=24)
-    labels = [tick.get_text() for tick in plot_heatmap(all_singles_table(long), long).axes[0].get_xticklabels()]
+    labels = [
+        tick.get_text()
+        for tick in plot_heatmap(all_singles_table(long), long).axes[0].get_xticklabels()
+    ]
     assert labels == ["24", "30", "40", "50", "60"]
 
 
@@ -236,7 +254,9 @@ def test_logo_of_uncovered_residues_is_hatched(toy_map):
 
 
 def test_logo_refuses_frequencies_of_another_family(toy_map):
-    with pytest.raises(FigureError, match=r"frequencies have shape \(5, 20\), the focus map needs \(6, 20\)"):
+    with pytest.raises(
+        FigureError, match=r"frequencies have shape \(5, 20\), the focus map needs \(6, 20\)"
+    ):
         plot_logo(np.full((5, 20), 0.05), toy_map)
 
 
@@ -280,8 +300,12 @@ def test_correlation_prints_spearman_with_its_interval(toy_table):
 
 
 def test_correlation_matches_spellings(toy_table):
-    assay = pd.DataFrame({"variant": ["p.Met5Ala", "M5C", "M5D", "M5E"], "activity": [1.0, 2.0, 3.0, 4.0]})
-    assert "n = 4" in " ".join(texts_of(plot_correlation(toy_table, assay, "activity", bootstrap=20)))
+    assay = pd.DataFrame(
+        {"variant": ["p.Met5Ala", "M5C", "M5D", "M5E"], "activity": [1.0, 2.0, 3.0, 4.0]}
+    )
+    assert "n = 4" in " ".join(
+        texts_of(plot_correlation(toy_table, assay, "activity", bootstrap=20))
+    )
 
 
 def test_correlation_of_too_few_variants_is_refused(toy_table):
@@ -316,7 +340,9 @@ def test_saved_files_are_the_same_bytes_twice(toy_map, toy_table, tmp_path):
 
 
 def test_svg_keeps_text_as_text_and_has_no_date(toy_map, toy_table, tmp_path):
-    (path,) = save_figure(plot_heatmap(toy_table, toy_map, title="Heat"), tmp_path / "heat", ("svg",))
+    (path,) = save_figure(
+        plot_heatmap(toy_table, toy_map, title="Heat"), tmp_path / "heat", ("svg",)
+    )
     texts = [element.text for element in ElementTree.parse(path).iter(f"{SVG}text")]
     assert "Heat" in texts and "wild type" in texts
     assert b"dc:date" not in path.read_bytes()
@@ -351,7 +377,9 @@ def run_dir(tmp_path, toy_map, toy_table):
 
 
 def test_plot_run_writes_every_picture_and_the_matrix(run_dir, toy_table, tmp_path):
-    toy_table.rename(columns={"variant": "mutant", "score": "activity"}).to_csv(tmp_path / "assay.csv", index=False)
+    toy_table.rename(columns={"variant": "mutant", "score": "activity"}).to_csv(
+        tmp_path / "assay.csv", index=False
+    )
     lines: list[str] = []
     paths = plot_run(run_dir, assay=tmp_path / "assay.csv", column="activity", say=lines.append)
     assert lines == []
@@ -368,7 +396,9 @@ def test_matrix_beside_the_heat_map_reads_back(run_dir, toy_map, toy_table):
     matrix = pd.read_csv(run_dir / "figures" / "heatmap.csv", index_col=0)
     expected = singles_matrix(toy_table, toy_map)
     np.testing.assert_allclose(matrix.to_numpy(), expected.to_numpy())
-    assert list(matrix.index) == list(AMINO_ACID_ORDER) and list(matrix.columns) == [str(r) for r in range(5, 13)]
+    assert list(matrix.index) == list(AMINO_ACID_ORDER) and list(matrix.columns) == [
+        str(r) for r in range(5, 13)
+    ]
 
 
 def test_missing_ingredients_are_said_in_one_line_each(run_dir):
@@ -389,7 +419,10 @@ def test_empty_run_folder_writes_nothing_and_says_why(tmp_path):
 def test_assay_without_its_column_is_said(run_dir, toy_table, tmp_path):
     toy_table.rename(columns={"score": "activity"}).to_csv(tmp_path / "assay.csv", index=False)
     lines: list[str] = []
-    names = [p.name for p in plot_run(run_dir, assay=tmp_path / "assay.csv", formats=("png",), say=lines.append)]
+    names = [
+        p.name
+        for p in plot_run(run_dir, assay=tmp_path / "assay.csv", formats=("png",), say=lines.append)
+    ]
     assert "correlation.png" not in names
     assert lines == ["no plot of score against assay: --column is needed; the columns are activity"]
 

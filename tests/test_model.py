@@ -36,7 +36,10 @@ def elbo_gradients_agree(config: ModelConfig) -> None:
 
     def objective() -> torch.Tensor:
         w = model.decoder.draw(noise)
-        return model.elbo(tokens, w, latent).elbo.mean() - weight_cost(model.decoder, w, scale_noise) / 50
+        return (
+            model.elbo(tokens, w, latent).elbo.mean()
+            - weight_cost(model.decoder, w, scale_noise) / 50
+        )
 
     objective().backward()
     for parameter in model.parameters():
@@ -86,7 +89,13 @@ def test_gradient_with_every_prior(kind):
 def test_gradient_with_every_option(options):
     base = {"encoder": (7,), "latent": 2, "decoder": (5, 6), "patterns": 2, "conv": 3}
     elbo_gradients_agree(
-        ModelConfig(**(base | {"encoder_nonlinearity": "sigmoid", "decoder_nonlinearity": "sigmoid"} | options))
+        ModelConfig(
+            **(
+                base
+                | {"encoder_nonlinearity": "sigmoid", "decoder_nonlinearity": "sigmoid"}
+                | options
+            )
+        )
     )
 
 
@@ -129,11 +138,15 @@ def test_weight_kl_counts_every_weight_once():
     expected = sum(w.kl().item() for n, w in model.decoder.weights.items() if n != "W_out_scale")
     scale = model.decoder.weights["W_out_scale"]
     expected += SMALL.sparsity.kl(scale.mu, scale.log_sigma, None).item()
-    assert weight_cost(model.decoder, model.decoder.draw()).item() == pytest.approx(expected, rel=1e-12)
+    assert weight_cost(model.decoder, model.decoder.draw()).item() == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 def test_prior_width_of_output_weights_is_weight_sigma():
-    model = DeepSequence(ModelConfig(encoder=(7,), latent=2, decoder=(4,), conv=3, weight_sigma=0.5), 4, 20)
+    model = DeepSequence(
+        ModelConfig(encoder=(7,), latent=2, decoder=(4,), conv=3, weight_sigma=0.5), 4, 20
+    )
     widths = {name: w.prior_sigma for name, w in model.decoder.weights.items()}
     assert widths["W_out"] == widths["b_out"] == 0.5
     assert widths["W_conv"] == widths["W_decode_0"] == widths["final_pwm_scale"] == 1.0
@@ -142,7 +155,9 @@ def test_prior_width_of_output_weights_is_weight_sigma():
 def test_scales_are_tiled_not_repeated():
     model = DeepSequence(SMALL, 4, 20)
     w = {k: torch.ones_like(v) for k, v in model.decoder.draw().items()}
-    w["W_out_scale"] = torch.tensor([[-100.0] * 4, [100.0] * 4, [-100.0] * 4])  # 6 units share 3 rows
+    w["W_out_scale"] = torch.tensor(
+        [[-100.0] * 4, [100.0] * 4, [-100.0] * 4]
+    )  # 6 units share 3 rows
     per_unit = model.decoder.output_weights(w).sum(1)
     assert (per_unit > 1).tolist() == [False, True, False, False, True, False]
 
@@ -198,7 +213,8 @@ def test_impossible_configurations_are_refused_by_name(wrong, text):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("final_nonlinearity", "swish"), ("weights", "bayes"), ("latent", "many"), ("layers", 3)]
+    ("key", "value"),
+    [("final_nonlinearity", "swish"), ("weights", "bayes"), ("latent", "many"), ("layers", 3)],
 )
 def test_wrong_json_is_refused_by_name(key, value):
     with pytest.raises(ConfigError, match=key):
@@ -220,7 +236,9 @@ def test_unknown_preset_is_refused():
 )
 @settings(max_examples=30, deadline=None)
 def test_every_shape_gives_normalised_profiles(length, alphabet, latent, layers, conv, batch):
-    config = ModelConfig(encoder=tuple(layers), latent=latent, decoder=tuple(layers), patterns=1, conv=conv)
+    config = ModelConfig(
+        encoder=tuple(layers), latent=latent, decoder=tuple(layers), patterns=1, conv=conv
+    )
     model = DeepSequence(config, length, alphabet)
     z = torch.zeros(batch, latent)
     profile = model.decoder(z, model.decoder.draw())

@@ -49,7 +49,9 @@ def test_gaussian_kl_sums_over_every_axis_as_torch_distributions_does():
     g = torch.Generator().manual_seed(1)
     mu, log_sigma = (torch.randn(3, 4, 5, generator=g, dtype=torch.float64) for _ in range(2))
     prior = torch.distributions.Normal(0.3, 0.7)
-    expected = torch.distributions.kl_divergence(torch.distributions.Normal(mu, log_sigma.exp()), prior).sum()
+    expected = torch.distributions.kl_divergence(
+        torch.distributions.Normal(mu, log_sigma.exp()), prior
+    ).sum()
     torch.testing.assert_close(gaussian_kl(mu, log_sigma, 0.3, 0.7), expected)
 
 
@@ -79,7 +81,9 @@ def test_gaussian_kl_keeps_its_digits_over_millions_of_float32_entries():
 
 def test_gaussian_kl_gradient_agrees_with_finite_differences():
     g = torch.Generator().manual_seed(3)
-    mu, log_sigma = (torch.randn(2, 3, generator=g, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    mu, log_sigma = (
+        torch.randn(2, 3, generator=g, dtype=torch.float64, requires_grad=True) for _ in range(2)
+    )
     assert torch.autograd.gradcheck(lambda m, l: gaussian_kl(m, l, 0.4, 1.7), (mu, log_sigma))
 
 
@@ -125,11 +129,15 @@ class SparsityPriorContract:
 
     def test_density_integrates_to_one(self):
         s = torch.linspace(-90, 60, 600_001, dtype=torch.float64)
-        assert torch.trapezoid(self.prior.log_density(s).exp(), s).item() == pytest.approx(1, abs=1e-6)
+        assert torch.trapezoid(self.prior.log_density(s).exp(), s).item() == pytest.approx(
+            1, abs=1e-6
+        )
 
     def test_density_agrees_with_scipy(self):
         s = np.linspace(-2, 3, 26)
-        np.testing.assert_allclose(self.prior.log_density(torch.tensor(s)), self.scipy_log_density(s), rtol=1e-6)
+        np.testing.assert_allclose(
+            self.prior.log_density(torch.tensor(s)), self.scipy_log_density(s), rtol=1e-6
+        )
 
     def test_kl_agrees_with_quadrature_on_average(self):
         g = torch.Generator().manual_seed(4)
@@ -139,8 +147,12 @@ class SparsityPriorContract:
             mu, log_sigmas = torch.full_like(noise, mean), torch.full_like(noise, log_sigma)
             found = self.prior.kl(mu, log_sigmas, mu + log_sigmas.exp() * noise).item() / n
             expected = self.quadrature_kl(mean, log_sigma)
-            spread = self.prior.log_density(mu + log_sigmas.exp() * noise).std().item() / math.sqrt(n)
-            assert found == pytest.approx(expected, abs=1e-7 if self.prior.gaussian else 5 * spread + 1e-7)
+            spread = self.prior.log_density(mu + log_sigmas.exp() * noise).std().item() / math.sqrt(
+                n
+            )
+            assert found == pytest.approx(
+                expected, abs=1e-7 if self.prior.gaussian else 5 * spread + 1e-7
+            )
 
     def test_kl_is_not_negative_on_average(self):
         g = torch.Generator().manual_seed(5)
@@ -151,9 +163,14 @@ class SparsityPriorContract:
 
     def test_gradient_agrees_with_finite_differences(self):
         g = torch.Generator().manual_seed(6)
-        mu, log_sigma = (torch.randn(2, 3, generator=g, dtype=torch.float64, requires_grad=True) for _ in range(2))
+        mu, log_sigma = (
+            torch.randn(2, 3, generator=g, dtype=torch.float64, requires_grad=True)
+            for _ in range(2)
+        )
         noise = torch.randn(2, 3, generator=g, dtype=torch.float64)
-        assert torch.autograd.gradcheck(lambda m, l: self.prior.kl(m, l, m + l.exp() * noise), (mu, log_sigma))
+        assert torch.autograd.gradcheck(
+            lambda m, l: self.prior.kl(m, l, m + l.exp() * noise), (mu, log_sigma)
+        )
         assert torch.autograd.gradcheck(lambda m: self.prior.log_density(m).sum(), (mu,))
 
     def test_float32_agrees_with_float64_and_sums_in_float64(self):
@@ -185,7 +202,9 @@ class TestLogit(SparsityPriorContract):
         assert stats.norm.sf(0.0, mean, sigma) == pytest.approx(0.001, rel=1e-12)
 
     def test_scale_is_the_sigmoid(self):
-        torch.testing.assert_close(self.prior.transform(double(0.0, math.log(3))), double(0.5, 0.75))
+        torch.testing.assert_close(
+            self.prior.transform(double(0.0, math.log(3))), double(0.5, 0.75)
+        )
 
 
 class TestAnalytic(SparsityPriorContract):
@@ -197,7 +216,9 @@ class TestAnalytic(SparsityPriorContract):
     def test_has_the_mean_and_variance_of_the_log_of_a_half_cauchy(self):
         log_t = lambda t: stats.halfcauchy(scale=0.6).pdf(t)  # noqa: E731
         mean = integrate.quad(lambda s: s * log_t(math.exp(s)) * math.exp(s), -40, 40)[0]
-        square = integrate.quad(lambda s: (s - mean) ** 2 * log_t(math.exp(s)) * math.exp(s), -40, 40)[0]
+        square = integrate.quad(
+            lambda s: (s - mean) ** 2 * log_t(math.exp(s)) * math.exp(s), -40, 40
+        )[0]
         assert self.prior.gaussian == pytest.approx((mean, math.sqrt(square)), rel=1e-8)
 
 
@@ -222,7 +243,11 @@ class TestLaplacian(SparsityPriorContract):
         b = math.sqrt(0.6 / 2)
         for w in (0.1, 0.8, 2.5):
             mixed = integrate.quad(
-                lambda s, w=w: stats.norm(0, math.exp(s)).pdf(w) * math.exp(self.scipy_log_density(s)), -12, 3
+                lambda s, w=w: (
+                    stats.norm(0, math.exp(s)).pdf(w) * math.exp(self.scipy_log_density(s))
+                ),
+                -12,
+                3,
             )[0]
             assert mixed == pytest.approx(math.exp(-w / b) / (2 * b), rel=1e-6)
 
@@ -236,7 +261,11 @@ class TestArd(SparsityPriorContract):
     def test_a_gaussian_weight_with_this_scale_is_student_distributed(self):
         for w in (0.1, 0.8, 2.5):
             mixed = integrate.quad(
-                lambda s, w=w: stats.norm(0, math.exp(s)).pdf(w) * math.exp(self.scipy_log_density(s)), -6, 30
+                lambda s, w=w: (
+                    stats.norm(0, math.exp(s)).pdf(w) * math.exp(self.scipy_log_density(s))
+                ),
+                -6,
+                30,
             )[0]
             assert mixed == pytest.approx(stats.t(df=1.2).pdf(w), rel=1e-6)
 
@@ -257,7 +286,9 @@ def test_every_kind_can_be_made():
 
 
 def test_a_sampled_prior_asks_for_its_sample():
-    with pytest.raises(ConfigError, match="horseshoe prior's KL is estimated from a sample of s: pass sample"):
+    with pytest.raises(
+        ConfigError, match="horseshoe prior's KL is estimated from a sample of s: pass sample"
+    ):
         SparsityPrior(kind="horseshoe").kl(double(0.0), double(0.0))
 
 
@@ -266,7 +297,10 @@ def test_a_sampled_prior_asks_for_its_sample():
     [
         ({"logit_p": 1}, "SparsityPrior.logit_p is 1: expected a number above 0 and below 1"),
         ({"logit_sigma": -4.0}, "SparsityPrior.logit_sigma is -4.0: expected a number above 0"),
-        ({"global_scale": math.nan}, "SparsityPrior.global_scale is nan: expected a number above 0"),
+        (
+            {"global_scale": math.nan},
+            "SparsityPrior.global_scale is nan: expected a number above 0",
+        ),
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(settings_, message):
@@ -275,7 +309,9 @@ def test_a_setting_out_of_range_is_refused_by_name(settings_, message):
 
 
 def test_a_misspelt_kind_is_refused_with_the_nearest_one():
-    with pytest.raises(ConfigError, match=r"SparsityPrior\.kind is 'horsehoe': did you mean 'horseshoe'"):
+    with pytest.raises(
+        ConfigError, match=r"SparsityPrior\.kind is 'horsehoe': did you mean 'horseshoe'"
+    ):
         SparsityPrior.from_json({"kind": "horsehoe"})
 
 
@@ -300,7 +336,16 @@ class Outer:
     inner: Inner = Inner()
 
 
-OUTER = Outer(length=9, hidden=(4,), pair=(2, 1.5), shape="tanh", bias=False, label="x", width=2.5, inner=Inner(size=7))
+OUTER = Outer(
+    length=9,
+    hidden=(4,),
+    pair=(2, 1.5),
+    shape="tanh",
+    bias=False,
+    label="x",
+    width=2.5,
+    inner=Inner(size=7),
+)
 
 
 def test_a_configuration_survives_json():
@@ -327,7 +372,10 @@ def test_a_whole_number_will_do_for_a_float():
     ("data", "message"),
     [
         ({"length": 1, "hiden": [2]}, "Outer has no setting 'hiden': did you mean 'hidden'"),
-        ({"length": 1, "inner": {"sise": 2}}, "Outer.inner has no setting 'sise': did you mean 'size'"),
+        (
+            {"length": 1, "inner": {"sise": 2}},
+            "Outer.inner has no setting 'sise': did you mean 'size'",
+        ),
         ({"length": 1, "zzz": 2}, "Outer has no setting 'zzz': it has length, hidden, pair"),
         ({}, "Outer lacks 'length'"),
         ({"length": "nine"}, "Outer.length is 'nine': expected int"),
@@ -354,7 +402,9 @@ def test_what_does_not_fit_is_refused_by_name(data, message):
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 

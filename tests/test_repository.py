@@ -24,7 +24,9 @@ ORDER = (
     "scoring", "evaluation", "figures", "baselines", "book", "cli",
 )  # fmt: skip
 NOTEBOOKS = sorted(path for path in (ROOT / "book").rglob("*.ipynb") if "_build" not in path.parts)
-MODULES = sorted(path for path in (ROOT / "deepseq_nb").glob("*.py") if not path.name.startswith("_"))
+MODULES = sorted(
+    path for path in (ROOT / "deepseq_nb").glob("*.py") if not path.name.startswith("_")
+)
 
 
 def relative(path: Path) -> str:
@@ -37,15 +39,30 @@ def committed_files() -> list[Path]:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode == 0 and done.stdout:
         return [ROOT / name for name in done.stdout.split("\0") if name and (ROOT / name).is_file()]
-    skipped = {".git", ".venv", "_build", "__pycache__", ".pytest_cache", ".ruff_cache", ".hypothesis", "cache"}
-    return [path for path in ROOT.rglob("*") if path.is_file() and not skipped & {*path.relative_to(ROOT).parts}]
+    skipped = {
+        ".git",
+        ".venv",
+        "_build",
+        "__pycache__",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".hypothesis",
+        "cache",
+    }
+    return [
+        path
+        for path in ROOT.rglob("*")
+        if path.is_file() and not skipped & {*path.relative_to(ROOT).parts}
+    ]
 
 
 # chapters
 
 
 def test_notebooks_are_stripped():
-    assert [relative(path) for path in book.strip_notebooks(check=True, root=ROOT)] == [], "run: make clean-notebooks"
+    assert [relative(path) for path in book.strip_notebooks(check=True, root=ROOT)] == [], (
+        "run: make clean-notebooks"
+    )
 
 
 def test_every_chapter_is_in_the_table_of_contents_and_the_other_way_round():
@@ -74,7 +91,11 @@ def test_a_chapter_asks_for_the_kernel_python3(path):
 
 def test_citations_are_in_the_bibliography():
     keys = set(
-        re.findall(r"^\s*@\w+\s*\{\s*([^,\s]+)\s*,", (ROOT / "book" / "references.bib").read_text(), re.MULTILINE)
+        re.findall(
+            r"^\s*@\w+\s*\{\s*([^,\s]+)\s*,",
+            (ROOT / "book" / "references.bib").read_text(),
+            re.MULTILINE,
+        )
     )
     missing = []
     for path in book.chapters(ROOT / "_toc.yml", missing_ok=True):
@@ -83,7 +104,11 @@ def test_citations_are_in_the_bibliography():
             cells = nbformat.reads(text, as_version=4).cells
             text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
         for cited in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", text):
-            missing += [f"{relative(path)}: {key.strip()}" for key in cited.split(",") if key.strip() not in keys]
+            missing += [
+                f"{relative(path)}: {key.strip()}"
+                for key in cited.split(",")
+                if key.strip() not in keys
+            ]
     assert missing == []
 
 
@@ -91,13 +116,19 @@ def test_citations_are_in_the_bibliography():
 
 
 def test_export_changes_nothing(tmp_path):
-    shutil.copytree(ROOT / "book", tmp_path / "book", ignore=shutil.ignore_patterns("_build", ".ipynb_checkpoints"))
+    shutil.copytree(
+        ROOT / "book",
+        tmp_path / "book",
+        ignore=shutil.ignore_patterns("_build", ".ipynb_checkpoints"),
+    )
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "deepseq_nb").mkdir()
     shutil.copy(ROOT / "deepseq_nb" / "__init__.py", tmp_path / "deepseq_nb")
     env = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path / "none")}
     export = "from nbdev.doclinks import nbdev_export; nbdev_export()"
-    done = subprocess.run([sys.executable, "-c", export], cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", export], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
     def contents(root: Path) -> dict[str, bytes]:
@@ -105,7 +136,9 @@ def test_export_changes_nothing(tmp_path):
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
     here, exported = contents(ROOT), contents(tmp_path)
-    differing = {name for name in here.keys() | exported.keys() if here.get(name) != exported.get(name)}
+    differing = {
+        name for name in here.keys() | exported.keys() if here.get(name) != exported.get(name)
+    }
     assert differing == set(), "the chapters say otherwise; run: make export"
 
 
@@ -120,10 +153,15 @@ def test_imports_run_one_way(path):
         if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
-            imported |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+            imported |= {
+                node.module or "",
+                *(f"{node.module}.{alias.name}" for alias in node.names),
+            }
         elif isinstance(node, ast.ImportFrom):
             imported |= (
-                {f"deepseq_nb.{node.module}"} if node.module else {f"deepseq_nb.{alias.name}" for alias in node.names}
+                {f"deepseq_nb.{node.module}"}
+                if node.module
+                else {f"deepseq_nb.{alias.name}" for alias in node.names}
             )
     ours = {name.split(".")[1] for name in imported if name.startswith("deepseq_nb.")} & {*ORDER}
     later = {name for name in ours if ORDER.index(name) >= ORDER.index(path.stem)}
@@ -137,7 +175,9 @@ def test_a_module_does_not_switch_off_its_type_checks(path):
 
 # the environment
 
-CONSTRAINTS = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+CONSTRAINTS = [
+    line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")
+]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
@@ -148,7 +188,9 @@ def pip_section() -> list[str]:
 
 
 def test_constraints_are_exact_without_build_suffixes_and_without_the_project():
-    wrong = [line for line in CONSTRAINTS if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!]+", line)]
+    wrong = [
+        line for line in CONSTRAINTS if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.!]+", line)
+    ]
     assert wrong == []
     names = [line.split("==")[0].lower() for line in CONSTRAINTS]
     assert len(names) == len(set(names)) and "deepseq-nb" not in names
@@ -161,7 +203,9 @@ def test_constraints_satisfy_every_requirement_of_the_project():
         requirement = Requirement(text)
         if requirement.name != PROJECT["name"]:
             name = requirement.name.lower().replace("_", "-")
-            assert name in pinned, f"{name} is in pyproject.toml and not in constraints.txt; run: make constraints"
+            assert name in pinned, (
+                f"{name} is in pyproject.toml and not in constraints.txt; run: make constraints"
+            )
             assert requirement.specifier.contains(pinned[name]), f"{text} against {pinned[name]}"
 
 
@@ -171,10 +215,15 @@ def test_conda_users_get_the_same_environment():
     assert section == ["-c constraints.txt", torch, "-e .[test]"], (
         "torch first, nothing that constraints.txt does not pin"
     )
-    assert "test" in PROJECT["optional-dependencies"] and "deepseq-nb[book]" in PROJECT["optional-dependencies"]["test"]
+    assert (
+        "test" in PROJECT["optional-dependencies"]
+        and "deepseq-nb[book]" in PROJECT["optional-dependencies"]["test"]
+    )
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     assert f"python{PROJECT['requires-python']}" in conda
-    assert re.search(rf"^TORCH \?= {re.escape(torch)}$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert re.search(
+        rf"^TORCH \?= {re.escape(torch)}$", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
 
 
 def test_the_package_that_is_tested_is_this_one():
@@ -208,7 +257,9 @@ def test_no_registry_and_no_machine_is_named_in_a_committed_file():
 
 def test_no_large_file_and_no_real_data_is_committed():
     assert [relative(path) for path in committed_files() if path.stat().st_size > 1_000_000] == []
-    assert sum(path.stat().st_size for path in (ROOT / "data").glob("*") if path.is_file()) < 400_000
+    assert (
+        sum(path.stat().st_size for path in (ROOT / "data").glob("*") if path.is_file()) < 400_000
+    )
 
 
 def test_the_readme_names_the_two_commands():

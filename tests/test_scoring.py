@@ -25,10 +25,16 @@ def reference_scores(run, variants: list[str], samples: int, seed: int) -> np.nd
         mutant = torch.from_numpy(table.tokens(np.array([row]), run.focus_map.tokens))[0]
         deltas = []
         for s in range(samples):
-            noise = torch.randn(model.decoder.noise_size, generator=noise_generator("cpu", seed, "score weights", s))
-            latent = torch.randn(model.config.latent, generator=noise_generator("cpu", seed, "score latent", s))
+            noise = torch.randn(
+                model.decoder.noise_size, generator=noise_generator("cpu", seed, "score weights", s)
+            )
+            latent = torch.randn(
+                model.config.latent, generator=noise_generator("cpu", seed, "score latent", s)
+            )
             with torch.no_grad():
-                elbo = model.elbo(torch.stack([mutant, wild]), model.decoder.draw(noise), latent.expand(2, -1)).elbo
+                elbo = model.elbo(
+                    torch.stack([mutant, wild]), model.decoder.draw(noise), latent.expand(2, -1)
+                ).elbo
             deltas.append((elbo[0] - elbo[1]).item())
         scores.append(np.mean(deltas))
     return np.array(scores)
@@ -37,13 +43,17 @@ def reference_scores(run, variants: list[str], samples: int, seed: int) -> np.nd
 def test_score_is_the_mean_difference_of_elbos_under_shared_noise(tiny_run):
     variants = ["M11A", "A15W:G17P", "R24K"]
     assert np.allclose(
-        score(tiny_run, variants, samples=4, seed=3).score, reference_scores(tiny_run, variants, 4, 3), atol=1e-4
+        score(tiny_run, variants, samples=4, seed=3).score,
+        reference_scores(tiny_run, variants, 4, 3),
+        atol=1e-4,
     )
 
 
 def test_t126t_is_zero__deepsequence_12(tiny_run):
     table = score(tiny_run, ["A15A", "WT", "A15A:G17G"], samples=3)
-    assert (table.score == 0).all() and (table.std_error == 0).all() and (table.status == "ok").all()
+    assert (
+        (table.score == 0).all() and (table.std_error == 0).all() and (table.status == "ok").all()
+    )
 
 
 def test_every_row_comes_back_in_order(tiny_run):
@@ -65,7 +75,11 @@ def test_score_does_not_change_with_neighbours_or_order(tiny_run):
 
 @pytest.mark.parametrize("size", [1, 16, 37, 1000])
 def test_score_does_not_change_with_the_batch_size(tiny_run, size):
-    assert np.allclose(score(tiny_run, samples=3, batch_size=size).score, score(tiny_run, samples=3).score, atol=1e-5)
+    assert np.allclose(
+        score(tiny_run, samples=3, batch_size=size).score,
+        score(tiny_run, samples=3).score,
+        atol=1e-5,
+    )
 
 
 def test_score_does_not_change_with_blocks(tiny_run, monkeypatch):
@@ -102,8 +116,12 @@ def test_dropout_is_off_when_scoring(alignment):
 
 
 def test_scores_survive_saving_and_loading(tiny_run):
-    assert (score(load_run(tiny_run.path), samples=2).score == score(tiny_run, samples=2).score).all()
-    assert (score(tiny_run.path, samples=2, device="cpu").score == score(tiny_run, samples=2).score).all()
+    assert (
+        score(load_run(tiny_run.path), samples=2).score == score(tiny_run, samples=2).score
+    ).all()
+    assert (
+        score(tiny_run.path, samples=2, device="cpu").score == score(tiny_run, samples=2).score
+    ).all()
 
 
 def test_shared_noise_ranks_well_with_few_samples(tiny_run):
@@ -124,7 +142,9 @@ def test_precision_is_reached_and_each_variant_stops_on_its_own(tiny_run):
     fine = score(tiny_run, samples=5, precision=wish)
     assert (fine.std_error <= wish).all()
     one = int(loose.std_error.argmax())
-    assert score(tiny_run, [fine.variant[one]], samples=5, precision=wish).score[0] == fine.score[one]
+    assert (
+        score(tiny_run, [fine.variant[one]], samples=5, precision=wish).score[0] == fine.score[one]
+    )
     easy = loose.std_error <= wish
     assert (fine.score[easy] == loose.score[easy]).all()
 
@@ -158,7 +178,9 @@ def test_memory_does_not_grow_with_the_number_of_variants(monkeypatch):
         delta_elbo(Scorer(model, 1, 64), table, wild, samples=1)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < peaks[0] + 200 * 8192  # a few numbers a variant, not its tokens times anything
+    assert (
+        peaks[1] < peaks[0] + 200 * 8192
+    )  # a few numbers a variant, not its tokens times anything
 
 
 def test_table_of_variants_is_accepted_and_a_wrong_one_explained(tiny_run):
@@ -168,7 +190,8 @@ def test_table_of_variants_is_accepted_and_a_wrong_one_explained(tiny_run):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "text"), [({"samples": 0}, "samples"), ({"precision": 0.0}, "precision"), ({"seed": -1}, "seed")]
+    ("wrong", "text"),
+    [({"samples": 0}, "samples"), ({"precision": 0.0}, "precision"), ({"seed": -1}, "seed")],
 )
 def test_settings_out_of_range_are_refused(tiny_run, wrong, text):
     with pytest.raises(ConfigError, match=text):

@@ -42,7 +42,10 @@ def parameters(run) -> dict[str, torch.Tensor]:
 
 
 def same(a, b) -> bool:
-    return all(torch.equal(x, y) for x, y in zip(parameters(a).values(), parameters(b).values(), strict=True))
+    return all(
+        torch.equal(x, y)
+        for x, y in zip(parameters(a).values(), parameters(b).values(), strict=True)
+    )
 
 
 def test_noise_is_a_function_of_seed_purpose_and_index():
@@ -83,7 +86,9 @@ def test_another_seed_gives_another_model(alignment):
 
 
 def test_training_raises_the_reconstruction(alignment):
-    history = fit(alignment, TINY, TrainConfig(steps=150, batch_size=40, device="cpu", learning_rate=0.01)).history
+    history = fit(
+        alignment, TINY, TrainConfig(steps=150, batch_size=40, device="cpu", learning_rate=0.01)
+    ).history
     assert history.reconstruction.tail(20).mean() > history.reconstruction.head(5).mean() + 5
 
 
@@ -97,7 +102,9 @@ def test_history_adds_up(alignment):
 
 def test_weight_kl_is_divided_by_neff(alignment):
     weights = np.ones(len(alignment.tokens))
-    one = fit(alignment, TINY, TrainConfig(steps=1, batch_size=5, device="cpu"), weights=weights).history.kl_weights[0]
+    one = fit(
+        alignment, TINY, TrainConfig(steps=1, batch_size=5, device="cpu"), weights=weights
+    ).history.kl_weights[0]
     half = fit(
         alignment, TINY, TrainConfig(steps=1, batch_size=5, device="cpu"), weights=weights / 2
     ).history.kl_weights[0]
@@ -107,7 +114,13 @@ def test_weight_kl_is_divided_by_neff(alignment):
 @pytest.mark.parametrize(
     "config",
     [
-        ModelConfig(encoder=(8,), latent=3, decoder=(8, 12), conv=5, sparsity=SparsityPrior(kind="horseshoe")),
+        ModelConfig(
+            encoder=(8,),
+            latent=3,
+            decoder=(8, 12),
+            conv=5,
+            sparsity=SparsityPrior(kind="horseshoe"),
+        ),
         ModelConfig(
             encoder=(8,),
             latent=3,
@@ -136,7 +149,9 @@ def test_a_longer_run_passes_through_the_shorter_one(alignment, tmp_path):
 
 
 def test_resume_starts_from_nothing_when_there_is_nothing(alignment, tmp_path):
-    assert same(fit(alignment, TINY, QUICK, tmp_path / "new", resume=True), fit(alignment, TINY, QUICK))
+    assert same(
+        fit(alignment, TINY, QUICK, tmp_path / "new", resume=True), fit(alignment, TINY, QUICK)
+    )
 
 
 SCRIPT = """
@@ -170,16 +185,22 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(alignment, family,
             [sys.executable, "-c", SCRIPT, family, tmp_path / "cut", here, str(die), str(after)]
         ).returncode
         assert code == -signal.SIGKILL
-    subprocess.run([sys.executable, "-c", SCRIPT, family, tmp_path / "cut", here, "-1", "0"], check=True)
+    subprocess.run(
+        [sys.executable, "-c", SCRIPT, family, tmp_path / "cut", here, "-1", "0"], check=True
+    )
     assert same(load_run(tmp_path / "cut"), whole)
-    assert (tmp_path / "cut/history.csv").read_bytes() == (tmp_path / "whole/history.csv").read_bytes()
+    assert (tmp_path / "cut/history.csv").read_bytes() == (
+        tmp_path / "whole/history.csv"
+    ).read_bytes()
     assert not list((tmp_path / "cut").rglob("*.tmp"))
 
 
 def test_interrupt_saves_and_resume_goes_on(alignment, family, tmp_path):
     here = os.path.dirname(__file__)
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, family, tmp_path / "run", here, "-1", "0"], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SCRIPT, family, tmp_path / "run", here, "-1", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
     )
     while not (tmp_path / "run/checkpoint/state.safetensors").exists():
         time.sleep(0.01)
@@ -190,7 +211,9 @@ def test_interrupt_saves_and_resume_goes_on(alignment, family, tmp_path):
     step = load_tensors(tmp_path / "run/checkpoint/state.safetensors")[1]["step"]
     assert 7 <= step < 120
     config = TrainConfig(steps=120, batch_size=20, device="cpu", checkpoint_every=7)
-    assert same(fit(alignment, TINY, config, tmp_path / "run", resume=True), fit(alignment, TINY, config))
+    assert same(
+        fit(alignment, TINY, config, tmp_path / "run", resume=True), fit(alignment, TINY, config)
+    )
 
 
 def test_an_unfinished_run_loads_at_its_last_checkpoint(alignment, tmp_path):
@@ -199,7 +222,9 @@ def test_an_unfinished_run_loads_at_its_last_checkpoint(alignment, tmp_path):
     assert same(load_run(tmp_path / "run"), whole)
 
 
-def test_loss_that_is_no_number_stops_and_names_the_last_good_checkpoint(alignment, tmp_path, monkeypatch):
+def test_loss_that_is_no_number_stops_and_names_the_last_good_checkpoint(
+    alignment, tmp_path, monkeypatch
+):
     update = Trainer.update
 
     def poisoned(self, step):
@@ -212,7 +237,9 @@ def test_loss_that_is_no_number_stops_and_names_the_last_good_checkpoint(alignme
     with pytest.raises(TrainingError, match="at update 25: the last good checkpoint, update 20"):
         fit(alignment, TINY, QUICK, tmp_path / "run")
     monkeypatch.undo()
-    assert same(fit(alignment, TINY, QUICK, tmp_path / "run", resume=True), fit(alignment, TINY, QUICK))
+    assert same(
+        fit(alignment, TINY, QUICK, tmp_path / "run", resume=True), fit(alignment, TINY, QUICK)
+    )
 
 
 def test_parameters_that_are_not_finite_are_never_saved(alignment, tmp_path, monkeypatch):
@@ -237,13 +264,20 @@ def test_run_folder_round_trips(tiny_run, alignment):
     assert run.model_config == tiny_run.model_config and run.train_config == tiny_run.train_config
     assert run.focus_map == alignment.focus_map
     assert run.about["checksum"] == alignment.checksum
-    assert np.allclose(np.sum(run.about["frequencies"], 1), np.asarray(alignment.occupancy), atol=0.1)
+    assert np.allclose(
+        np.sum(run.about["frequencies"], 1), np.asarray(alignment.occupancy), atol=0.1
+    )
     pd.testing.assert_frame_equal(run.history, tiny_run.history)
 
 
 def test_files_of_a_run_carry_version_checksum_theta_and_seed(tiny_run, alignment):
     about = load_tensors(tiny_run.path / "model.safetensors")[1]
-    assert about["checksum"] == alignment.checksum and about["theta"] == 0.2 and about["seed"] == 1 and about["version"]
+    assert (
+        about["checksum"] == alignment.checksum
+        and about["theta"] == 0.2
+        and about["seed"] == 1
+        and about["version"]
+    )
 
 
 def test_a_run_is_not_written_over_by_accident(alignment, tmp_path):
@@ -325,7 +359,9 @@ def test_saving_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
     assert load_tensors(path)[1]["step"] == 1 and list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("weights", [np.ones(3), np.full(80, np.nan), np.full(80, -1.0), np.zeros(80)])
+@pytest.mark.parametrize(
+    "weights", [np.ones(3), np.full(80, np.nan), np.full(80, -1.0), np.zeros(80)]
+)
 def test_unusable_weights_are_refused(alignment, weights):
     with pytest.raises(ConfigError, match="weights must be 80 finite numbers"):
         fit(alignment, TINY, QUICK, weights=weights)
@@ -364,7 +400,12 @@ def test_a_run_trained_on_a_gpu_loads_on_a_cpu(alignment, tmp_path):
 
 
 def test_depth_verdicts():
-    assert [depth_verdict(n, 100) for n in (99, 100, 999, 1000)] == ["shallow", "fair", "fair", "deep"]
+    assert [depth_verdict(n, 100) for n in (199, 200, 999, 1000)] == [
+        "shallow",
+        "fair",
+        "fair",
+        "deep",
+    ]
 
 
 def test_durations_read_well():

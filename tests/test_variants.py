@@ -39,8 +39,12 @@ def focus_map(
     )  # fmt: skip
 
 
-TOY = focus_map("MKTAYIAKQR", start=20, lower=(20, 25), occupancy=[0.9, 0.8, 1.0, 0.7, 0.6, 0.5, 0.4, 0.3])
-RANDOM = focus_map("".join(np.random.default_rng(0).choice(list(PROTEIN), 120)), start=24, lower=(24, 25, 60))
+TOY = focus_map(
+    "MKTAYIAKQR", start=20, lower=(20, 25), occupancy=[0.9, 0.8, 1.0, 0.7, 0.6, 0.5, 0.4, 0.3]
+)
+RANDOM = focus_map(
+    "".join(np.random.default_rng(0).choice(list(PROTEIN), 120)), start=24, lower=(24, 25, 60)
+)
 
 
 def one(text: str, where: FocusMap = TOY, offset: int = 0) -> tuple[str, str]:
@@ -180,7 +184,9 @@ def test_refused_with_the_right_status_and_reason(text):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", [text for text, (status, _) in REFUSED.items() if status != "conflict"])
+@pytest.mark.parametrize(
+    "text", [text for text, (status, _) in REFUSED.items() if status != "conflict"]
+)
 def test_a_refused_variant_is_a_row_with_that_status(text):
     status, words = REFUSED[text]
     found, reason = one(text)
@@ -193,7 +199,12 @@ def test_format_sorts_by_residue():
 
 
 substitutions = st.lists(
-    st.builds(Substitution, st.sampled_from(PROTEIN), st.integers(-999, 99999), st.sampled_from(PROTEIN + "-")),
+    st.builds(
+        Substitution,
+        st.sampled_from(PROTEIN),
+        st.integers(-999, 99999),
+        st.sampled_from(PROTEIN + "-"),
+    ),
     unique_by=lambda s: s.residue,
     max_size=6,
 )
@@ -206,7 +217,12 @@ def test_format_and_parse_are_inverse(items, separator):
     assert canonical_variants([text]) == [format_variant(items)]
 
 
-@given(st.one_of(st.text(max_size=30), st.text(alphabet="ACGpalysdeinfx0123456789_:;,+.()[]*=->? ", max_size=30)))
+@given(
+    st.one_of(
+        st.text(max_size=30),
+        st.text(alphabet="ACGpalysdeinfx0123456789_:;,+.()[]*=->? ", max_size=30),
+    )
+)
 @settings(max_examples=400)
 def test_no_text_raises_anything_but_variant_error(text):
     for alphabet in ("ACDEFGHIKLMNPQRSTVWY", "rna", "012"):
@@ -229,7 +245,10 @@ def test_lower_case_residue_moves_the_columns_after_it():
 
 
 def test_residue_outside_the_protein_names_its_range():
-    assert one("K300R") == ("outside the alignment", "residue 300 is outside the protein's known range 20-29")
+    assert one("K300R") == (
+        "outside the alignment",
+        "residue 300 is outside the protein's known range 20-29",
+    )
     assert one("K19R")[0] == one("A-5G")[0] == one("A999999999G")[0] == "outside the alignment"
 
 
@@ -288,19 +307,37 @@ def test_every_row_comes_back_in_order():
     texts = ["K300R", "A23G", "", "WT", "nonsense", "A23G:K27R", "A23G"]
     table = resolve_variants(texts, TOY)
     assert table.text == tuple(texts) and len(table) == len(table.reason) == len(table.status) == 7
-    assert table.status.tolist() == ["outside the alignment", "ok", "malformed", "ok", "malformed", "ok", "ok"]
+    assert table.status.tolist() == [
+        "outside the alignment",
+        "ok",
+        "malformed",
+        "ok",
+        "malformed",
+        "ok",
+        "ok",
+    ]
     assert table.offsets.tolist() == [0, 0, 1, 1, 1, 1, 3, 4]
-    assert table.columns.dtype == np.int32 and table.mutants.dtype == np.uint8 and table.offsets.dtype == np.int64
+    assert (
+        table.columns.dtype == np.int32
+        and table.mutants.dtype == np.uint8
+        and table.offsets.dtype == np.int64
+    )
 
 
 def test_empty_cells_of_a_table_are_malformed_rows():
     table = resolve_variants(pd.Series(["A23G", None, float("nan")], dtype=object), TOY)
-    assert table.status.tolist() == ["ok", "malformed", "malformed"] and table.text == ("A23G", "", "")
+    assert table.status.tolist() == ["ok", "malformed", "malformed"] and table.text == (
+        "A23G",
+        "",
+        "",
+    )
 
 
 def test_no_variants_at_all():
     table = resolve_variants([], TOY)
-    assert len(table) == 0 and table.summary() == "0 scored, 0 rejected" and table.shift_hint() is None
+    assert (
+        len(table) == 0 and table.summary() == "0 scored, 0 rejected" and table.shift_hint() is None
+    )
     assert table.tokens(slice(None), TOY.tokens).shape == (0, 8)
 
 
@@ -321,7 +358,10 @@ def test_tokens_builds_only_the_rows_asked_for():
         np.testing.assert_array_equal(table.tokens(rows, TOY.tokens), everything[rows])
 
 
-@given(st.lists(st.sampled_from([*all_singles(TOY), "WT", "bad", "K300R", "T22T"]), max_size=30), st.randoms())
+@given(
+    st.lists(st.sampled_from([*all_singles(TOY), "WT", "bad", "K300R", "T22T"]), max_size=30),
+    st.randoms(),
+)
 def test_a_row_does_not_depend_on_its_neighbours(texts, random):
     table = resolve_variants(texts, TOY)
     for v, text in enumerate(texts):
@@ -448,7 +488,15 @@ def test_spelled_variants_of_another_length_name_the_row():
 
 def test_canonical_variants_join_spellings_and_keep_what_they_cannot_read():
     texts = ["K30R, A24G", "p.[Lys30Arg;Ala24Gly]", "wt", " VDGV ", "A24G:nonsense", "G12U", ""]
-    assert canonical_variants(texts) == ["A24G:K30R", "A24G:K30R", "WT", "VDGV", "A24G:nonsense", "G12U", ""]
+    assert canonical_variants(texts) == [
+        "A24G:K30R",
+        "A24G:K30R",
+        "WT",
+        "VDGV",
+        "A24G:nonsense",
+        "G12U",
+        "",
+    ]
 
 
 # ---- tables
@@ -474,7 +522,11 @@ class TableContract:
         frame = read_assay(write(self.data, self.name))
         assert list(frame.columns) == ["variant", "fitness", "label"]
         assert frame["variant"].tolist() == ["A24G", "K30R,A24G"]
-        assert frame["fitness"].dtype == np.float64 and frame["fitness"][0] == 0.5 and np.isnan(frame["fitness"][1])
+        assert (
+            frame["fitness"].dtype == np.float64
+            and frame["fitness"][0] == 0.5
+            and np.isnan(frame["fitness"][1])
+        )
         assert frame["label"].tolist() == ["benign", "it's, odd"]
 
     def test_read_variants_takes_its_column(self, write):
@@ -534,7 +586,9 @@ class TestTrailingCommas(TableContract):
     data = CSV.replace("benign\n", "benign,,\n").encode()
 
 
-@pytest.mark.parametrize("name", ["mutant", "Variants", "mutations", "MUTATION", "hgvs_pro", "variant"])
+@pytest.mark.parametrize(
+    "name", ["mutant", "Variants", "mutations", "MUTATION", "hgvs_pro", "variant"]
+)
 def test_usual_column_names_are_found(write, name):
     assert read_assay(write(f"id,{name},y\n1,A24G,2\n"))["variant"].tolist() == ["A24G"]
 
@@ -550,7 +604,11 @@ def test_column_names_may_be_numbers(write):
 
 
 def test_variants_stay_text_untouched(write):
-    assert read_assay(write("mutant,y\nNA,1\n A24G ,2\n,3\n"))["variant"].tolist() == ["NA", " A24G ", ""]
+    assert read_assay(write("mutant,y\nNA,1\n A24G ,2\n,3\n"))["variant"].tolist() == [
+        "NA",
+        " A24G ",
+        "",
+    ]
 
 
 def test_one_column_table(write):
@@ -558,7 +616,12 @@ def test_one_column_table(write):
 
 
 def test_plain_list_of_variants(write):
-    assert read_variants(write("# mine\nA24G\nA24G,K30R\n\nWT\nnonsense\n")) == ["A24G", "A24G,K30R", "WT", "nonsense"]
+    assert read_variants(write("# mine\nA24G\nA24G,K30R\n\nWT\nnonsense\n")) == [
+        "A24G",
+        "A24G,K30R",
+        "WT",
+        "nonsense",
+    ]
     assert read_variants(write("G12U\n")) == ["G12U"]
     assert read_variants(write("\ufeffp.Ala24Gly\r\n")) == ["p.Ala24Gly"]
 
@@ -567,9 +630,15 @@ BROKEN = {
     "empty": (b"", "the file is empty"),
     "only comments": (b"# a\n# b\n", "the file is empty"),
     "no rows": (b"mutant,y\n", "a header and no rows"),
-    "no variant column": (b"position,y\n1,2\n", "no column of variants .* are 'position', 'y': pass variant_column"),
+    "no variant column": (
+        b"position,y\n1,2\n",
+        "no column of variants .* are 'position', 'y': pass variant_column",
+    ),
     "no header": (b"A24G,0.5\nK30R,0.1\n", "line 1: 'A24G,0.5' is data, expected a header"),
-    "ragged": (b"# c\nmutant,y,z\nA24G,1,2\nK30R,1\n", r"line 4: found 2 fields, expected 3 .* \(mutant, y, z\)"),
+    "ragged": (
+        b"# c\nmutant,y,z\nA24G,1,2\nK30R,1\n",
+        r"line 4: found 2 fields, expected 3 .* \(mutant, y, z\)",
+    ),
     "too long": (b"mutant,y\nA24G,1,2\n", "line 2: found 3 fields, expected 2"),
     "open quote": (b'mutant,y\n"A24G,1\nK30R,2\n', "a quoted field is not closed"),
     "twice": (b"mutant,y,y\nA24G,1,2\n", "two columns are called 'y'"),
@@ -599,7 +668,10 @@ def test_missing_named_column_lists_those_that_exist(write):
         read_assay(write("mutant,y\nA24G,1\n"), variant_column="changes")
 
 
-@given(st.binary(max_size=200) | st.text(alphabet='mutant,A24G\n\r\t;"#0.5', max_size=80).map(str.encode))
+@given(
+    st.binary(max_size=200)
+    | st.text(alphabet='mutant,A24G\n\r\t;"#0.5', max_size=80).map(str.encode)
+)
 @settings(max_examples=300)
 def test_no_file_raises_anything_but_variant_error(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "fuzz.csv"

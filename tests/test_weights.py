@@ -43,7 +43,9 @@ def family():
 def test_weights_by_hand(family):
     # theta 0.15: more than 85 % of a row's residues. 1-2 share 9/10, 2-3 9/10, 1-3 8/10;
     # the last row's two residues (2/2) are found in rows 1, 2 and 3, whose own shares with it are 2/10.
-    assert sequence_weights(family, 0.15).tolist() == pytest.approx([1 / 2, 1 / 3, 1 / 2, 1, 0, 1 / 4])
+    assert sequence_weights(family, 0.15).tolist() == pytest.approx(
+        [1 / 2, 1 / 3, 1 / 2, 1, 0, 1 / 4]
+    )
 
 
 def test_the_inequality_is_strict_at_a_tie(family):
@@ -80,7 +82,9 @@ def test_needed_identities_decide_as_float64_division_does(theta):
 
 @settings(max_examples=80, deadline=None)
 @given(
-    arrays.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 140)), elements=st.integers(0, 4)),
+    arrays.arrays(
+        np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 140)), elements=st.integers(0, 4)
+    ),
     st.sampled_from([0.05, 0.1, 0.2, 0.25, 0.3, 0.4, 0.5]),
 )
 def test_agrees_with_the_original_expression(tokens, theta):
@@ -92,7 +96,9 @@ def test_agrees_on_related_rows_of_every_width(length):
     generator = np.random.default_rng(length)
     parents = generator.integers(0, 20, (4, length), dtype=np.uint8)
     tokens = parents[generator.integers(0, 4, 600)]
-    tokens = np.where(generator.random(tokens.shape) < 0.15, generator.integers(0, 21, tokens.shape), tokens)
+    tokens = np.where(
+        generator.random(tokens.shape) < 0.15, generator.integers(0, 21, tokens.shape), tokens
+    )
     tokens = tokens.astype(np.uint8)
     weights = sequence_weights(tokens)
     assert (weights == original(tokens, 0.2, 20)).all() and 0 < neff(weights) <= 600
@@ -134,7 +140,10 @@ def test_progress_is_shown_block_by_block(family, capsys):
 
 def test_may_be_called_from_several_threads(family):
     found = []
-    threads = [threading.Thread(target=lambda: found.append(neff(sequence_weights(family)))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: found.append(neff(sequence_weights(family))))
+        for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -154,7 +163,9 @@ def test_theta_outside_the_range(theta):
 
 
 def test_an_identity_given_as_theta_gets_the_hint():
-    with pytest.raises(WeightsError, match=r"did you mean 0\.2\? Some programs give identity, 0\.8"):
+    with pytest.raises(
+        WeightsError, match=r"did you mean 0\.2\? Some programs give identity, 0\.8"
+    ):
         check_theta(0.8)
     with pytest.raises(WeightsError, match=r"did you mean 0\.2\? Some programs give identity, 80"):
         check_theta(80)
@@ -164,7 +175,9 @@ def test_an_identity_given_as_theta_gets_the_hint():
 def test_saved_weights_come_back(tmp_path, family):
     weights = sequence_weights(family, 0.3)
     path = save_weights(tmp_path / "w.npy", weights, family, 0.3)
-    assert (load_weights(path, family, 0.3) == weights).all() and (load_weights(path, family) == weights).all()
+    assert (load_weights(path, family, 0.3) == weights).all() and (
+        load_weights(path, family) == weights
+    ).all()
     plain = np.load(path)
     assert plain.dtype == np.float64 and (plain == weights).all()
     about = json.loads((tmp_path / "w.npy.json").read_text())

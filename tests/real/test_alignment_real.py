@@ -9,7 +9,9 @@ import pytest
 
 from deepseq_nb.alignment import Alignment, AlignmentError
 
-pytestmark = pytest.mark.skipif(not os.environ.get("DEEPSEQ_DATA"), reason="DEEPSEQ_DATA is not set: no real data here")
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("DEEPSEQ_DATA"), reason="DEEPSEQ_DATA is not set: no real data here"
+)
 
 BLAT = "BLAT_ECOLX/BLAT_ECOLX_hmmerbit_plmc_n5_m30_f50_t0.2_r24-286_id100_b105.a2m"
 FULL_PDZ = "DLG4_RAT/DLG4_RAT_PF00595_full.a2m"
@@ -29,7 +31,12 @@ FAMILIES = [  # file, alphabet, records, kept, columns, first and last modelled 
 @pytest.mark.parametrize(("file", "alphabet", "records", "kept", "columns", "residues"), FAMILIES)
 def test_real_families_load(real_data, file, alphabet, records, kept, columns, residues):
     report = (alignment := Alignment.read(real_data(file), alphabet=alphabet)).report
-    assert (report.records, report.kept, report.columns, report.residues) == (records, kept, columns, residues)
+    assert (report.records, report.kept, report.columns, report.residues) == (
+        records,
+        kept,
+        columns,
+        residues,
+    )
     assert alignment.tokens.shape == (kept, columns) and alignment.tokens.max() <= alignment.gap
     assert (alignment.tokens[alignment.focus_index] == alignment.focus_map.tokens).all()
 
@@ -55,13 +62,21 @@ def wild_types(path, column):
 
 def test_blat_residues_agree_with_all_wild_types_of_the_assay(real_data):
     focus_map = Alignment.read(real_data(BLAT)).focus_map
-    assert focus_map.residues[0] == 29 and focus_map.sequence[0] == "V" and focus_map.full_sequence.startswith("HPETLV")
+    assert (
+        focus_map.residues[0] == 29
+        and focus_map.sequence[0] == "V"
+        and focus_map.full_sequence.startswith("HPETLV")
+    )
     columns = [
         (letter, focus_map.column(residue))
-        for letter, residue in wild_types(real_data("BLAT_ECOLX/BLAT_ECOLX_Ranganathan2015.csv"), "mutant")
+        for letter, residue in wild_types(
+            real_data("BLAT_ECOLX/BLAT_ECOLX_Ranganathan2015.csv"), "mutant"
+        )
     ]
     inside = [(letter, column) for letter, column in columns if column is not None]
-    assert len(inside) == 4807 and all(focus_map.sequence[column] == letter for letter, column in inside)
+    assert len(inside) == 4807 and all(
+        focus_map.sequence[column] == letter for letter, column in inside
+    )
 
 
 def test_pdz_residues_after_a_lower_case_focus_column_do_not_shift(real_data):
@@ -77,14 +92,23 @@ def test_pabp_residues_agree_with_the_assay(real_data):
     focus_map = Alignment.read(real_data("PABP_YEAST/PABP_YEAST_PF00076.a2m")).focus_map
     rows = real_data("PABP_YEAST/PABP_YEAST_Fields2013-singles.csv").read_text().splitlines()
     found = [re.search(r"\b([A-Z])(\d+)[A-Z]\b", row) for row in rows]
-    inside = [(m[1], focus_map.column(int(m[2]))) for m in found if m and focus_map.column(int(m[2])) is not None]
-    assert len(inside) > 1000 and all(focus_map.sequence[column] == letter for letter, column in inside)
+    inside = [
+        (m[1], focus_map.column(int(m[2])))
+        for m in found
+        if m and focus_map.column(int(m[2])) is not None
+    ]
+    assert len(inside) > 1000 and all(
+        focus_map.sequence[column] == letter for letter, column in inside
+    )
 
 
 def test_kunitz_focus_by_name_without_its_arrows(real_data):
     path = real_data("KUNITZ/Kunitz_domain_MSA.fasta")
     assert Alignment.read(path, focus="S1").focus_index == 0
-    assert Alignment.read(path, focus="S118").names[Alignment.read(path, focus="S118").focus_index] == "S118"
+    assert (
+        Alignment.read(path, focus="S118").names[Alignment.read(path, focus="S118").focus_index]
+        == "S118"
+    )
     with pytest.raises(AlignmentError, match="fits 11,819 names"):
         Alignment.read(path, focus="S")
 
@@ -100,9 +124,13 @@ def test_blat_rows_of_one_protein_are_told_apart(real_data):
 
 
 def test_blat_filters_of_eve(real_data):
-    alignment = Alignment.read(real_data(BLAT), columns="all", max_sequence_gaps=0.5, max_column_gaps=0.3)
+    alignment = Alignment.read(
+        real_data(BLAT), columns="all", max_sequence_gaps=0.5, max_column_gaps=0.3
+    )
     text = real_data(BLAT).read_text()
-    rows = np.array([list("".join(c.split("\n")[1:]).upper().replace(".", "-")) for c in text[1:].split("\n>")])
+    rows = np.array(
+        [list("".join(c.split("\n")[1:]).upper().replace(".", "-")) for c in text[1:].split("\n>")]
+    )
     kept = (rows == "-").mean(axis=1) <= 0.5
     columns = (rows[kept] == "-").mean(axis=0) <= 0.3
     good = np.isin(rows[:, columns], list("ACDEFGHIKLMNPQRSTVWY-")).all(axis=1) & kept
@@ -110,7 +138,9 @@ def test_blat_filters_of_eve(real_data):
     assert alignment.residues.tolist() == (24 + np.flatnonzero(columns)).tolist()
 
 
-@pytest.mark.parametrize("file", ["BLAT_ECOLX/BLAT_ECOLX_Ranganathan2015.csv", "PABP_YEAST/pab1.tsv", "MANIFEST.tsv"])
+@pytest.mark.parametrize(
+    "file", ["BLAT_ECOLX/BLAT_ECOLX_Ranganathan2015.csv", "PABP_YEAST/pab1.tsv", "MANIFEST.tsv"]
+)
 def test_a_table_is_not_an_alignment(real_data, file):
     with pytest.raises(AlignmentError, match="begins like a table"):
         Alignment.read(real_data(file))

@@ -8,7 +8,9 @@ import pytest
 from deepseq_nb import datasets
 from deepseq_nb.alignment import Alignment
 
-pytestmark = pytest.mark.skipif(not os.environ.get("DEEPSEQ_DATA"), reason="DEEPSEQ_DATA is not set: no real data here")
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("DEEPSEQ_DATA"), reason="DEEPSEQ_DATA is not set: no real data here"
+)
 REAL = [entry for entry in datasets.dataset_files() if entry.family != "synthetic"]
 
 
@@ -19,7 +21,9 @@ def test_file_has_the_registered_checksum(entry, real_data):
     assert datasets.fetch(entry.family, file=entry.file, base_url="http://127.0.0.1:9") == [path]
 
 
-@pytest.mark.parametrize("name", [name for name, f in datasets.registry()["families"].items() if f["column"]])
+@pytest.mark.parametrize(
+    "name", [name for name, f in datasets.registry()["families"].items() if f["column"]]
+)
 def test_registered_column_is_in_the_assay(name, real_data):
     kind = "labels" if name == "P53_HUMAN" else "assay"
     path = datasets.find(name, kind=kind)
@@ -30,7 +34,9 @@ def test_registered_column_is_in_the_assay(name, real_data):
     assert column in table.columns or name in ("PABP_YEAST", "GFP_AEQVI"), list(table.columns)
 
 
-@pytest.mark.parametrize("name", [name for name, f in datasets.registry()["families"].items() if f["focus"]])
+@pytest.mark.parametrize(
+    "name", [name for name, f in datasets.registry()["families"].items() if f["focus"]]
+)
 def test_registered_focus_is_the_first_row(name, real_data):
     family = datasets.registry()["families"][name]
     path = datasets.find(name)
@@ -47,7 +53,9 @@ def test_labels_derive_to_themselves(real_data):
     assert datasets.DERIVATIONS["rows"](others, entry) == text
 
 
-@pytest.mark.parametrize("entry", [e for e in REAL if e.derivation == "focus row"], ids=lambda e: e.file)
+@pytest.mark.parametrize(
+    "entry", [e for e in REAL if e.derivation == "focus row"], ids=lambda e: e.file
+)
 def test_registered_focus_row_is_the_files(entry, real_data):
     lines = real_data(f"{entry.family}/{entry.file}").read_text().split("\n", 2)
     assert lines[:2] == [f">{entry.focus}", entry.sequence]

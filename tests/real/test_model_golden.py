@@ -21,7 +21,10 @@ def configuration(case: dict) -> ModelConfig:
     return ModelConfig(
         encoder=tuple(case["encoder_architecture"]),
         latent=case["n_latent"],
-        decoder=(*case["decoder_architecture"][:-1], case["decoder_architecture"][-1] * case["n_patterns"]),
+        decoder=(
+            *case["decoder_architecture"][:-1],
+            case["decoder_architecture"][-1] * case["n_patterns"],
+        ),
         patterns=case["n_patterns"],
         conv=case["conv_decoder_size"] if case["convolve_patterns"] else 0,
         encoder_conv=case["conv_encoder_size"] if case["convolve_encoder"] else 0,
@@ -117,8 +120,12 @@ def test_twenty_updates_equal_the_original(golden):
         terms = model.elbo(x, w)
         kl_weights = weight_cost(model.decoder, w, None) / neff
         s = step / warm_up if step < warm_up else 1.0
-        objective = (terms.reconstruction - s * case.get("kl_scale", 1.0) * terms.kl_latent).mean() - s * kl_weights
-        ours = torch.stack([objective, terms.reconstruction.mean(), -kl_weights, -terms.kl_latent.mean()])
+        objective = (
+            terms.reconstruction - s * case.get("kl_scale", 1.0) * terms.kl_latent
+        ).mean() - s * kl_weights
+        ours = torch.stack(
+            [objective, terms.reconstruction.mean(), -kl_weights, -terms.kl_latent.mean()]
+        )
         close(ours, history[step - 1], 1e-7)
         optimiser.zero_grad()
         (-objective).backward()
@@ -137,4 +144,6 @@ def test_twenty_updates_equal_the_original(golden):
 
 def test_helpers_are_used_by_the_model():
     assert latent_kl(torch.zeros(1, 2), torch.zeros(1, 2)).item() == 0
-    assert log_likelihood(torch.zeros(1, 3, 4), torch.full((1, 3), 4, dtype=torch.uint8)).item() == 0
+    assert (
+        log_likelihood(torch.zeros(1, 3, 4), torch.full((1, 3), 4, dtype=torch.uint8)).item() == 0
+    )

@@ -12,7 +12,8 @@ import torch
 from deepseq_nb.priors import SparsityPrior, gaussian_kl
 
 pytestmark = pytest.mark.skipif(
-    not os.environ.get("DEEPSEQ_DATA"), reason="DEEPSEQ_DATA is not set: the golden values are not here"
+    not os.environ.get("DEEPSEQ_DATA"),
+    reason="DEEPSEQ_DATA is not set: the golden values are not here",
 )
 
 # The original takes the log of the literal 2.0 in single precision (Theano narrows a literal that float32 holds
@@ -25,7 +26,9 @@ class Case:
     """One golden file and its row of cases.json."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.settings = {row["file"]: row for row in json.loads((folder / "cases.json").read_text())}[name]
+        self.settings = {
+            row["file"]: row for row in json.loads((folder / "cases.json").read_text())
+        }[name]
         with np.load(folder / name) as arrays:
             self.parameters = {
                 key.removeprefix("param/"): torch.tensor(arrays[key], dtype=torch.float64)
@@ -44,7 +47,11 @@ class Case:
 @pytest.mark.parametrize("number", range(24))
 def test_parameter_kl_equals_the_original(real_data, number):
     case = Case(real_data("theano_golden"), f"svi_{number:02d}.npz")
-    mus = {key.removesuffix("-mu"): value for key, value in case.parameters.items() if key.endswith("-mu")}
+    mus = {
+        key.removesuffix("-mu"): value
+        for key, value in case.parameters.items()
+        if key.endswith("-mu")
+    }
     log_sigmas = {name: case.parameters[f"{name}-log_sigma"] for name in mus}
     total = torch.zeros((), dtype=torch.float64)
     for name in mus.keys() - {"W_out_scale"}:
@@ -63,7 +70,9 @@ def test_parameter_kl_equals_the_original(real_data, number):
 def test_maximum_likelihood_regulariser_equals_the_original(real_data, name):
     case = Case(real_data("theano_golden"), name)
     parameters, settings = case.parameters, case.settings
-    penalised = [key for key in parameters if "decode" in key or key in ("b_out", "final_pwm_scale")]
+    penalised = [
+        key for key in parameters if "decode" in key or key in ("b_out", "final_pwm_scale")
+    ]
     if case.prior.kind == "none":
         squares = sum(parameters[key].square().sum() for key in penalised)
         groups = parameters["W_out"].reshape(len(parameters["W_out"]), settings["seq_len"], -1)

@@ -8,7 +8,9 @@ import pytest
 from deepseq_nb.alignment import Alignment
 from deepseq_nb.weights import neff, sequence_weights
 
-pytestmark = pytest.mark.skipif(not os.environ.get("DEEPSEQ_DATA"), reason="DEEPSEQ_DATA is not set: no real data here")
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("DEEPSEQ_DATA"), reason="DEEPSEQ_DATA is not set: no real data here"
+)
 
 BLAT = "BLAT_ECOLX/BLAT_ECOLX_hmmerbit_plmc_n5_m30_f50_t0.2_r24-286_id100_b105.a2m"
 
