@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import write_family
+from tiny_family import write_family
 
 from deepseq_nb.cli import COMMANDS, main
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY
 from scipy.stats import spearmanr
+from tiny_family import TINY
 
 from deepseq_nb import scoring
 from deepseq_nb.model import DeepSequence, ModelConfig

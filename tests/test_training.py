@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import TINY
+from tiny_family import TINY
 
 from deepseq_nb.model import DeepSequence, ModelConfig
 from deepseq_nb.priors import ConfigError, SparsityPrior
@@ -160,7 +160,7 @@ from deepseq_nb.alignment import Alignment
 from deepseq_nb.training import TrainConfig, fit
 import deepseq_nb.training as training
 sys.path.insert(0, sys.argv[3])
-from conftest import TINY
+from tiny_family import TINY
 die, steps = int(sys.argv[4]), 0
 update = training.Trainer.update
 def counted(self, step):
@@ -303,7 +303,7 @@ def test_resume_under_other_settings_is_refused(alignment, tmp_path, change, tex
 
 
 def test_resume_on_another_alignment_is_refused(alignment, tmp_path):
-    from conftest import write_family
+    from tiny_family import write_family
 
     from deepseq_nb.alignment import Alignment
 
