@@ -397,6 +397,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'deepseq_nb.model._Draw': ('structure/model.html#_draw', 'deepseq_nb/model.py'),
                                   'deepseq_nb.model._Draw.backward': ('structure/model.html#_draw.backward', 'deepseq_nb/model.py'),
                                   'deepseq_nb.model._Draw.forward': ('structure/model.html#_draw.forward', 'deepseq_nb/model.py'),
+                                  'deepseq_nb.model._check_model': ('structure/model.html#_check_model', 'deepseq_nb/model.py'),
                                   'deepseq_nb.model._initial': ('structure/model.html#_initial', 'deepseq_nb/model.py'),
                                   'deepseq_nb.model._linear': ('structure/model.html#_linear', 'deepseq_nb/model.py'),
                                   'deepseq_nb.model._penalty': ('structure/model.html#_penalty', 'deepseq_nb/model.py'),

@@ -576,7 +576,6 @@ def _complain(command: str, error: Exception) -> int:
     return 2
 
 
-if (
-    __name__ == "__main__" and "__file__" in globals()
-):  # python -m deepseq_nb.cli; a notebook has no __file__
+# for python -m deepseq_nb.cli; a notebook has no __file__
+if __name__ == "__main__" and "__file__" in globals():
     sys.exit(main())

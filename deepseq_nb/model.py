@@ -31,6 +31,37 @@ Nonlinearity = Literal["relu", "tanh", "sigmoid", "elu"]
 NONLINEARITIES = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "elu": F.elu}
 
 # %% ../book/structure/model.ipynb #ec7ec384
+def _check_model(config) -> None:
+    """Raise `ConfigError` for a configuration that cannot be built or contradicts itself."""
+    for name in ("encoder", "decoder"):
+        sizes = getattr(config, name)
+        if not isinstance(sizes, tuple):
+            raise ConfigError(f"{name} is {sizes!r}: expected a tuple of layer sizes")
+        for size in sizes:
+            check_range(name, size, at_least=1, whole=True)
+    for name in ("latent", "patterns"):
+        check_range(name, getattr(config, name), at_least=1, whole=True)
+    for name in ("conv", "encoder_conv"):
+        check_range(name, getattr(config, name), at_least=0, whole=True)
+    for name in ("l2", "sparsity_penalty"):
+        check_range(name, getattr(config, name), at_least=0)
+    for name in ("encoder_nonlinearity", "decoder_nonlinearity", "final_nonlinearity"):
+        check_choice(name, getattr(config, name), tuple(NONLINEARITIES))
+    check_choice("weights", config.weights, ("variational", "point"))
+    check_range("weight_sigma", config.weight_sigma, above=0)
+    check_range("dropout", config.dropout, at_least=0, below=1)
+    if config.final_width % config.patterns:
+        raise ConfigError(
+            f"{config.patterns} patterns do not divide the {config.final_width} units of the last decoder "
+            f"layer {config.decoder}: choose a multiple, or other patterns"
+        )
+    if config.weights == "variational" and (config.dropout or config.l2 or config.sparsity_penalty):
+        raise ConfigError(
+            "dropout, l2 and sparsity_penalty belong to weights='point': "
+            "a variational decoder has its KL instead"
+        )
+
+# %% ../book/structure/model.ipynb #3d5a8c71
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
     """Everything that shapes the model; the defaults are the paper's (Riesselman 2018, Methods)."""
@@ -38,9 +69,7 @@ class ModelConfig:
     encoder: tuple[int, ...] = (1500, 1500)  # hidden layers from sequence to latent
     latent: int = 30  # dimensions of z
     decoder: tuple[int, ...] = (100, 2000)  # hidden layers from latent to output; may be ()
-    patterns: int = (
-        4  # the last decoder layer is this many tiles sharing one set of sparsity scales
-    )
+    patterns: int = 4  # tiles of the last decoder layer, which share sparsity scales
     conv: int = 40  # size of the output convolution over letters; 0: none
     encoder_conv: int = 0  # size of the input convolution over letters; 0: none
     temperature: bool = True  # one learned inverse temperature before the softmax
@@ -56,33 +85,7 @@ class ModelConfig:
     sparsity_penalty: float | int = 0.0  # strength of the sparsity penalty, weights="point" only
 
     def __post_init__(self) -> None:
-        for name in ("encoder", "decoder"):
-            sizes = getattr(self, name)
-            if not isinstance(sizes, tuple):
-                raise ConfigError(f"{name} is {sizes!r}: expected a tuple of layer sizes")
-            for size in sizes:
-                check_range(name, size, at_least=1, whole=True)
-        for name in ("latent", "patterns"):
-            check_range(name, getattr(self, name), at_least=1, whole=True)
-        for name in ("conv", "encoder_conv"):
-            check_range(name, getattr(self, name), at_least=0, whole=True)
-        for name in ("l2", "sparsity_penalty"):
-            check_range(name, getattr(self, name), at_least=0)
-        for name in ("encoder_nonlinearity", "decoder_nonlinearity", "final_nonlinearity"):
-            check_choice(name, getattr(self, name), tuple(NONLINEARITIES))
-        check_choice("weights", self.weights, ("variational", "point"))
-        check_range("weight_sigma", self.weight_sigma, above=0)
-        check_range("dropout", self.dropout, at_least=0, below=1)
-        if self.final_width % self.patterns:
-            raise ConfigError(
-                f"{self.patterns} patterns do not divide the {self.final_width} units of the last decoder "
-                f"layer {self.decoder}: choose a multiple, or other patterns"
-            )
-        if self.weights == "variational" and (self.dropout or self.l2 or self.sparsity_penalty):
-            raise ConfigError(
-                "dropout, l2 and sparsity_penalty belong to weights='point': "
-                "a variational decoder has its KL instead"
-            )
+        _check_model(self)
 
     @property
     def final_width(self) -> int:
