@@ -306,10 +306,8 @@ class Decoder(nn.Module):
             out = out.reshape(hidden * self.length, -1) @ w["W_conv"]  # (H*L, A)
         if "W_out_scale" in w:
             scale = self.config.sparsity.transform(w["W_out_scale"])  # (H/P, L)
-            tiles = out.view(
-                self.config.patterns, *scale.shape, self.alphabet_size
-            )  # (P, H/P, L, A)
-            out = tiles * scale.unsqueeze(-1)
+            tiles = out.view(self.config.patterns, *scale.shape, self.alphabet_size)
+            out = tiles * scale.unsqueeze(-1)  # (P, H/P, L, A)
         return out.reshape(hidden, self.length * self.alphabet_size)
 
     def hidden(
@@ -322,9 +320,8 @@ class Decoder(nn.Module):
         for i in range(len(self.config.decoder)):
             last = i + 1 == len(self.config.decoder)
             kind = self.config.final_nonlinearity if last else self.config.decoder_nonlinearity
-            z = NONLINEARITIES[kind](
-                torch.addmm(w[f"b_decode_{i}"], z, w[f"W_decode_{i}"])
-            )  # (B, H_i)
+            z = torch.addmm(w[f"b_decode_{i}"], z, w[f"W_decode_{i}"])  # (B, H_i)
+            z = NONLINEARITIES[kind](z)
             if self.config.dropout and generator is not None:
                 keep = (
                     torch.rand(z.shape, generator=generator, device=z.device) >= self.config.dropout

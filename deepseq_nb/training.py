@@ -127,13 +127,8 @@ class AdamOriginal(torch.optim.Adam):
         return super().step(closure)
 
 # %% ../book/structure/training.ipynb #4ff0597b
-HISTORY = (
-    "loss",
-    "reconstruction",
-    "kl_latent",
-    "kl_weights",
-    "warm_up",
-)  # nats a sequence; kl_weights already over Neff
+# nats a sequence; kl_weights is already divided by Neff
+HISTORY = ("loss", "reconstruction", "kl_latent", "kl_weights", "warm_up")
 
 
 class Trainer:
@@ -167,9 +162,8 @@ class Trainer:
         )
         self.scale_shape = tuple(scales.mu.shape) if sampled else (0, 0)
         size = self.model.decoder.noise_size + self.scale_shape[0] * self.scale_shape[1]
-        self.noise = torch.empty(
-            size, device=device, dtype=getattr(torch, config.dtype)
-        )  # one buffer, filled anew each update
+        # one buffer for all noise of the weights, filled anew each update
+        self.noise = torch.empty(size, device=device, dtype=getattr(torch, config.dtype))
 
     def generator(self, stream: str, step: int) -> torch.Generator:
         """The generator of one purpose at one update."""
@@ -238,16 +232,14 @@ def save_tensors(path: Path | str, tensors: dict[str, torch.Tensor], about: dict
         save_file(tensors, temporary, {"deepseq_nb": json.dumps(about, sort_keys=True)})
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(
-            temporary, 0o666 & ~umask
-        )  # safetensors makes files that only their owner can read
+        os.chmod(temporary, 0o666 & ~umask)  # safetensors lets only the owner read
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
-
+# %% ../book/structure/training.ipynb #898fa553
 def load_tensors(
     path: Path | str, device: torch.device | str = "cpu"
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -264,7 +256,7 @@ def load_tensors(
             "delete it to fall back on another file of the run, or train again"
         ) from None
 
-# %% ../book/structure/training.ipynb #898fa553
+# %% ../book/structure/training.ipynb #1991ee03
 def trainer_state(trainer: Trainer) -> dict[str, torch.Tensor]:
     """Everything an exact continuation needs, as named tensors: parameters and Adam's moments."""
     state = {f"model.{name}": value for name, value in trainer.model.state_dict().items()}
@@ -273,7 +265,7 @@ def trainer_state(trainer: Trainer) -> dict[str, torch.Tensor]:
             state[f"adam.{key}.{name}"] = value
     return state
 
-
+# %% ../book/structure/training.ipynb #c14c5042
 def restore_trainer(trainer: Trainer, state: dict[str, torch.Tensor]) -> None:
     """Put back what `trainer_state` took; raises `CheckpointError` if it belongs to another architecture."""
     load_parameters(
@@ -302,20 +294,17 @@ def load_parameters(model: DeepSequence, state: dict[str, torch.Tensor]) -> None
 
 # %% ../book/structure/training.ipynb #ce2fc75d
 def depth_verdict(neff: float | int, length: int) -> str:
-    """ "shallow" below two effective sequences a column, "deep" from ten, "fair" between."""
+    """Effective sequences a column in a word: shallow below 2, deep from 10, fair between."""
     depth = neff / length
     return "shallow" if depth < 2 else "fair" if depth < 10 else "deep"
 
-
+# %% ../book/structure/training.ipynb #06be5180
 def choose_device(name: str = "auto") -> tuple[torch.device, str]:
     """The device and a sentence saying why; raises `ConfigError` for one that is not there."""
     cuda = torch.cuda.is_available()
     if name == "auto":
-        name, why = (
-            ("cuda", "a CUDA GPU is available")
-            if cuda
-            else ("cpu", "no CUDA GPU is available to this torch")
-        )
+        name = "cuda" if cuda else "cpu"
+        why = "a CUDA GPU is available" if cuda else "no CUDA GPU is available to this torch"
     else:
         why = "as asked"
     try:
@@ -329,11 +318,8 @@ def choose_device(name: str = "auto") -> tuple[torch.device, str]:
             f"device {name!r} was asked for, but torch {torch.__version__} sees "
             f"{torch.cuda.device_count() if cuda else 'no'} CUDA GPU: use --device cpu, or install a CUDA build of torch"
         )
-    what = (
-        torch.cuda.get_device_name(device)
-        if device.type == "cuda"
-        else f"{torch.get_num_threads()} threads"
-    )
+    threads = f"{torch.get_num_threads()} threads"
+    what = torch.cuda.get_device_name(device) if device.type == "cuda" else threads
     return device, f"{device} ({what}; {why})"
 
 # %% ../book/structure/training.ipynb #cf0bb80c
@@ -362,12 +348,8 @@ class Run:
     model_config: ModelConfig
     train_config: TrainConfig
     focus_map: FocusMap
-    history: (
-        pd.DataFrame
-    )  # step, loss, reconstruction, kl_latent, kl_weights, warm_up; nats a sequence
-    about: dict[
-        str, Any
-    ]  # of the alignment: checksum, source, sequences, neff, theta, frequencies (L, A)
+    history: pd.DataFrame  # a row an update: step and the terms of HISTORY, nats a sequence
+    about: dict[str, Any]  # of the alignment: checksum, source, neff, frequencies (L, A), ...
     path: Path | None = None  # None: the run lives in memory only
 
     @property
@@ -413,7 +395,7 @@ def _history(rows: np.ndarray) -> pd.DataFrame:
     frame.insert(0, "step", np.arange(1, len(rows) + 1))
     return frame
 
-
+# %% ../book/structure/training.ipynb #c4d15d4f
 def load_run(path: Path | str, device: str = "cpu") -> Run:
     """Load a run folder, wherever it was trained; an unfinished run is loaded at its last checkpoint.
 
