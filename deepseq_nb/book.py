@@ -333,9 +333,8 @@ def _tidy_output(output: Any, names: Mapping[str, str]) -> Any:
         }
         for image in output.metadata.values():
             if isinstance(image, dict):
-                image.pop(
-                    "height", None
-                )  # the width is enough, and on a phone the height must give way
+                # the width is enough, and on a phone the height must give way
+                image.pop("height", None)
     return output
 
 # %% ../book/colophon.ipynb #f98dfdce

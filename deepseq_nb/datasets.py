@@ -375,13 +375,13 @@ class SyntheticConfig:
     coupling_scale: float = 1.1
     proposals: float = 100.0  # proposed substitutions of a whole sequence per unit of time
     start: int = 11  # residue number of the focus sequence's first letter
+    # (after column, focus residues in lower case)
     insertions: tuple[tuple[int, int], ...] = (
         (20, 3),
         (36, 1),
-    )  # (after column, focus residues in lower case)
-    loops: tuple[tuple[int, int], ...] = (
-        (28, 2),
-    )  # (after column, insert columns where the focus has nothing)
+    )
+    # (after column, insert columns where the focus has nothing)
+    loops: tuple[tuple[int, int], ...] = ((28, 2),)
     doubles: int = 8  # contacts, and as many control pairs, in the table of double mutants
 
     def __post_init__(self) -> None:

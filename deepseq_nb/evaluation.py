@@ -187,9 +187,8 @@ def _top_metrics(
     n = counts.shape[1]
     k, place = max(1, math.floor(n * top + 1e-9)), math.ceil((n - 1) * (1 - top) - 1e-9)
     s, a = _drawn(score, counts), _drawn(assay, counts)
-    discount = np.concatenate(
-        [[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2))]
-    )  # of the first 0, 1, ..., k places
+    # of the first 0, 1, ..., k places
+    discount = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(k) + 2))])
 
     def places(drawn: _Drawn) -> np.ndarray:
         """Sum of the discounts of the places that each group takes, counted from the top."""
@@ -203,9 +202,8 @@ def _top_metrics(
     dcg = (places(s) * worth / np.maximum(s.size, 1)).sum(1)
     levels = assay.values[assay.order[assay.first]]
     ideal = places(a) @ levels
-    least = (
-        levels[(a.size > 0).argmax(1)] * discount[k]
-    )  # min-max scaling: the minimum off both, the range cancels
+    # min-max scaling: the minimum off both, the range cancels
+    least = levels[(a.size > 0).argmax(1)] * discount[k]
     best = np.where(assay.group >= a.at(place)[:, None], counts, 0.0)
     picked = np.einsum("bv,bv->b", best, score.group >= s.at(place)[:, None])
     flat = ((s.size > 0).sum(1) < 2) | ((a.size > 0).sum(1) < 2)
@@ -439,9 +437,8 @@ class Evaluation:
     n_scored: int  # variants with a score
     unmatched: dict[str, int]  # measured variants without a score, by reason
     notes: tuple[str, ...]
-    threshold: (
-        float | None
-    )  # AUC and MCC: fit is at or beyond it; None where the column has two values
+    # AUC and MCC: fit is at or beyond it; None where the column has two values
+    threshold: float | None
     higher_is_fitter: bool
     bootstrap: int
     seed: int

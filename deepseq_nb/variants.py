@@ -296,12 +296,10 @@ class VariantTable:
     reason: tuple[str, ...]  # (V,) why not; "" when ok, or a warning about a deletion
     columns: Int32[np.ndarray, " substitutions"]
     mutants: UInt8[np.ndarray, " substitutions"]  # tokens; a deletion is the gap token
-    offsets: Int64[
-        np.ndarray, " variants_and_1"
-    ]  # row v owns [offsets[v], offsets[v + 1]); rejected and synonymous rows own none
-    occupancy: Float64[
-        np.ndarray, " variants"
-    ]  # least occupancy of its columns; 1 for the wild type, nan when rejected
+    # row v owns [offsets[v], offsets[v + 1]); rejected and synonymous rows own none
+    offsets: Int64[np.ndarray, " variants_and_1"]
+    # least occupancy of its columns; 1 for the wild type, nan when rejected
+    occupancy: Float64[np.ndarray, " variants"]
     hint: str | None = None  # see shift_hint
 
     def __len__(self) -> int:
@@ -484,9 +482,8 @@ def resolve_variants(texts: Iterable[str], focus_map: FocusMap, offset: int = 0)
     status, reason = np.full(n, "ok", object), [""] * n
     unread = np.array([piece.substitution is None for piece in rows.pieces], bool)
     failed = np.flatnonzero(~good[rows.ids])
-    failed = failed[
-        np.argsort(~unread[rows.ids[failed]], kind="stable")
-    ]  # what cannot be read comes first
+    # what cannot be read comes first
+    failed = failed[np.argsort(~unread[rows.ids[failed]], kind="stable")]
     for v, k in zip(*np.unique(row[failed], return_index=True), strict=True):
         place = places[rows.ids[failed[k]]]
         status[v], reason[v] = place.status, place.reason

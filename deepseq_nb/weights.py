@@ -66,9 +66,8 @@ def _count_neighbours(left, right, needed, length, first, last, counts):
                 least = min(needed[s], needed[t])
                 same = 0
                 for step in range(steps):
-                    part = np.uint8(
-                        0
-                    )  # a sum of 64 bytes fits one byte, which is what makes it fast
+                    # a sum of 64 bytes fits one byte, which is what makes it fast
+                    part = np.uint8(0)
                     for i in range(64):
                         part = np.uint8(
                             part + np.uint8(left[s, step * 64 + i] == right[t, step * 64 + i])
