@@ -710,11 +710,13 @@ def fit(
         left = config.steps - len(done)
         seconds = trainer.seconds_per_update() if left else 0.0
         say(f"device: {why}")
-        say(
-            f"updates: {left:,} of {config.steps:,} to make"
-            + (f", from update {len(done):,}" if len(done) else "")
-            + f"; expected time {duration(left * seconds)} at {seconds:.2g} s each"
+        since = f", from update {len(done):,}" if len(done) else ""
+        expected = (
+            f"expected time {duration(left * seconds)} at {seconds:.2g} s each"
+            if left
+            else "nothing is left to do"
         )
+        say(f"updates: {left:,} of {config.steps:,} to make{since}; {expected}")
         history = _loop(trainer, folder, done, progress)
         folder.finish(trainer, config.steps)
     about = {key: value for key, value in about.items() if key != "focus_map"}

@@ -246,3 +246,92 @@ def test_every_shape_gives_normalised_profiles(length, alphabet, latent, layers,
     assert torch.allclose(profile.exp().sum(-1), torch.ones(batch, length), atol=1e-5)
     terms = model.elbo(torch.zeros(batch, length, dtype=torch.uint8), model.decoder.draw())
     assert terms.elbo.shape == (batch,) and (terms.kl_latent >= 0).all()
+
+
+class DecoderContract:
+    """What every kind of decoder weight promises; subclasses name a configuration."""
+
+    config: ModelConfig
+
+    def model(self) -> DeepSequence:
+        return DeepSequence(self.config, length=5, alphabet_size=6, seed=2).double()
+
+    def noise(self, model: DeepSequence) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(4)
+        return torch.randn(model.decoder.noise_size, generator=generator, dtype=torch.float64)
+
+    def test_a_draw_has_every_weight_in_its_shape(self):
+        model = self.model()
+        drawn = model.decoder.draw(self.noise(model))
+        assert {k: tuple(v.shape) for k, v in drawn.items()} == decoder_shapes(self.config, 5, 6)
+
+    def test_the_same_noise_gives_the_same_draw(self):
+        model = self.model()
+        noise = self.noise(model)
+        first, second = model.decoder.draw(noise), model.decoder.draw(noise.clone())
+        assert all(torch.equal(first[k], second[k]) for k in first)
+
+    def test_a_draw_without_noise_is_the_mean(self):
+        model = self.model()
+        drawn = model.decoder.draw()
+        assert all(torch.equal(drawn[k], w.mean) for k, w in model.decoder.weights.items())
+
+    def test_profiles_are_probabilities(self):
+        model = self.model()
+        drawn = model.decoder.draw(self.noise(model))
+        profile = model.decoder(torch.randn(3, self.config.latent, dtype=torch.float64), drawn)
+        assert profile.shape == (3, 5, 6)
+        assert torch.allclose(profile.exp().sum(-1), torch.ones(3, 5, dtype=torch.float64))
+
+    def test_the_objective_reaches_every_parameter(self):
+        model = self.model()
+        noise = self.noise(model)
+        drawn = model.decoder.draw(noise)
+        tokens = torch.tensor([[0, 1, 2, 3, 4], [5, 5, 0, 6, 1]], dtype=torch.uint8)
+        z = torch.ones(2, self.config.latent, dtype=torch.float64)
+        (model.elbo(tokens, drawn, z).elbo.sum() - weight_cost(model.decoder, drawn)).backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.parameters())
+
+    def test_the_cost_is_finite(self):
+        model = self.model()
+        assert weight_cost(model.decoder, model.decoder.draw()).isfinite()
+
+    def test_parameters_survive_a_round_trip(self):
+        model, other = self.model(), DeepSequence(self.config, 5, 6, seed=9).double()
+        other.load_state_dict(model.state_dict())
+        z = torch.ones(1, self.config.latent, dtype=torch.float64)
+        assert torch.equal(
+            model.decoder(z, model.decoder.draw()), other.decoder(z, other.decoder.draw())
+        )
+
+
+class TestVariationalDecoder(DecoderContract):
+    config = ModelConfig(encoder=(7,), latent=2, decoder=(5, 6), patterns=2, conv=3)
+
+    def test_noise_spreads_by_the_posterior_width(self):
+        model = self.model()
+        n = 4000
+        weight = GaussianWeight(torch.full((n,), 2.0), log_sigma=-1.0)
+        drawn = weight.draw(torch.randn(n, generator=torch.Generator().manual_seed(1)))
+        assert drawn.std().item() == pytest.approx(math.exp(-1), rel=0.05)
+        assert model.decoder.noise_size == sum(w.mu.numel() for w in model.decoder.weights.values())
+
+
+class TestPointDecoder(DecoderContract):
+    config = ModelConfig(
+        encoder=(7,),
+        latent=2,
+        decoder=(5, 6),
+        patterns=2,
+        conv=3,
+        weights="point",
+        l2=0.1,
+        sparsity_penalty=0.1,
+    )
+
+    def test_takes_no_noise(self):
+        assert self.model().decoder.noise_size == 0
+
+
+class TestDecoderWithoutHiddenLayers(DecoderContract):
+    config = ModelConfig(encoder=(), latent=4, decoder=(), patterns=2, conv=0)
