@@ -363,7 +363,7 @@ def _first_residue(
         )
     if found is None:
         return 1, (
-            f"no /start-stop in the name {name!r}: residues numbered from 1 (or pass first_residue=)",
+            f"no /start-stop in the name {name!r}: residues numbered from 1 (or pass --first-residue; first_residue= in Python)",
         )
     start, stop = int(found[1]), int(found[2])
     if stop < start:

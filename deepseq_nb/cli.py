@@ -7,6 +7,7 @@ __all__ = ['COMMANDS', 'proteingym_table', 'main']
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -498,7 +499,9 @@ def _data(args: argparse.Namespace, say: Callable[[str], None]) -> Any:
 
     if args.action == "list":
         table = datasets.listing()
-        say(table.drop(columns=["note"], errors="ignore").to_string(index=False))
+        for row in table.itertuples():
+            where = row.where or f"not here: {row.file}"
+            say(f"{row.name:13} {row.kind:10} {row.bytes:>9,} bytes  {where}")
         return json.loads(table.to_json(orient="records"))
     if not args.name:
         raise ConfigError("which family? `deepseq data list` shows them")
@@ -554,6 +557,9 @@ def main(argv: list[str] | None = None) -> int:
         result = COMMANDS[args.command][2](
             args, lambda line: print(line, file=sys.stderr if as_json else sys.stdout, flush=True)
         )
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError) as error:
         return _complain(args.command, error)
     except KeyboardInterrupt as error:
