@@ -130,6 +130,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
             'deepseq_nb.cli': { 'deepseq_nb.cli._Parser': ('usage.html#_parser', 'deepseq_nb/cli.py'),
                                 'deepseq_nb.cli._Parser.error': ('usage.html#_parser.error', 'deepseq_nb/cli.py'),
                                 'deepseq_nb.cli._alignment_options': ('usage.html#_alignment_options', 'deepseq_nb/cli.py'),
+                                'deepseq_nb.cli._as_options': ('usage.html#_as_options', 'deepseq_nb/cli.py'),
                                 'deepseq_nb.cli._book': ('usage.html#_book', 'deepseq_nb/cli.py'),
                                 'deepseq_nb.cli._book_options': ('usage.html#_book_options', 'deepseq_nb/cli.py'),
                                 'deepseq_nb.cli._common': ('usage.html#_common', 'deepseq_nb/cli.py'),

@@ -8,6 +8,7 @@ import argparse
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -536,6 +537,16 @@ COMMANDS = {
 }
 
 # %% ../book/usage.ipynb #176daff5
+_ARGUMENT = re.compile(
+    r"\b(alphabet|columns|first_residue|format|max_column_gaps|max_sequence_gaps|unknown|variant_column)=[\"']?([\w.]+)[\"']?"
+)
+
+
+def _as_options(text: str) -> str:
+    """Arguments of functions in a message as options of the command line."""
+    return _ARGUMENT.sub(lambda found: f"--{found[1].replace('_', '-')} {found[2]}", text)
+
+# %% ../book/usage.ipynb #d0732c98
 def main(argv: list[str] | None = None) -> int:
     """The command `deepseq`; returns the exit code: 0, 2 for bad input (one line on stderr), 130 when interrupted."""
     parser = _Parser(
@@ -577,8 +588,7 @@ def _complain(command: str, error: Exception) -> int:
     )
     if not ours:
         raise error
-    text = " ".join(str(error).split())
-    print(f"deepseq {command}: {text}", file=sys.stderr)
+    print(f"deepseq {command}: {_as_options(' '.join(str(error).split()))}", file=sys.stderr)
     return 2
 
 

@@ -366,7 +366,7 @@ BAD = [
             "stockholm.sto",
         )
     ],
-    (["train", "rna.fasta"], "rna"),
+    (["train", "rna.fasta"], "--alphabet rna"),
     (["train", "family.a2m", "--focus", "HUMAN"], "HUMAN"),
     (["train", "family.a2m", "--theta", "0.8"], "did you mean 0.2"),
     (["train", "family.a2m", "--theta", "-1"], "theta"),
