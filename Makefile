@@ -37,10 +37,11 @@ $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "$$($(PYTHON) --version) is too old: make PYTHON=python3.11 (or newer)"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),-c constraints.txt) "$(TORCH)"
+	@echo 'environment: installing $(TORCH), then everything else; this takes a few minutes'
+	@$(BIN)/python -m pip install -q $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX),-c constraints.txt) "$(TORCH)"
 	@# the torch that is there now is pinned for the second step, so that nothing pulls another one
 	@{ grep -v '^torch==' constraints.txt; $(BIN)/python -m pip freeze | grep '^torch=='; } > $(VENV)/constraints.txt
-	$(BIN)/python -m pip install -c $(VENV)/constraints.txt -e '.[test]'
+	@$(BIN)/python -m pip install -q -c $(VENV)/constraints.txt -e '.[test]'
 	@rm -f $(VENV)/.installed-*; touch $@
 
 book: env  ## run every chapter (quick), build the site, print where it is
