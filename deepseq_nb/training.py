@@ -555,10 +555,10 @@ class _Folder:
         step = load_tensors(self.path / "checkpoint" / "state.safetensors")[1]["step"]
         return f"the last good checkpoint, update {step}, is in {self.path / 'checkpoint'}; try a smaller learning rate or a warm-up"
 
-    def restore(self, trainer: Trainer) -> torch.Tensor:
-        """Load the last checkpoint, if there is one, and return its history `(steps, 5)`."""
+    def restore(self, trainer: Trainer, resume: bool) -> torch.Tensor:
+        """With `resume`, load the last checkpoint if there is one; returns the history so far, `(steps, 5)`."""
         file = self.path / "checkpoint" / "state.safetensors" if self.path is not None else None
-        if file is None or not file.exists():
+        if not resume or file is None or not file.exists():
             return torch.empty(0, len(HISTORY), dtype=torch.float64)
         state, stamp = load_tensors(file)
         if (stamp["checksum"], stamp["seed"], stamp["theta"]) != tuple(
@@ -567,8 +567,13 @@ class _Folder:
             raise CheckpointError(
                 f"{file} was written for another alignment, seed or theta: train into another folder"
             )
+        done = state["history"]
+        if len(done) > self.config.steps:
+            raise ConfigError(
+                f"{self.path} already has {len(done)} updates, more than the {self.config.steps} asked for: raise --steps"
+            )
         restore_trainer(trainer, state)
-        return state["history"]
+        return done
 
 # %% ../book/structure/training.ipynb #974764cf
 def _loop(
@@ -656,6 +661,37 @@ def _check_folder(
                 )
 
 # %% ../book/structure/training.ipynb #7615a276
+def _training_weights(
+    alignment: Alignment, weights: np.ndarray | None, theta: float | int, progress: bool | None
+) -> np.ndarray:
+    """The given weights, checked, or those of `theta`; raises `ConfigError`."""
+    if weights is None:
+        return cached_weights(alignment, theta, progress=bool(progress))
+    weights = np.ascontiguousarray(weights, dtype=np.float64)
+    usable = (
+        weights.shape == (len(alignment.tokens),)
+        and np.isfinite(weights).all()
+        and weights.min() >= 0
+    )
+    if not usable or weights.sum() <= 0:
+        raise ConfigError(
+            f"weights must be {len(alignment.tokens)} finite numbers, zero or more and not all zero; "
+            f"found shape {weights.shape}"
+        )
+    return weights
+
+
+def _expectation(trainer: Trainer, done: int) -> str:
+    """How many updates are to be made, and how long that will take on this machine."""
+    steps = trainer.config.steps
+    since = f", from update {done:,}" if done else ""
+    if done == steps:
+        return f"updates: 0 of {steps:,} to make{since}; nothing is left to do"
+    seconds = trainer.seconds_per_update()
+    expected = f"expected time {duration((steps - done) * seconds)} at {seconds:.2g} s each"
+    return f"updates: {steps - done:,} of {steps:,} to make{since}; {expected}"
+
+# %% ../book/structure/training.ipynb #32f7357c
 def fit(
     alignment: Alignment,
     model_config: ModelConfig | None = None,
@@ -679,19 +715,7 @@ def fit(
     device, why = choose_device(config.device)
     if out is not None:
         _check_folder(Path(out), model_config, config, resume, overwrite)
-    if weights is None:
-        weights = cached_weights(alignment, config.theta, progress=bool(progress))
-    weights = np.ascontiguousarray(weights, dtype=np.float64)
-    if (
-        weights.shape != (len(alignment.tokens),)
-        or not np.isfinite(weights).all()
-        or weights.min() < 0
-        or weights.sum() <= 0
-    ):
-        raise ConfigError(
-            f"weights must be {len(alignment.tokens)} finite numbers, zero or more and not all zero; "
-            f"found shape {weights.shape}"
-        )
+    weights = _training_weights(alignment, weights, config.theta, progress)
     for line in describe(alignment, weights, config):
         say(line)
     about = about_alignment(alignment, weights, config.theta)
@@ -701,27 +725,13 @@ def fit(
             model_config, alignment.tokens.shape[1], alignment.gap, seed=config.seed
         )
         trainer = Trainer(model, alignment.tokens, weights, config, device)
-        done = (
-            folder.restore(trainer) if resume else torch.empty(0, len(HISTORY), dtype=torch.float64)
-        )
-        if len(done) > config.steps:
-            raise ConfigError(
-                f"{out} already has {len(done)} updates, more than the {config.steps} asked for: raise --steps"
-            )
+        done = folder.restore(trainer, resume)
         folder.begin()
-        left = config.steps - len(done)
-        seconds = trainer.seconds_per_update() if left else 0.0
         say(f"device: {why}")
-        since = f", from update {len(done):,}" if len(done) else ""
-        expected = (
-            f"expected time {duration(left * seconds)} at {seconds:.2g} s each"
-            if left
-            else "nothing is left to do"
-        )
-        say(f"updates: {left:,} of {config.steps:,} to make{since}; {expected}")
+        say(_expectation(trainer, len(done)))
         history = _loop(trainer, folder, done, progress)
         folder.finish(trainer, config.steps)
-    about = {key: value for key, value in about.items() if key != "focus_map"}
+    del about["focus_map"]  # as load_run: the run has it as an object
     return Run(
         model=model.eval(),
         model_config=model_config,
