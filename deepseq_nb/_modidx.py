@@ -461,6 +461,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                'deepseq_nb/original.py'),
                                      'deepseq_nb.original._history_columns': ( 'reconstruction/parity.html#_history_columns',
                                                                                'deepseq_nb/original.py'),
+                                     'deepseq_nb.original._instructions': ( 'reconstruction/parity.html#_instructions',
+                                                                            'deepseq_nb/original.py'),
                                      'deepseq_nb.original._matrix': ('reconstruction/parity.html#_matrix', 'deepseq_nb/original.py'),
                                      'deepseq_nb.original._moment': ('reconstruction/parity.html#_moment', 'deepseq_nb/original.py'),
                                      'deepseq_nb.original._original_constant': ( 'reconstruction/parity.html#_original_constant',

@@ -16,7 +16,7 @@ import re
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -555,17 +555,28 @@ _OPCODES = frozenset(
 _INSTRUCTIONS, _BYTES = 200_000, 8 * 2**30  # more than any parameter file has
 
 
+def _instructions(data: bytes) -> Iterator[tuple[str, Any]]:
+    """Name and argument of each instruction of a pickle, none of them run; `pickletools.genops` stumbles over bytes in protocol 0."""
+    file, name = io.BytesIO(data), ""
+    while name != "STOP":
+        opcode = pickletools.code2op[file.read(1).decode("latin1")]
+        name = opcode.name
+        if name == "STRING":
+            yield name, file.readline()
+        else:
+            yield name, opcode.arg.reader(file) if opcode.arg else None
+
+
 def _scan(data: bytes) -> None:
     """Read a pickle's instructions without running one; raises `_Refused` for what no dictionary of arrays needs."""
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-        if opcode.name not in _OPCODES:
+    for count, (name, argument) in enumerate(_instructions(data)):
+        if name not in _OPCODES:
             what = f" {argument[:60]!r}" if isinstance(argument, str) else ""
-            raise _Refused(f"it uses the instruction {opcode.name}{what}")
-        too_high = "PUT" in opcode.name and int(argument) > _INSTRUCTIONS
-        if count > _INSTRUCTIONS or too_high:
+            raise _Refused(f"it uses the instruction {name}{what}")
+        if count > _INSTRUCTIONS or ("PUT" in name and int(argument) > _INSTRUCTIONS):
             raise _Refused("it has far more instructions than a dictionary of arrays takes")
 
-
+# %% ../book/reconstruction/parity.ipynb #d512ad16
 def load_original_parameters(path: Path | str) -> dict[str, np.ndarray]:
     """The arrays of a `PREFIX_params.pkl` of the original, by name; nothing in the file is executed.
 
@@ -622,7 +633,7 @@ def _check_columns(
     """Raise `CheckpointError` unless columns and letters of parameters and alignment agree."""
     if found != (length, alphabet_size) or outputs != length * width:
         raise CheckpointError(
-            f"the parameters are for {found[0]:g} columns of {found[1]} letters, the alignment has {length} columns of "
+            f"the parameters are for {found[0]} columns of {found[1]} letters, the alignment has {length} columns of "
             f"{alphabet_size}: give the alignment, focus and columns that the model was trained on"
         )
 
@@ -649,9 +660,9 @@ def infer_config(
     hidden, outputs = _matrix(shapes, f"W_out{mean}")
     scaled = f"W_out_scale{mean}" in shapes
     rows, columns = (
-        _matrix(shapes, f"W_out_scale{mean}") if scaled else (hidden, outputs / (conv or letters))
+        _matrix(shapes, f"W_out_scale{mean}") if scaled else (hidden, outputs // (conv or letters))
     )
-    if not conv and scaled:
+    if not conv and columns:
         letters = outputs // columns
     _check_columns((columns, letters), outputs, conv or alphabet_size, length, alphabet_size)
     if scaled and base.sparsity.kind == "none":

@@ -557,6 +557,10 @@ class _Folder:
         """Load the last checkpoint, if there is one, and return its history `(steps, 5)`."""
         file = self.path / "checkpoint" / "state.safetensors" if self.path is not None else None
         if file is None or not file.exists():
+            if self.path is not None and (self.path / "model.safetensors").exists():
+                raise CheckpointError(
+                    f"{self.path} holds a model without a checkpoint, such as an imported one: it cannot be continued"
+                )
             return torch.empty(0, len(HISTORY), dtype=torch.float64)
         state, stamp = load_tensors(file)
         if (stamp["checksum"], stamp["seed"], stamp["theta"]) != tuple(
