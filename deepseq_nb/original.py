@@ -136,18 +136,22 @@ def golden_cases(folder: Path | str) -> list[dict[str, Any]]:
     return cases
 
 # %% ../book/reconstruction/parity.ipynb #9e09f21a
-def _expected_shapes(case: dict[str, Any], model: DeepSequence) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every array of a case, but for the history's, whose name varies."""
+def _expected_shapes(
+    arrays: dict[str, np.ndarray], model: DeepSequence
+) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every array of a case, but for the history's, whose name varies; batches may have any size."""
     names = {name: tuple(value.shape) for name, value in original_names(model).items()}
-    size, latent = case["batch_size"], model.config.latent
-    x = (size, model.length, model.alphabet_size)
-    shapes = {"x": x, "update_x": (6, *x), "Neff": (), "out/mu": (size, latent)}
+    size = max([1, *arrays["x"].shape[:1]]) if "x" in arrays else 1
+    updated = max([1, *arrays["update_x"].shape[1:2]]) if "update_x" in arrays else 1
+    latent, x = model.config.latent, (size, model.length, model.alphabet_size)
+    shapes = {"x": x, "update_x": (6, updated, *x[1:]), "Neff": (), "out/mu": (size, latent)}
     shapes |= {"out/log_sigma": (size, latent), "out/reconstruction": x}
     shapes |= {f"out/{name}": (size,) for name in ("elbo", "KLD_latent", "logpxz")}
     groups = ["param", "after1", "after2", "after5", "after20"]
-    if model.config.weights == "variational":
+    point = model.config.weights == "point"  # that class left no moments and no activations
+    if not point or "out/pattern_activations" in arrays:
         shapes["out/pattern_activations"] = (size, model.config.final_width)
-        groups += ["m1", "v1", "m20", "v20"]
+    groups += [g for g in ("m1", "v1", "m20", "v20") if not point or f"{g}/W_hmu" in arrays]
     return shapes | {f"{group}/{name}": names[name] for group in groups for name in names}
 
 
@@ -159,7 +163,7 @@ def _array_problems(arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, 
         found = arrays[name]
         if found.shape != shapes[name]:
             problems.append(f"{name} has shape {found.shape}, expected {shapes[name]}")
-        elif found.dtype.kind not in "fiu" or not np.isfinite(found).all():
+        elif found.dtype.kind not in "fiub" or not np.isfinite(found).all():
             problems.append(f"{name} holds something that is not a finite number")
         elif name in ("x", "update_x") and not (
             np.isin(found, (0, 1)).all() and found.sum(-1).max() <= 1
@@ -177,7 +181,7 @@ def read_case(folder: Path | str, case: dict[str, Any]) -> Case:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         model = DeepSequence(case_config(case), case["seq_len"], case["alphabet_size"]).double()
-        shapes = _expected_shapes(case, model)
+        shapes = _expected_shapes(arrays, model)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except (KeyError, TypeError) as error:
@@ -399,7 +403,7 @@ def report_lines(table: pd.DataFrame) -> list[str]:
     bad = int((~table.groupby("case").ok.all()).sum())
     return [*lines, f"{table.case.nunique()} cases: " + (f"{bad} DIFFER" if bad else "all agree")]
 
-
+# %% ../book/reconstruction/parity.ipynb #375dbf53
 def main(argv: list[str] | None = None) -> int:
     """`python -m deepseq_nb.original verify FOLDER [--json]`: 0 when all agrees, 1 when not, 2 for a folder that is none."""
     parser = argparse.ArgumentParser(
@@ -469,7 +473,7 @@ class _PickledArray:
         if not counts or len(shape) > 4 or not isinstance(data, str | bytes):
             raise _Refused("an array has no shape, or no bytes")
         if prod(shape) * dtype.itemsize != len(data):
-            raise _Refused(f"an array of shape {shape} comes with {len(data)} bytes")
+            raise _Refused(f"an array of shape {str(shape)[:60]} comes with {len(data)} bytes")
         flat = np.frombuffer(self.spend(data), dtype)
         value = flat.reshape(shape, order="F" if fortran else "C")
         self.value = np.array(value, dtype.newbyteorder("="), order="C")
@@ -637,7 +641,7 @@ def _check_columns(
             f"{alphabet_size}: give the alignment, focus and columns that the model was trained on"
         )
 
-
+# %% ../book/reconstruction/parity.ipynb #37f01efb
 def infer_config(
     parameters: dict[str, np.ndarray],
     length: int,
@@ -706,7 +710,7 @@ def original_model(
         named[name].copy_(torch.from_numpy(parameters[name]))
     return model
 
-
+# %% ../book/reconstruction/parity.ipynb #3d99c014
 def import_original(
     path: Path | str, alignment: Alignment, out: Path | str, base: ModelConfig | None = None,
     theta: float | int = 0.2, overwrite: bool = False,
