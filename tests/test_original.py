@@ -11,6 +11,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tiny_family import TINY
 
 from deepseq_nb import original
@@ -439,6 +441,22 @@ def test_a_hostile_or_broken_file_is_refused_and_nothing_runs(load, tmp_path, na
         load(dict(hostile_pickles(marker))[name])
     assert "\n" not in str(error.value) and len(str(error.value)) < 500
     assert not marker.exists()
+
+
+@given(edits=st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=4))
+@settings(max_examples=150, deadline=None)
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_a_file_with_flipped_bytes_is_read_or_refused(tmp_path_factory, protocol, edits):
+    data = bytearray(python2_pickle(ARRAYS, protocol))
+    for at, value in edits:
+        data[at % len(data)] = value
+    path = tmp_path_factory.getbasetemp() / "flipped.pkl"
+    path.write_bytes(bytes(data))
+    try:
+        found = load_original_parameters(path)
+    except CheckpointError:
+        return
+    assert all(type(array) is np.ndarray for array in found.values())
 
 
 def test_one_load_leaves_no_trace_in_the_next(load):
