@@ -47,9 +47,12 @@ def _count(text: str) -> int:
     return int(text)
 
 # %% ../book/usage.ipynb #a7cec2ac
-def _alignment_options(parser: argparse.ArgumentParser) -> None:
+def _alignment_options(parser: argparse.ArgumentParser, flag: bool = False) -> None:
     parser.add_argument(
-        "alignment", type=_file, help="a2m, a3m, FASTA, Stockholm or Clustal, plain or .gz"
+        "--alignment" if flag else "alignment",
+        **({"required": True, "metavar": "FILE"} if flag else {}),
+        type=_file,
+        help="a2m, a3m, FASTA, Stockholm or Clustal, plain or .gz",
     )
     group = parser.add_argument_group("reading the alignment")
     group.add_argument(
@@ -485,6 +488,74 @@ def _sample(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     write_atomic(args.out, text, overwrite=args.overwrite)
     say(f"wrote {args.out}: {len(sequences):,} sequences of {len(sequences[0])} columns")
 
+# %% ../book/usage.ipynb #5d0e9c17
+_CHOICES = {  # what no shape tells, by option: (choices or type, default, help)
+    "sparsity": (
+        ("logit", "analytic", "horseshoe", "laplacian", "ard"),
+        "logit",
+        "kind of sparsity prior",
+    ),
+    "logit_p": (float, 0.001, "of the logit prior"),
+    "logit_sigma": (float, 4.0, "of the logit prior"),
+    "global_scale": (float, 1.0, "of the other priors"),
+    "weight_sigma": (float, 1.0, "prior width of output weights (pattern_sigma)"),
+    "encoder_nonlinearity": (("relu", "tanh", "sigmoid", "elu"), "relu", "of the encoder"),
+    "decoder_nonlinearity": (("relu", "tanh", "sigmoid", "elu"), "relu", "of the decoder's layers"),
+    "final_nonlinearity": (("relu", "tanh", "sigmoid", "elu"), "sigmoid", "of its last layer"),
+}
+
+
+def _import_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("parameters", type=_file, help="PREFIX_params.pkl of the original")
+    _alignment_options(parser, flag=True)
+    group = parser.add_argument_group("what the file does not say (defaults: the original's)")
+    for name, (kind, default, what) in _CHOICES.items():
+        options = {"type": kind} if kind is float else {"choices": kind}
+        text = f"{what} (default: {default})"
+        group.add_argument(f"--{name.replace('_', '-')}", default=default, help=text, **options)
+    parser.add_argument(
+        "--theta", type=float, default=0.2, help="of the sequence weights that are noted"
+    )
+    _output(parser, "folder for the run")
+
+
+def _import_original(args: argparse.Namespace, say: Callable[[str], None]) -> None:
+    from deepseq_nb.model import ModelConfig
+    from deepseq_nb.original import import_original
+    from deepseq_nb.priors import SparsityPrior
+    from deepseq_nb.weights import check_theta
+
+    check_theta(args.theta)
+    given = {name: getattr(args, name) for name in _CHOICES}
+    prior = ("logit_p", "logit_sigma", "global_scale")
+    sparsity = SparsityPrior(
+        kind=given.pop("sparsity"), **{name: given.pop(name) for name in prior}
+    )
+    base = ModelConfig(sparsity=sparsity, **given)
+    alignment = _read_alignment(args)
+    for line in alignment.report.lines():
+        say(line)
+    run = import_original(args.parameters, alignment, args.out, base, args.theta, args.overwrite)
+    config, kind = run.model_config, run.model_config.sparsity.kind
+    say(
+        f"{args.parameters}: {config.weights} weights, encoder {config.encoder}, latent {config.latent}, decoder {config.decoder} in "
+        f"{config.patterns} patterns; taken as given: sparsity {kind}, final nonlinearity {config.final_nonlinearity}"
+    )
+    say(f"wrote {args.out}; next: deepseq score {args.out} --all-singles --out scores.csv")
+
+
+def _export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=_file, help="folder made by `deepseq train`")
+    _output(parser, "file for the arrays under the original's names, .npz")
+
+
+def _export_original(args: argparse.Namespace, say: Callable[[str], None]) -> None:
+    from deepseq_nb.original import export_original
+
+    _refuse_existing(args)
+    export_original(args.run, args.out, args.overwrite)
+    say(f"wrote {args.out}: one array for each parameter, readable by numpy.load")
+
 # %% ../book/usage.ipynb #7e715019
 def _data_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -533,6 +604,8 @@ COMMANDS = {
     "embed": ("place sequences in the latent space", _embed_options, _embed),
     "sample": ("generate new sequences", _sample_options, _sample),
     "data": ("list or download the families of the book", _data_options, _data),
+    "import-original": ("use parameters of the original", _import_options, _import_original),
+    "export-original": ("write parameters for others", _export_options, _export_original),
     "book": ("run the chapters and build the site", _book_options, _book),
 }
 

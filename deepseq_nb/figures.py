@@ -770,7 +770,7 @@ def plot_run(
     found = _run_ingredients(run_dir, Path(scores) if scores else None, say)
     figures: dict[str, Figure] = {}
     tables: dict[str, pd.DataFrame] = {}
-    if "history" in found:
+    if "history" in found and len(found["history"]):  # an imported run was trained elsewhere
         figures["history"] = plot_history(
             found["history"], title=f"Training of {run_dir.resolve().name}"
         )

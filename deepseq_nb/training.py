@@ -558,7 +558,13 @@ class _Folder:
     def restore(self, trainer: Trainer, resume: bool) -> torch.Tensor:
         """With `resume`, load the last checkpoint if there is one; returns the history so far, `(steps, 5)`."""
         file = self.path / "checkpoint" / "state.safetensors" if self.path is not None else None
-        if not resume or file is None or not file.exists():
+        if not resume or file is None:
+            return torch.empty(0, len(HISTORY), dtype=torch.float64)
+        if not file.exists():
+            if (self.path / "model.safetensors").exists():
+                raise CheckpointError(
+                    f"{self.path} holds a model without a checkpoint, such as an imported one: it cannot be continued"
+                )
             return torch.empty(0, len(HISTORY), dtype=torch.float64)
         state, stamp = load_tensors(file)
         if (stamp["checksum"], stamp["seed"], stamp["theta"]) != tuple(
