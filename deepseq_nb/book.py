@@ -392,7 +392,7 @@ _REFERENCES = (
 def _needs_references(text: str) -> bool:
     return bool(re.search(r"\{cite(:\w+)?\}`", text)) and "{bibliography}" not in text
 
-
+# %% ../book/colophon.ipynb #37873ad6
 def _write_toc(root: Path, site: Path, toc: Sequence[Path]) -> None:
     try:
         chapters(root / "_toc.yml")
@@ -407,7 +407,7 @@ def _write_toc(root: Path, site: Path, toc: Sequence[Path]) -> None:
         ]
         (site / "_toc.yml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-
+# %% ../book/colophon.ipynb #4358b66f
 def _own_mathjax(site: Path) -> None:
     """Formulas without a network: put the installed MathJax into the site, where there is one, instead of a link to a CDN."""
     package = importlib.util.find_spec("mathjax")
@@ -429,7 +429,7 @@ def _own_mathjax(site: Path) -> None:
     options["mathjax_path"] = script.name
     config.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
 
-
+# %% ../book/colophon.ipynb #240e8949
 def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
     """Lay out the sources of the site in OUT/site: executed chapters where there are any, prose, settings and styles."""
     import nbformat

@@ -95,7 +95,7 @@ def _alignment_options(parser: argparse.ArgumentParser, flag: bool = False) -> N
         help="leave out columns with more gaps than this (EVE: 0.3)",
     )
 
-
+# %% ../book/usage.ipynb #61949853
 def _read_alignment(args: argparse.Namespace) -> Any:
     from deepseq_nb.alignment import Alignment
 
@@ -111,12 +111,12 @@ def _read_alignment(args: argparse.Namespace) -> Any:
     )
     return Alignment.read(args.alignment, **{name: getattr(args, name) for name in names})
 
-
+# %% ../book/usage.ipynb #cd2df6ba
 def _output(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("--out", type=_file, required=True, help=what)
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
 
-
+# %% ../book/usage.ipynb #7a83ac21
 def _common(parser: argparse.ArgumentParser, device: bool = True, seed: bool = True) -> None:
     if seed:
         parser.add_argument("--seed", type=int, help="of all randomness (default: 1)")
