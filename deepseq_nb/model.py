@@ -6,6 +6,7 @@ __all__ = ['Nonlinearity', 'NONLINEARITIES', 'PRESETS', 'ModelConfig', 'preset',
            'DeepSequence']
 
 # %% ../book/structure/model.ipynb #128def19
+from collections.abc import Container
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import sqrt
@@ -136,6 +137,17 @@ def _linear(inputs: int, outputs: int, bias: float, generator: torch.Generator |
     return layer
 
 # %% ../book/structure/model.ipynb #74c32be0
+def _looked_up(tokens: torch.Tensor, layer: nn.Linear, size: int) -> torch.Tensor:
+    """`layer(one_hot(tokens).flatten(1))`, `(B, H)`, by adding the columns of its matrix that the letters choose."""
+    here = tokens < size
+    places = torch.arange(tokens.shape[1]) * size
+    columns = tokens.long().clamp(max=size - 1) + places  # (B, L)
+    weight = layer.weight.t()  # (L*A, H)
+    return layer.bias + F.embedding_bag(
+        columns, weight, mode="sum", per_sample_weights=here.to(weight.dtype)
+    )
+
+# %% ../book/structure/model.ipynb #005c8bc0
 class Encoder(nn.Module):
     """q(z|x): tokens `(B, L)` to mean and log standard deviation `(B, Z)` of a Gaussian."""
 
@@ -157,6 +169,9 @@ class Encoder(nn.Module):
             )
         sizes = (length * (config.encoder_conv or alphabet_size), *config.encoder)
         self.layers = nn.ModuleList(_linear(i, o, 0.1, generator) for i, o in pairwise(sizes))
+        if config.encoder:  # kept by letter, so that a letter's numbers lie together in memory
+            by_letter = self.layers[0].weight.detach().t().contiguous()
+            self.layers[0].weight = nn.Parameter(by_letter.t())
         self.mu = _linear(sizes[-1], config.latent, 0.1, generator)
         self.log_sigma = _linear(sizes[-1], config.latent, -5.0, generator)
 
@@ -164,11 +179,15 @@ class Encoder(nn.Module):
         self, tokens: Integer[torch.Tensor, "batch length"]
     ) -> tuple[Float[torch.Tensor, "batch latent"], Float[torch.Tensor, "batch latent"]]:
         """Mean and log standard deviation of z, each `(B, Z)`."""
-        hidden = one_hot(tokens, self.alphabet_size, self.mu.weight.dtype)  # (B, L, A)
-        if self.conv is not None:
-            hidden = self.nonlinearity(hidden @ self.conv)  # (B, L, C)
-        hidden = hidden.flatten(1)  # (B, L*A) or (B, L*C)
-        for layer in self.layers:
+        layers = iter(self.layers)
+        if self.conv is None and self.layers and tokens.device.type == "cpu":
+            hidden = self.nonlinearity(_looked_up(tokens, next(layers), self.alphabet_size))
+        else:
+            hidden = one_hot(tokens, self.alphabet_size, self.mu.weight.dtype)  # (B, L, A)
+            if self.conv is not None:
+                hidden = self.nonlinearity(hidden @ self.conv)  # (B, L, C)
+            hidden = hidden.flatten(1)  # (B, L*A) or (B, L*C)
+        for layer in layers:
             hidden = self.nonlinearity(layer(hidden))  # (B, H)
         return self.mu(hidden), self.log_sigma(hidden)
 
@@ -264,6 +283,8 @@ def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator | Non
 class Decoder(nn.Module):
     """p(x|z, w) and q(w): z `(B, Z)` and one draw of all weights to log-probabilities `(B, L, A)`."""
 
+    layer = None  # while training on a processor: `deepseq_nb.kernels.OutputLayer`
+
     def __init__(
         self,
         config: ModelConfig,
@@ -336,10 +357,24 @@ class Decoder(nn.Module):
         w: dict[str, torch.Tensor],
     ) -> Float[torch.Tensor, "batch length alphabet"]:
         """Unnormalised log-probabilities `(B, L, A)`, with bias and temperature."""
-        logits = torch.addmm(w["b_out"], hidden, out) if "b_out" in w else hidden @ out  # (B, L*A)
+        return self._finish(hidden @ out, w)
+
+    def output(
+        self, hidden: Float[torch.Tensor, "batch hidden"], w: dict[str, torch.Tensor]
+    ) -> Float[torch.Tensor, "batch length alphabet"]:
+        """As `logits` with `output_weights(w)`, in kept memory where a `layer` is set."""
+        if self.layer is None:
+            return self.logits(hidden, self.output_weights(w), w)
+        scale = w.get("W_out_scale")
+        scale = None if scale is None else self.config.sparsity.transform(scale)
+        return self._finish(self.layer(hidden, w["W_out"], w.get("W_conv"), scale), w)
+
+    def _finish(self, product: torch.Tensor, w: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Bias and temperature for hidden units times output weights `(B, L*A)`; logits `(B, L, A)`."""
+        logits = product + w["b_out"] if "b_out" in w else product
         if "final_pwm_scale" in w:
             logits = logits * F.softplus(w["final_pwm_scale"])
-        return logits.view(len(hidden), self.length, self.alphabet_size)
+        return logits.view(len(product), self.length, self.alphabet_size)
 
     def forward(
         self, z: Float[torch.Tensor, "batch latent"], w: dict[str, torch.Tensor]
@@ -352,16 +387,20 @@ def weight_cost(
     decoder: Decoder,
     w: dict[str, torch.Tensor],
     scale_noise: Float[torch.Tensor, "tiles length"] | None = None,
+    skip: Container[str] = (),
 ) -> Float[torch.Tensor, ""]:
     """The price of the decoder in nats, before the division by Neff.
 
     Variational: KL(q(w) || p(w)); the horseshoe, laplacian and ard priors take a fresh draw of the scales from
-    `scale_noise` `(H/P, L)`. Point: the penalty of the maximum-likelihood class.
+    `scale_noise` `(H/P, L)`. Point: the penalty of the maximum-likelihood class. `skip` names weights that are left out
+    because their KL is accounted for elsewhere (`deepseq_nb.kernels`).
     """
     if decoder.config.weights == "point":
         return _penalty(decoder.config, decoder.length, w)
     total = torch.zeros((), dtype=torch.float64, device=w["W_out"].device)
     for name, weight in decoder.weights.items():
+        if name in skip:
+            continue
         if name == "W_out_scale":
             total = total + decoder.config.sparsity.kl(
                 weight.mu, weight.log_sigma, weight.draw(scale_noise)
@@ -442,5 +481,6 @@ class DeepSequence(nn.Module):
         mu, log_sigma = self.encoder(tokens)
         z = mu if noise is None else mu + log_sigma.exp() * noise
         hidden = self.decoder.hidden(z, w, dropout)
-        logits = self.decoder.logits(hidden, self.decoder.output_weights(w), w)
-        return ElboTerms(log_likelihood(logits, tokens), latent_kl(mu, log_sigma))
+        return ElboTerms(
+            log_likelihood(self.decoder.output(hidden, w), tokens), latent_kl(mu, log_sigma)
+        )
