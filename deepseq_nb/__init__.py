@@ -23,7 +23,7 @@ _HOME = {
     "evaluate": "evaluation",
 }
 _MODULES = (
-    "alignment", "weights", "variants", "datasets", "priors", "model", "training",
+    "alignment", "weights", "variants", "datasets", "priors", "kernels", "model", "training",
     "scoring", "evaluation", "figures", "baselines", "results", "original", "book", "cli",
 )  # fmt: skip
 __all__ = [*_HOME, *_MODULES]

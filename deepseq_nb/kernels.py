@@ -194,6 +194,10 @@ def _everywhere(work: Callable[[int, int, int], Any], sizes: list[int]) -> list[
     return mine + [value for other in others for value in other.result()]
 
 # %% ../book/performance/speed.ipynb #d19e5b5f
+def _flat(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().view(-1).numpy()
+
+
 def normal_numbers(key: int, out: torch.Tensor, first: int = 0) -> torch.Tensor:
     """Fill a contiguous tensor on the processor with the standard normal numbers `first`, ... of `key` (0 to 2**64 - 1); returns it."""
     flat = out.view(-1)
@@ -364,7 +368,3 @@ def _corrected(rate: float, step: int, frozen: bool) -> tuple[np.float32, ...]:
     root = (1 - second**step) ** 0.5
     values = (first, second, rate / (1 - first**step), 1 / root, eps / root if frozen else eps)
     return tuple(np.float32(x) for x in values)
-
-
-def _flat(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().view(-1).numpy()
