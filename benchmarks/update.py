@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from deepseq_nb import datasets, results
 from deepseq_nb.alignment import Alignment
 from deepseq_nb.model import DeepSequence, ModelConfig
-from deepseq_nb.training import TrainConfig, Trainer, _kept_memory
+from deepseq_nb.training import TrainConfig, Trainer, kept_memory
 from deepseq_nb.weights import cached_weights
 
 
@@ -103,7 +103,7 @@ def textbook(alignment, weights, updates):
 
 def ours(alignment, weights, updates, fused):
     """Seconds of each update of our trainer, with the loops or without."""
-    with _kept_memory():
+    with kept_memory():
         model = DeepSequence(ModelConfig(), alignment.tokens.shape[1], 20, seed=1)
         device = torch.device("cpu")
         trainer = Trainer(model, alignment.tokens, weights, TrainConfig(), device, fused=fused)

@@ -156,6 +156,11 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="continue an interrupted run, or one that should be longer",
     )
+    parser.add_argument(
+        "--profile-step",
+        action="store_true",
+        help="time a few updates, print where the time goes, and stop; writes nothing",
+    )
     _common(parser)
 
 # %% ../book/usage.ipynb #55601eb3
@@ -206,6 +211,8 @@ def _train(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     model, train = _configurations(args)
     alignment = _read_alignment(args)
     weights = load_weights(args.weights, alignment, train.theta) if args.weights else None
+    if args.profile_step:
+        return _profile_step(alignment, model, train, weights, say)
     run = fit(
         alignment,
         model,
@@ -222,6 +229,26 @@ def _train(args: argparse.Namespace, say: Callable[[str], None]) -> None:
         f"+ latent {last.kl_latent:.1f} + weights {last.kl_weights:.1f} (mean of the last 20)"
     )
     say(f"wrote {args.out}; next: deepseq score {args.out} --all-singles --out scores.csv")
+
+# %% ../book/usage.ipynb #a97bbfaf
+def _profile_step(
+    alignment: Any, model: Any, train: Any, weights: Any, say: Callable[[str], None]
+) -> None:
+    """Print where the time of an update goes."""
+    from deepseq_nb.model import DeepSequence
+    from deepseq_nb.training import Trainer, choose_device, describe, kept_memory, step_profile
+    from deepseq_nb.weights import cached_weights
+
+    weights = cached_weights(alignment, train.theta) if weights is None else weights
+    device, why = choose_device(train.device)
+    for line in (*describe(alignment, weights, train), f"device: {why}"):
+        say(line)
+    with kept_memory():
+        network = DeepSequence(model, alignment.tokens.shape[1], alignment.gap, seed=train.seed)
+        table = step_profile(Trainer(network, alignment.tokens, weights, train, device))
+    for row in table.itertuples():
+        say(f"{row.part:36s}{row.ms:9.1f} ms  {row.share:6.1%}")
+    say(f"{'one update':36s}{table.ms.sum():9.1f} ms; nothing was written")
 
 # %% ../book/usage.ipynb #5cd63a26
 def _score_options(parser: argparse.ArgumentParser) -> None:

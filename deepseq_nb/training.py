@@ -2,9 +2,9 @@
 
 # %% auto #0
 __all__ = ['STREAMS', 'HISTORY', 'TrainConfig', 'noise_generator', 'noise_key', 'draw_rows', 'AdamOriginal', 'Trainer',
-           'seconds_per_update', 'CheckpointError', 'TrainingError', 'save_tensors', 'load_tensors', 'trainer_state',
-           'restore_trainer', 'load_parameters', 'depth_verdict', 'choose_device', 'duration', 'describe', 'Run',
-           'about_alignment', 'load_run', 'fit']
+           'seconds_per_update', 'step_profile', 'CheckpointError', 'TrainingError', 'save_tensors', 'load_tensors',
+           'trainer_state', 'restore_trainer', 'load_parameters', 'depth_verdict', 'choose_device', 'duration',
+           'describe', 'Run', 'about_alignment', 'load_run', 'kept_memory', 'fit']
 
 # %% ../book/structure/training.ipynb #8d01e2ae
 import contextlib
@@ -285,6 +285,58 @@ def seconds_per_update(trainer: Trainer) -> float:
     trainer.optimiser.zero_grad(set_to_none=True)
     return 1.3 * min(times)
 
+# %% ../book/structure/training.ipynb #22203cab
+def step_profile(trainer: Trainer, updates: int = 5) -> pd.DataFrame:
+    """Milliseconds an update of each part (`part`, `ms`, `share`), averaged over `updates`; the trainer's model moves."""
+    parts, model = dict.fromkeys(_PARTS, 0.0), trainer.model
+
+    def clock(part: str, owner: Any, name: str) -> tuple[Any, str]:
+        work = getattr(owner, name)
+
+        def timed(*args: Any, **options: Any) -> Any:
+            start = _now(trainer.device)
+            value = work(*args, **options)
+            parts[part] = parts.get(part, 0.0) + _now(trainer.device) - start
+            return value
+
+        object.__setattr__(owner, name, timed)
+        return owner, name
+
+    trainer.update(1)  # compiles, and finds its memory
+    clocks = [
+        clock("draw the weights", trainer, "draw"),
+        clock("encoder, forwards", model.encoder, "forward"),
+        clock("decoder's hidden layers, forwards", model.decoder, "hidden"),
+        clock("output, forwards", model.decoder, "output"),
+        clock("Adam of the encoder" if trainer.fused else "Adam", trainer.optimiser, "step"),
+    ]
+    if trainer.fused:
+        clocks.append(clock("KL and Adam of the decoder", trainer.fused, "step"))
+    start = _now(trainer.device)
+    for step in range(2, updates + 2):
+        trainer.update(step)
+    total = _now(trainer.device) - start
+    for owner, name in clocks:
+        object.__delattr__(owner, name)
+    parts["gradients, and the rest"] = total - sum(parts.values())
+    table = pd.DataFrame({"part": list(parts), "ms": [1e3 * s / updates for s in parts.values()]})
+    return table.assign(share=table.ms / table.ms.sum())
+
+
+_PARTS = (
+    "draw the weights",
+    "encoder, forwards",
+    "decoder's hidden layers, forwards",
+    "output, forwards",
+)
+
+
+def _now(device: torch.device) -> float:
+    """Seconds, once the device has finished what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
 # %% ../book/structure/training.ipynb #7bb53c14
 class CheckpointError(ValueError):
     """A run folder or one of its files that cannot be used; the text names it and says what to do."""
@@ -539,7 +591,7 @@ def _deferred_interrupt() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def _kept_memory() -> Iterator[None]:
+def kept_memory() -> Iterator[None]:
     """Have glibc keep freed blocks for the next update (M_MMAP_MAX 0, M_TRIM_THRESHOLD high); elsewhere do nothing."""
     libc = None
     if sys.platform == "linux":
@@ -799,7 +851,7 @@ def fit(
         say(line)
     about = about_alignment(alignment, weights, config.theta)
     folder = _Folder(out, model_config, config, about)
-    with _kept_memory():
+    with kept_memory():
         model = DeepSequence(
             model_config, alignment.tokens.shape[1], alignment.gap, seed=config.seed
         )

@@ -305,6 +305,15 @@ def test_resume_takes_the_runs_own_settings_and_makes_it_longer(work, capsys):
     assert code == 0 and "5 of 15 to make" in out, err
 
 
+def test_profile_step_says_where_the_time_goes_and_writes_nothing(work, capsys):
+    out = work / "unwritten"
+    small = ["--config", work / "small.json", "--device", "cpu", "--profile-step"]
+    code, printed, err = run(capsys, "train", work / "family.a2m", "--out", out, *small)
+    said = printed + err
+    assert code == 0 and "draw the weights" in said and "nothing was written" in said
+    assert not out.exists()
+
+
 def test_data_list_knows_the_families(capsys):
     code, out, _ = run(capsys, "data", "list")
     assert code == 0 and "BLAT_ECOLX" in out

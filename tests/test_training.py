@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,8 @@ import pytest
 import torch
 from tiny_family import TINY
 
-from deepseq_nb.model import DeepSequence, ModelConfig
+from deepseq_nb.alignment import Alignment
+from deepseq_nb.model import DeepSequence, ModelConfig, preset
 from deepseq_nb.priors import ConfigError, SparsityPrior
 from deepseq_nb.training import (
     HISTORY,
@@ -33,6 +35,7 @@ from deepseq_nb.training import (
     noise_generator,
     save_tensors,
     seconds_per_update,
+    step_profile,
 )
 
 QUICK = TrainConfig(steps=30, batch_size=20, device="cpu", checkpoint_every=10)
@@ -425,3 +428,21 @@ def test_trainer_time_estimate_leaves_the_model_alone(alignment):
     assert seconds_per_update(trainer) > 0
     assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("preset_name", ["quick", "mle"])
+def test_profile_of_a_step_adds_up_and_leaves_the_trainer_usable(preset_name):
+    alignment = Alignment.from_strings(["ACDEF", "ACDEY", "ACDFF"])
+    config = preset(preset_name)
+    small = replace(config, encoder=(8,), decoder=(4, 8), latent=2)
+    trainer = Trainer(
+        DeepSequence(small, 5),
+        alignment.tokens,
+        np.ones(3),
+        TrainConfig(batch_size=4),
+        torch.device("cpu"),
+    )
+    table = step_profile(trainer, updates=2)
+    assert table.share.sum() == pytest.approx(1) and (table.ms >= 0).all()
+    assert "draw" not in vars(trainer) and "forward" not in vars(trainer.model.encoder)
+    trainer.update(4)
