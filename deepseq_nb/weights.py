@@ -54,62 +54,158 @@ def identities_needed(length: int, theta: float | int) -> Int64[np.ndarray, " po
         needed.append(int(np.count_nonzero(np.arange(residues + 1) / residues <= limit)))
     return np.array(needed, np.int64)
 
-# %% ../book/structure/sequence_weights.ipynb #fb0c71a9
+# %% ../book/structure/sequence_weights.ipynb #60bb6a94
 @numba.njit(nogil=True)
 @no_type_check  # numba compiles this function itself, not a checking wrapper around it
-def _count_neighbours(left, right, needed, length, first, last, counts):
-    """Add to counts (N,) the neighbours among pairs s < t with first <= s < last; each pair is compared once."""
-    rows, steps = left.shape[0], left.shape[1] // 64
-    for tile in range(first + 1, rows, 256):  # 256 rows stay in the processor's cache
-        for s in range(first, last):
-            for t in range(max(tile, s + 1), min(tile + 256, rows)):
-                least = min(needed[s], needed[t])
-                same = 0
-                for step in range(steps):
-                    # a sum of 64 bytes fits one byte, which is what makes it fast
-                    part = np.uint8(0)
-                    for i in range(64):
-                        part = np.uint8(
-                            part + np.uint8(left[s, step * 64 + i] == right[t, step * 64 + i])
-                        )
-                    same += part
-                    if same + length - (step + 1) * 64 < least:
-                        break
-                if same >= needed[s]:
-                    counts[s] += 1
-                if same >= needed[t]:
-                    counts[t] += 1
+def _glance(four, columns, same):
+    """same (4, 256): in how many of the columns (k, 256) each of 256 rows agrees with each of four rows (4, k)."""
+    same[:] = 0
+    one, two, three, last = same[0], same[1], same[2], same[3]
+    for i in range(len(columns)):
+        a, b, c, d = four[0, i], four[1, i], four[2, i], four[3, i]
+        column = columns[i]
+        for j in range(256):  # counters of one byte: 32 of them are one register
+            letter = column[j]
+            one[j] = np.uint8(one[j] + (letter == a))
+            two[j] = np.uint8(two[j] + (letter == b))
+            three[j] = np.uint8(three[j] + (letter == c))
+            last[j] = np.uint8(last[j] + (letter == d))
 
-# %% ../book/structure/sequence_weights.ipynb #60bb6a94
+# %% ../book/structure/sequence_weights.ipynb #42129dd9
+@numba.njit(nogil=True)
+@no_type_check
+def _hopeful(same, wanted, own, flags, lanes):
+    """Write to lanes which of 256 rows may still be neighbours, by what they or the row itself want; how many."""
+    for j in range(256):
+        flags[j] = same[j] >= min(own, wanted[j])
+    found = 0
+    for eight, word in enumerate(flags.view(np.uint64)):
+        if word:
+            for j in range(8 * eight, 8 * eight + 8):
+                lanes[found] = j
+                found += flags[j]
+    return found
+
+# %% ../book/structure/sequence_weights.ipynb #ec16518f
+@numba.njit(nogil=True)
+@no_type_check
+def _finish(row, other, same, least):
+    """same plus the identities of two rows of bytes (64 x steps,); stops early where `least` is out of reach."""
+    for step in range(len(row) // 64):
+        part = np.uint8(0)  # a sum of 64 fits one byte, which is what makes it fast
+        for i in range(64):
+            part = np.uint8(part + np.uint8(row[step * 64 + i] == other[step * 64 + i]))
+        same += part
+        if same + len(row) - 64 * (step + 1) < least:
+            break
+    return same
+
+# %% ../book/structure/sequence_weights.ipynb #55a0af0d
+def _order_columns(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float):
+    """Columns (L,), those that tell strangers apart first, and how many of them a glance should take."""
+    rows, length = tokens.shape
+    sample = tokens[:: -(-rows // 2000)]
+    shares = np.array([np.bincount(column, minlength=gap + 1)[:gap] for column in sample.T])
+    shares = shares / len(sample)
+    differ = shares.sum(axis=1) - (shares**2).sum(axis=1)
+    order = np.argsort(-differ, kind="stable")
+    allowed = theta * shares.sum()  # differences that a neighbour may have
+    enough = np.cumsum(differ[order]) < allowed + 3 * np.sqrt(allowed)
+    return order, min(length, 248, int(enough.sum()) + 1)  # 248 identities fit one byte
+
+# %% ../book/structure/sequence_weights.ipynb #784f8dc0
+def _arrange(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float):
+    """Tiles of the first columns (tiles, k, 256), the rest (N, 64 x steps), and what each row needs and wants.
+
+    needed (N,): identities that make a neighbour; wanted (256 x tiles,): those of them the glance must find.
+    """
+    (rows, length), (order, k) = tokens.shape, _order_columns(tokens, gap, theta)
+    tiles = -(-rows // 256)
+    front = np.full((tiles, k, 256), 255, np.uint8)
+    rest = np.full((rows, -(-(length - k) // 64) * 64), 255, np.uint8)
+    table, needed = identities_needed(length, theta), np.empty(rows, np.int64)
+    wanted = np.full(256 * tiles, 255, np.uint8)  # more than a glance can find: no row is there
+    for first in range(0, rows, 4096):
+        part = tokens[first : first + 4096][:, order]
+        last, filled = first + len(part), part != gap
+        part[~filled] = 255
+        for row in range(0, len(part), 256):
+            tile = part[row : row + 256, :k]
+            front[(first + row) // 256, :, : len(tile)] = tile.T
+        rest[first:last, : length - k] = part[:, k:]
+        needed[first:last] = table[filled.sum(axis=1)]
+        wanted[first:last] = np.clip(needed[first:last] - filled[:, k:].sum(axis=1), 0, 255)
+    return front, rest, needed, wanted
+
+# %% ../book/structure/sequence_weights.ipynb #74752ad8
+@numba.njit(nogil=True)
+@no_type_check
+def _take_out(front, rest, first, last):
+    """Rows first to last, their front (rows padded to a multiple of 4, k) and rest, with gaps as 254."""
+    heads = np.full((-(-(last - first) // 4) * 4, front.shape[1]), 254, np.uint8)
+    for s in range(first, last):
+        heads[s - first] = front[s // 256, :, s % 256]
+    tails = rest[first:last].copy()
+    for block in (heads, tails):
+        for row in block:
+            for i in range(len(row)):
+                if row[i] == 255:
+                    row[i] = 254
+    return heads, tails
+
+# %% ../book/structure/sequence_weights.ipynb #31a527f2
+@numba.njit(nogil=True)
+@no_type_check
+def _count_neighbours(front, rest, needed, wanted, first, last, counts):
+    """Add to counts (N,) the neighbours among pairs s < t with first <= s < last; each pair is compared once."""
+    heads, tails = _take_out(front, rest, first, last)
+    same, flags, lanes = (
+        np.empty((4, 256), np.uint8),
+        np.empty(256, np.uint8),
+        np.empty(257, np.int64),
+    )
+    for tile in range(first // 256, len(front)):
+        theirs = wanted[256 * tile : 256 * tile + 256]
+        for four in range(first, last, 4):
+            _glance(heads[four - first : four - first + 4], front[tile], same)
+            for s in range(four, min(four + 4, last)):
+                agree = same[s - four]
+                found = _hopeful(agree, theirs, wanted[s], flags, lanes)
+                for lane in lanes[:found]:
+                    t = 256 * tile + lane
+                    if s < t < len(rest):
+                        least = min(needed[s], needed[t])
+                        total = _finish(tails[s - first], rest[t], np.int64(agree[lane]), least)
+                        counts[s] += total >= needed[s]
+                        counts[t] += total >= needed[t]
+
+# %% ../book/structure/sequence_weights.ipynb #75ca2ff9
 def _count_all(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float, progress: bool):
     """Neighbours of every row (N,), itself included; threads take blocks of 64 rows until none is left."""
-    rows, length = tokens.shape
-    width = -(-length // 64) * 64
-    left, right = np.full((rows, width), 254, np.uint8), np.full((rows, width), 255, np.uint8)
-    left[:, :length], right[:, :length] = tokens, tokens
-    left[left == gap], right[right == gap] = 254, 255  # so that two gaps are never the same
-    needed = identities_needed(length, theta)[(tokens != gap).sum(axis=1)]
-    blocks = iter(range(0, rows, 64))
-    bar = tqdm(total=-(-rows // 64), desc="weights", unit="block", disable=not progress)
+    rows, threads = len(tokens), numba.config.NUMBA_NUM_THREADS
+    arranged = _arrange(tokens, gap, theta)
+    starts = range(0, rows, 64)
+    both_ends = [start for pair in zip(starts, reversed(starts), strict=True) for start in pair]
+    blocks = iter(both_ends[: len(starts)])
+    bar = tqdm(total=len(starts), desc="weights", unit="block", disable=not progress)
 
     def work() -> np.ndarray:
         counts = np.zeros(rows, np.int64)
         for first in blocks:
-            _count_neighbours(left, right, needed, length, first, min(first + 64, rows), counts)
+            _count_neighbours(*arranged, first, min(first + 64, rows), counts)
             bar.update()
         return counts
 
-    with bar, ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS) as pool:
-        tasks = [pool.submit(work) for _ in range(numba.config.NUMBA_NUM_THREADS)]
+    with bar, ThreadPoolExecutor(threads) as pool:
+        tasks = [pool.submit(work) for _ in range(threads)]
         try:
             return 1 + sum(task.result() for task in tasks)
         finally:
-            for _ in (
-                blocks
-            ):  # after Ctrl-C nothing is left to take, so the threads end with their block
+            # after Ctrl-C nothing is left to take, so the threads end with their block
+            for _ in blocks:
                 pass
 
-# %% ../book/structure/sequence_weights.ipynb #6dc0ea77
+# %% ../book/structure/sequence_weights.ipynb #ee388575
 def sequence_weights(
     tokens: UInt8[np.ndarray, "n length"] | Alignment,
     theta: float | int = 0.2,
@@ -134,12 +230,10 @@ def sequence_weights(
         raise WeightsError(
             f"tokens: found token {tokens.max()}, expected 0 to {gap}, where {gap} is the gap"
         )
-    weights = np.zeros(len(tokens))
-    filled = (tokens != gap).any(axis=1)
-    if filled.any():
-        weights[filled] = 1.0 / _count_all(
-            np.ascontiguousarray(tokens[filled]), gap, theta, progress
-        )
+    if not tokens.size:
+        return np.zeros(len(tokens))
+    weights = 1.0 / _count_all(tokens, gap, theta, progress) if theta else np.ones(len(tokens))
+    weights[tokens.min(axis=1) == gap] = 0  # no letter below the gap: a row of gaps
     return weights
 
 # %% ../book/structure/sequence_weights.ipynb #8658a486
