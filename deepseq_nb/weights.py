@@ -60,16 +60,20 @@ def identities_needed(length: int, theta: float | int) -> Int64[np.ndarray, " po
 def _glance(four, columns, same):
     """same (4, 256): in how many of the columns (k, 256) each of 256 rows agrees with each of four rows (4, k)."""
     same[:] = 0
-    one, two, three, last = same[0], same[1], same[2], same[3]
-    for i in range(len(columns)):
-        a, b, c, d = four[0, i], four[1, i], four[2, i], four[3, i]
-        column = columns[i]
-        for j in range(256):  # counters of one byte: 32 of them are one register
-            letter = column[j]
-            one[j] = np.uint8(one[j] + (letter == a))
-            two[j] = np.uint8(two[j] + (letter == b))
-            three[j] = np.uint8(three[j] + (letter == c))
-            last[j] = np.uint8(last[j] + (letter == d))
+    bytes_ = np.empty((4, 256), np.uint8)  # counters of one byte: 32 of them are one register
+    one, two, three, last = bytes_[0], bytes_[1], bytes_[2], bytes_[3]
+    for first in range(0, len(columns), 255):
+        bytes_[:] = 0
+        for i in range(first, min(first + 255, len(columns))):
+            a, b, c, d = four[0, i], four[1, i], four[2, i], four[3, i]
+            column = columns[i]
+            for j in range(256):
+                letter = column[j]
+                one[j] = np.uint8(one[j] + (letter == a))
+                two[j] = np.uint8(two[j] + (letter == b))
+                three[j] = np.uint8(three[j] + (letter == c))
+                last[j] = np.uint8(last[j] + (letter == d))
+        same += bytes_
 
 # %% ../book/structure/sequence_weights.ipynb #42129dd9
 @numba.njit(nogil=True)
@@ -111,7 +115,7 @@ def _order_columns(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float
     order = np.argsort(-differ, kind="stable")
     allowed = theta * shares.sum()  # differences that a neighbour may have
     enough = np.cumsum(differ[order]) < allowed + 3 * np.sqrt(allowed)
-    return order, min(length, 248, int(enough.sum()) + 1)  # 248 identities fit one byte
+    return order, min(length, int(enough.sum()) + 1)
 
 # %% ../book/structure/sequence_weights.ipynb #784f8dc0
 def _arrange(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float):
@@ -124,7 +128,7 @@ def _arrange(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float):
     front = np.full((tiles, k, 256), 255, np.uint8)
     rest = np.full((rows, -(-(length - k) // 64) * 64), 255, np.uint8)
     table, needed = identities_needed(length, theta), np.empty(rows, np.int64)
-    wanted = np.full(256 * tiles, 255, np.uint8)  # more than a glance can find: no row is there
+    wanted = np.full(256 * tiles, 65535, np.uint16)  # more than a glance can find: no row is there
     for first in range(0, rows, 4096):
         part = tokens[first : first + 4096][:, order]
         last, filled = first + len(part), part != gap
@@ -134,56 +138,45 @@ def _arrange(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float):
             front[(first + row) // 256, :, : len(tile)] = tile.T
         rest[first:last, : length - k] = part[:, k:]
         needed[first:last] = table[filled.sum(axis=1)]
-        wanted[first:last] = np.clip(needed[first:last] - filled[:, k:].sum(axis=1), 0, 255)
+        wanted[first:last] = np.maximum(0, needed[first:last] - filled[:, k:].sum(axis=1))
     return front, rest, needed, wanted
 
 # %% ../book/structure/sequence_weights.ipynb #74752ad8
 @numba.njit(nogil=True)
 @no_type_check
-def _take_out(front, rest, first, last):
-    """Rows first to last, their front (rows padded to a multiple of 4, k) and rest, with gaps as 254."""
-    heads = np.full((-(-(last - first) // 4) * 4, front.shape[1]), 254, np.uint8)
-    for s in range(first, last):
-        heads[s - first] = front[s // 256, :, s % 256]
-    tails = rest[first:last].copy()
-    for block in (heads, tails):
-        for row in block:
-            for i in range(len(row)):
-                if row[i] == 255:
-                    row[i] = 254
-    return heads, tails
-
-# %% ../book/structure/sequence_weights.ipynb #31a527f2
-@numba.njit(nogil=True)
-@no_type_check
-def _count_neighbours(front, rest, needed, wanted, first, last, counts):
-    """Add to counts (N,) the neighbours among pairs s < t with first <= s < last; each pair is compared once."""
-    heads, tails = _take_out(front, rest, first, last)
-    same, flags, lanes = (
-        np.empty((4, 256), np.uint8),
-        np.empty(256, np.uint8),
-        np.empty(257, np.int64),
-    )
+def _count_neighbours(heads, tails, front, rest, needed, wanted, first, counts):
+    """Add to counts (N,) the neighbours among pairs s < t, for the rows s from `first` on in heads and tails."""
+    same, flags = np.empty((4, 256), np.uint16), np.empty(256, np.uint8)
+    lanes = np.empty(257, np.int64)
     for tile in range(first // 256, len(front)):
         theirs = wanted[256 * tile : 256 * tile + 256]
-        for four in range(first, last, 4):
-            _glance(heads[four - first : four - first + 4], front[tile], same)
-            for s in range(four, min(four + 4, last)):
-                agree = same[s - four]
-                found = _hopeful(agree, theirs, wanted[s], flags, lanes)
-                for lane in lanes[:found]:
-                    t = 256 * tile + lane
-                    if s < t < len(rest):
-                        least = min(needed[s], needed[t])
-                        total = _finish(tails[s - first], rest[t], np.int64(agree[lane]), least)
-                        counts[s] += total >= needed[s]
-                        counts[t] += total >= needed[t]
+        for row in range(len(tails)):
+            if row % 4 == 0:
+                _glance(heads[row : row + 4], front[tile], same)
+            s, agree = first + row, same[row % 4]
+            for found in range(_hopeful(agree, theirs, wanted[s], flags, lanes)):
+                t = 256 * tile + lanes[found]
+                if s < t < len(rest):
+                    least, agreed = min(needed[s], needed[t]), np.int64(agree[lanes[found]])
+                    total = _finish(tails[row], rest[t], agreed, least)
+                    counts[s] += total >= needed[s]
+                    counts[t] += total >= needed[t]
+
+# %% ../book/structure/sequence_weights.ipynb #31a527f2
+def _take_out(front: np.ndarray, rest: np.ndarray, first: int):
+    """The front and the rest of up to 64 rows from `first` on, with gaps as 254; rows of front padded to fours."""
+    tails = rest[first : first + 64].copy()
+    heads = np.full((-(-len(tails) // 4) * 4, front.shape[1]), 254, np.uint8)
+    lane = first % 256
+    heads[: len(tails)] = front[first // 256, :, lane : lane + len(tails)].T
+    heads[heads == 255], tails[tails == 255] = 254, 254
+    return heads, tails
 
 # %% ../book/structure/sequence_weights.ipynb #75ca2ff9
 def _count_all(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float, progress: bool):
     """Neighbours of every row (N,), itself included; threads take blocks of 64 rows until none is left."""
     rows, threads = len(tokens), numba.config.NUMBA_NUM_THREADS
-    arranged = _arrange(tokens, gap, theta)
+    front, rest, needed, wanted = _arrange(tokens, gap, theta)
     starts = range(0, rows, 64)
     both_ends = [start for pair in zip(starts, reversed(starts), strict=True) for start in pair]
     blocks = iter(both_ends[: len(starts)])
@@ -192,7 +185,8 @@ def _count_all(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float, pr
     def work() -> np.ndarray:
         counts = np.zeros(rows, np.int64)
         for first in blocks:
-            _count_neighbours(*arranged, first, min(first + 64, rows), counts)
+            taken = _take_out(front, rest, first)
+            _count_neighbours(*taken, front, rest, needed, wanted, first, counts)
             bar.update()
         return counts
 
