@@ -60,10 +60,10 @@ def identities_needed(length: int, theta: float | int) -> Int64[np.ndarray, " po
 def _glance(four, columns, same):
     """same (4, 256): in how many of the columns (k, 256) each of 256 rows agrees with each of four rows (4, k)."""
     same[:] = 0
-    bytes_ = np.empty((4, 256), np.uint8)  # counters of one byte: 32 of them are one register
-    one, two, three, last = bytes_[0], bytes_[1], bytes_[2], bytes_[3]
+    counters = np.empty((4, 256), np.uint8)  # counters of one byte: 32 of them are one register
+    one, two, three, last = counters[0], counters[1], counters[2], counters[3]
     for first in range(0, len(columns), 255):
-        bytes_[:] = 0
+        counters[:] = 0
         for i in range(first, min(first + 255, len(columns))):
             a, b, c, d = four[0, i], four[1, i], four[2, i], four[3, i]
             column = columns[i]
@@ -73,7 +73,9 @@ def _glance(four, columns, same):
                 two[j] = np.uint8(two[j] + (letter == b))
                 three[j] = np.uint8(three[j] + (letter == c))
                 last[j] = np.uint8(last[j] + (letter == d))
-        same += bytes_
+        for row in range(4):
+            for j in range(256):
+                same[row, j] += counters[row, j]
 
 # %% ../book/structure/sequence_weights.ipynb #42129dd9
 @numba.njit(nogil=True)
