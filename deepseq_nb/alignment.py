@@ -209,7 +209,11 @@ def _fasta_records(data: bytes, path: str) -> _Records:
         )
     records = _Records([], [], [])
     line = 1 + data.count(b"\n", 0, start)
-    for chunk in data[start + 1 :].split(b"\n>"):
+    begin = start + 1
+    while begin <= len(data):  # one by one: a list of all chunks would be a second copy of the file
+        stop = data.find(b"\n>", begin)
+        stop = len(data) if stop < 0 else stop
+        chunk, begin = data[begin:stop], stop + 2
         header, _, sequence = chunk.partition(b"\n")
         words = header.lstrip(b">").split(None, 1)
         records.names.append(words[0].decode("utf-8", "replace") if words else "")
@@ -645,6 +649,7 @@ def _read(path: Path, options: ReadOptions) -> "Alignment":
             )
         if found == "fasta":
             records = _fasta_records(data, str(path))
+            del data  # the records are a copy
             suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
             return _build(records, str(path), options, suffixes[-1] if suffixes else "")
         return _build(
