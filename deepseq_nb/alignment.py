@@ -209,7 +209,11 @@ def _fasta_records(data: bytes, path: str) -> _Records:
         )
     records = _Records([], [], [])
     line = 1 + data.count(b"\n", 0, start)
-    for chunk in data[start + 1 :].split(b"\n>"):
+    begin = start + 1
+    while begin <= len(data):  # one by one: a list of all chunks would be a second copy of the file
+        stop = data.find(b"\n>", begin)
+        stop = len(data) if stop < 0 else stop
+        chunk, begin = data[begin:stop], stop + 2
         header, _, sequence = chunk.partition(b"\n")
         words = header.lstrip(b">").split(None, 1)
         records.names.append(words[0].decode("utf-8", "replace") if words else "")
@@ -451,18 +455,23 @@ def _filter(tokens: UInt8[np.ndarray, "n length"], gap: int, options: ReadOption
     if options.max_sequence_gaps is not None:
         keep = (tokens == gap).mean(axis=1) <= options.max_sequence_gaps
         dropped[f"with more than {options.max_sequence_gaps:.0%} gaps"] = int((~keep).sum())
-    gaps = (tokens[keep] == gap).sum(axis=0)
+    gaps = np.zeros(tokens.shape[1], np.int64)
+    for block in range(0, len(tokens), 16_384):
+        part = slice(block, block + 16_384)
+        gaps += (tokens[part][keep[part]] == gap).sum(axis=0)
     columns = (keep.sum() - gaps) / keep.sum() >= options.least_occupancy
     if options.max_column_gaps is not None:
         columns &= gaps / keep.sum() <= options.max_column_gaps
-    odd = (tokens == 255) & columns
+    odd = tokens == 255
+    odd &= columns
     bad = odd.any(axis=1) & keep
+    odd &= keep[:, None]
     dropped["with letters outside the alphabet"] = int(bad.sum())
     return (
         keep & ~bad,
         columns,
         {reason: number for reason, number in dropped.items() if number},
-        odd & keep[:, None],
+        odd,
     )
 
 # %% ../book/structure/alignments.ipynb #12da11c9
@@ -610,6 +619,7 @@ def _build(records: _Records, path: str, options: ReadOptions, suffix: str = "")
         )
     rows, places = np.nonzero(odd) if odd.any() else ((), ())
     strange = Counter(chr(matrix[r, columns[c]]) for r, c in zip(rows, places, strict=True))
+    del odd  # as large as the tokens
     if not (keep.all() and inside.all()):
         tokens = np.ascontiguousarray(tokens[keep][:, inside])
     order = order[inside]
@@ -645,6 +655,7 @@ def _read(path: Path, options: ReadOptions) -> "Alignment":
             )
         if found == "fasta":
             records = _fasta_records(data, str(path))
+            del data  # the records are a copy
             suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
             return _build(records, str(path), options, suffixes[-1] if suffixes else "")
         return _build(

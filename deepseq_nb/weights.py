@@ -54,62 +54,154 @@ def identities_needed(length: int, theta: float | int) -> Int64[np.ndarray, " po
         needed.append(int(np.count_nonzero(np.arange(residues + 1) / residues <= limit)))
     return np.array(needed, np.int64)
 
-# %% ../book/structure/sequence_weights.ipynb #fb0c71a9
+# %% ../book/structure/sequence_weights.ipynb #60bb6a94
 @numba.njit(nogil=True)
 @no_type_check  # numba compiles this function itself, not a checking wrapper around it
-def _count_neighbours(left, right, needed, length, first, last, counts):
-    """Add to counts (N,) the neighbours among pairs s < t with first <= s < last; each pair is compared once."""
-    rows, steps = left.shape[0], left.shape[1] // 64
-    for tile in range(first + 1, rows, 256):  # 256 rows stay in the processor's cache
-        for s in range(first, last):
-            for t in range(max(tile, s + 1), min(tile + 256, rows)):
-                least = min(needed[s], needed[t])
-                same = 0
-                for step in range(steps):
-                    # a sum of 64 bytes fits one byte, which is what makes it fast
-                    part = np.uint8(0)
-                    for i in range(64):
-                        part = np.uint8(
-                            part + np.uint8(left[s, step * 64 + i] == right[t, step * 64 + i])
-                        )
-                    same += part
-                    if same + length - (step + 1) * 64 < least:
-                        break
-                if same >= needed[s]:
-                    counts[s] += 1
-                if same >= needed[t]:
-                    counts[t] += 1
+def _glance(four, columns, same):
+    """same (4, 256): in how many of the columns (k, 256) each of 256 rows agrees with each of four rows (4, k)."""
+    same[:] = 0
+    counters = np.empty((4, 256), np.uint8)  # counters of one byte: 32 of them are one register
+    one, two, three, last = counters[0], counters[1], counters[2], counters[3]
+    for first in range(0, len(columns), 255):
+        counters[:] = 0
+        for i in range(first, min(first + 255, len(columns))):
+            a, b, c, d = four[0, i], four[1, i], four[2, i], four[3, i]
+            column = columns[i]
+            for j in range(256):
+                letter = column[j]
+                one[j] = np.uint8(one[j] + (letter == a))
+                two[j] = np.uint8(two[j] + (letter == b))
+                three[j] = np.uint8(three[j] + (letter == c))
+                last[j] = np.uint8(last[j] + (letter == d))
+        for row in range(4):
+            for j in range(256):
+                same[row, j] += counters[row, j]
 
-# %% ../book/structure/sequence_weights.ipynb #60bb6a94
+# %% ../book/structure/sequence_weights.ipynb #42129dd9
+@numba.njit(nogil=True)
+@no_type_check
+def _hopeful(same, wanted, own, flags, lanes):
+    """Write to lanes which of 256 rows may still be neighbours, by what they or the row itself want; how many."""
+    for j in range(256):
+        flags[j] = same[j] >= min(own, wanted[j])
+    found = 0
+    for eight, word in enumerate(flags.view(np.uint64)):
+        if word:
+            for j in range(8 * eight, 8 * eight + 8):
+                lanes[found] = j
+                found += flags[j]
+    return found
+
+# %% ../book/structure/sequence_weights.ipynb #ec16518f
+@numba.njit(nogil=True)
+@no_type_check
+def _finish(row, other, same, least):
+    """same plus the identities of two rows of bytes (64 x steps,); stops early where `least` is out of reach."""
+    for step in range(len(row) // 64):
+        part = np.uint8(0)  # a sum of 64 fits one byte, which is what makes it fast
+        for i in range(64):
+            part = np.uint8(part + np.uint8(row[step * 64 + i] == other[step * 64 + i]))
+        same += part
+        if same + len(row) - 64 * (step + 1) < least:
+            break
+    return same
+
+# %% ../book/structure/sequence_weights.ipynb #55a0af0d
+def _order_columns(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float):
+    """Columns (L,), those that tell strangers apart first, and how many of them a glance should take."""
+    rows, length = tokens.shape
+    sample = tokens[:: -(-rows // 2000)]
+    shares = np.array([np.bincount(column, minlength=gap + 1)[:gap] for column in sample.T])
+    shares = shares / len(sample)
+    differ = shares.sum(axis=1) - (shares**2).sum(axis=1)
+    order = np.argsort(-differ, kind="stable")
+    allowed = theta * shares.sum()  # differences that a neighbour may have
+    enough = np.cumsum(differ[order]) < allowed + 3 * np.sqrt(allowed)
+    return order, min(length, int(enough.sum()) + 1)
+
+# %% ../book/structure/sequence_weights.ipynb #784f8dc0
+def _arrange(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float):
+    """Tiles of the first columns (tiles, k, 256), the rest (N, 64 x steps), and what each row needs and wants.
+
+    needed (N,): identities that make a neighbour; wanted (256 x tiles,): those of them the glance must find.
+    """
+    (rows, length), (order, k) = tokens.shape, _order_columns(tokens, gap, theta)
+    tiles = -(-rows // 256)
+    front = np.full((tiles, k, 256), 255, np.uint8)
+    rest = np.full((rows, -(-(length - k) // 64) * 64), 255, np.uint8)
+    table, needed = identities_needed(length, theta), np.empty(rows, np.int64)
+    wanted = np.full(256 * tiles, 65535, np.uint16)  # more than a glance can find: no row is there
+    for first in range(0, rows, 4096):
+        part = tokens[first : first + 4096][:, order]
+        last, filled = first + len(part), part != gap
+        part[~filled] = 255
+        for row in range(0, len(part), 256):
+            tile = part[row : row + 256, :k]
+            front[(first + row) // 256, :, : len(tile)] = tile.T
+        rest[first:last, : length - k] = part[:, k:]
+        needed[first:last] = table[filled.sum(axis=1)]
+        wanted[first:last] = np.maximum(0, needed[first:last] - filled[:, k:].sum(axis=1))
+    return front, rest, needed, wanted
+
+# %% ../book/structure/sequence_weights.ipynb #74752ad8
+@numba.njit(nogil=True)
+@no_type_check
+def _count_neighbours(heads, tails, front, rest, needed, wanted, first, counts):
+    """Add to counts (N,) the neighbours among pairs s < t, for the rows s from `first` on in heads and tails."""
+    same, flags = np.empty((4, 256), np.uint16), np.empty(256, np.uint8)
+    lanes = np.empty(257, np.int64)
+    for tile in range(first // 256, len(front)):
+        theirs = wanted[256 * tile : 256 * tile + 256]
+        for row in range(len(tails)):
+            if row % 4 == 0:
+                _glance(heads[row : row + 4], front[tile], same)
+            s, agree = first + row, same[row % 4]
+            for found in range(_hopeful(agree, theirs, wanted[s], flags, lanes)):
+                t = 256 * tile + lanes[found]
+                if s < t < len(rest):
+                    least, agreed = min(needed[s], needed[t]), np.int64(agree[lanes[found]])
+                    total = _finish(tails[row], rest[t], agreed, least)
+                    counts[s] += total >= needed[s]
+                    counts[t] += total >= needed[t]
+
+# %% ../book/structure/sequence_weights.ipynb #31a527f2
+def _take_out(front: np.ndarray, rest: np.ndarray, first: int):
+    """The front and the rest of up to 64 rows from `first` on, with gaps as 254; rows of front padded to fours."""
+    tails = rest[first : first + 64].copy()
+    heads = np.full((-(-len(tails) // 4) * 4, front.shape[1]), 254, np.uint8)
+    lane = first % 256
+    heads[: len(tails)] = front[first // 256, :, lane : lane + len(tails)].T
+    heads[heads == 255], tails[tails == 255] = 254, 254
+    return heads, tails
+
+# %% ../book/structure/sequence_weights.ipynb #75ca2ff9
 def _count_all(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float, progress: bool):
     """Neighbours of every row (N,), itself included; threads take blocks of 64 rows until none is left."""
-    rows, length = tokens.shape
-    width = -(-length // 64) * 64
-    left, right = np.full((rows, width), 254, np.uint8), np.full((rows, width), 255, np.uint8)
-    left[:, :length], right[:, :length] = tokens, tokens
-    left[left == gap], right[right == gap] = 254, 255  # so that two gaps are never the same
-    needed = identities_needed(length, theta)[(tokens != gap).sum(axis=1)]
-    blocks = iter(range(0, rows, 64))
-    bar = tqdm(total=-(-rows // 64), desc="weights", unit="block", disable=not progress)
+    rows, threads = len(tokens), numba.config.NUMBA_NUM_THREADS
+    front, rest, needed, wanted = _arrange(tokens, gap, theta)
+    starts = range(0, rows, 64)
+    both_ends = [start for pair in zip(starts, reversed(starts), strict=True) for start in pair]
+    blocks = iter(both_ends[: len(starts)])
+    bar = tqdm(total=len(starts), desc="weights", unit="block", disable=not progress)
 
     def work() -> np.ndarray:
         counts = np.zeros(rows, np.int64)
         for first in blocks:
-            _count_neighbours(left, right, needed, length, first, min(first + 64, rows), counts)
+            taken = _take_out(front, rest, first)
+            _count_neighbours(*taken, front, rest, needed, wanted, first, counts)
             bar.update()
         return counts
 
-    with bar, ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS) as pool:
-        tasks = [pool.submit(work) for _ in range(numba.config.NUMBA_NUM_THREADS)]
+    with bar, ThreadPoolExecutor(threads) as pool:
+        tasks = [pool.submit(work) for _ in range(threads)]
         try:
             return 1 + sum(task.result() for task in tasks)
         finally:
-            for _ in (
-                blocks
-            ):  # after Ctrl-C nothing is left to take, so the threads end with their block
+            # after Ctrl-C nothing is left to take, so the threads end with their block
+            for _ in blocks:
                 pass
 
-# %% ../book/structure/sequence_weights.ipynb #6dc0ea77
+# %% ../book/structure/sequence_weights.ipynb #ee388575
 def sequence_weights(
     tokens: UInt8[np.ndarray, "n length"] | Alignment,
     theta: float | int = 0.2,
@@ -134,12 +226,10 @@ def sequence_weights(
         raise WeightsError(
             f"tokens: found token {tokens.max()}, expected 0 to {gap}, where {gap} is the gap"
         )
-    weights = np.zeros(len(tokens))
-    filled = (tokens != gap).any(axis=1)
-    if filled.any():
-        weights[filled] = 1.0 / _count_all(
-            np.ascontiguousarray(tokens[filled]), gap, theta, progress
-        )
+    if not tokens.size:
+        return np.zeros(len(tokens))
+    weights = 1.0 / _count_all(tokens, gap, theta, progress) if theta else np.ones(len(tokens))
+    weights[tokens.min(axis=1) == gap] = 0  # no letter below the gap: a row of gaps
     return weights
 
 # %% ../book/structure/sequence_weights.ipynb #8658a486

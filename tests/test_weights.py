@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as arrays
 from deepseq_nb.alignment import Alignment, AlignmentError
 from deepseq_nb.weights import (
     WeightsError,
+    _order_columns,
     cached_weights,
     check_theta,
     identities_needed,
@@ -102,6 +103,92 @@ def test_agrees_on_related_rows_of_every_width(length):
     tokens = tokens.astype(np.uint8)
     weights = sequence_weights(tokens)
     assert (weights == original(tokens, 0.2, 20)).all() and 0 < neff(weights) <= 600
+
+
+def related_rows(rows, length, seed=0):
+    """Rows at several distances from a few parents, with conserved columns, deletions, fragments and empty rows."""
+    generator = np.random.default_rng(seed)
+    parents = generator.integers(0, 20, (5, length), dtype=np.uint8)
+    tokens = parents[generator.integers(0, 5, rows)]
+    rate = generator.uniform(0, 0.4, (rows, 1)) * generator.gamma(1, 1, length)
+    drawn = generator.integers(0, 21, tokens.shape)
+    tokens = np.where(generator.random(tokens.shape) < rate, drawn, tokens).astype(np.uint8)
+    for row in np.flatnonzero(generator.random(rows) < 0.2):
+        start, stop = np.sort(generator.integers(0, length + 1, 2))
+        tokens[row, :start], tokens[row, stop:] = 20, 20
+    return tokens
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 5, 63, 64, 65, 255, 256, 257, 321, 513])
+def test_agrees_at_the_edges_of_blocks_and_tiles(rows):
+    tokens = related_rows(rows, 70, seed=rows)
+    assert (sequence_weights(tokens) == original(tokens, 0.2, 20)).all()
+
+
+@pytest.mark.parametrize("theta", [0.01, 0.2, 0.5])
+def test_agrees_where_a_glance_takes_more_columns_than_a_byte_counts(theta):
+    tokens = related_rows(90, 900)
+    assert (sequence_weights(tokens, theta) == original(tokens, theta, 20)).all()
+    twins = np.tile(tokens[:1], (3, 1))
+    assert sequence_weights(twins, theta).tolist() == pytest.approx([1 / 3] * 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.integers(0, 10**6),
+    st.sampled_from([0.02, 0.1, 0.2, 0.3, 0.5]),
+)
+def test_agrees_on_families_with_fragments_and_conserved_columns(rows, length, seed, theta):
+    tokens = related_rows(rows, length, seed)
+    assert (sequence_weights(tokens, theta, gap=20) == original(tokens, theta, 20)).all()
+
+
+@pytest.mark.parametrize("gap", [2, 20, 253])
+def test_agrees_for_alphabets_of_any_size(gap):
+    generator = np.random.default_rng(gap)
+    tokens = generator.integers(0, gap + 1, (1, 80)) * np.ones((270, 1), int)
+    changed = generator.random(tokens.shape) < 0.15
+    tokens = np.where(changed, generator.integers(0, gap + 1, tokens.shape), tokens)
+    tokens = tokens.astype(np.uint8)
+    assert (sequence_weights(tokens, gap=gap) == original(tokens, 0.2, gap)).all()
+
+
+def test_the_order_of_columns_does_not_matter():
+    tokens = related_rows(300, 120)
+    order = np.random.default_rng(1).permutation(120)
+    assert (sequence_weights(tokens[:, order]) == sequence_weights(tokens)).all()
+
+
+def test_conserved_columns_come_last_in_the_glance():
+    tokens = np.random.default_rng(1).integers(0, 20, (400, 30), dtype=np.uint8)
+    tokens[:, 5], tokens[:, 9] = 7, 20  # one letter; no letter
+    order, glance = _order_columns(tokens, 20, 0.2)
+    assert sorted(order) == [*range(30)] and set(order[-2:]) == {5, 9} and 6 < glance < 28
+
+
+def test_tokens_are_not_changed_and_need_not_be_contiguous():
+    tokens = related_rows(300, 140)
+    before, every_other = tokens.copy(), tokens[::2, ::-1]
+    expected = original(every_other, 0.2, 20)
+    assert (sequence_weights(every_other) == expected).all() and (tokens == before).all()
+
+
+def test_an_interruption_ends_the_count(monkeypatch):
+    import deepseq_nb.weights as module
+
+    taken = []
+
+    def interrupted(front, rest, first):
+        taken.append(first)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_take_out", interrupted)
+    threads = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        sequence_weights(related_rows(6400, 20))
+    assert len(taken) < 50 and threading.active_count() == threads
 
 
 def test_neff_falls_as_theta_rises(family):
