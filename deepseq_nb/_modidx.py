@@ -379,6 +379,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                             'deepseq_nb/kernels.py'),
                                     'deepseq_nb.kernels._adam': ('performance/speed.html#_adam', 'deepseq_nb/kernels.py'),
                                     'deepseq_nb.kernels._bits': ('performance/speed.html#_bits', 'deepseq_nb/kernels.py'),
+                                    'deepseq_nb.kernels._compiled': ('performance/speed.html#_compiled', 'deepseq_nb/kernels.py'),
                                     'deepseq_nb.kernels._corrected': ('performance/speed.html#_corrected', 'deepseq_nb/kernels.py'),
                                     'deepseq_nb.kernels._draw': ('performance/speed.html#_draw', 'deepseq_nb/kernels.py'),
                                     'deepseq_nb.kernels._everywhere': ('performance/speed.html#_everywhere', 'deepseq_nb/kernels.py'),

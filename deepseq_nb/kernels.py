@@ -16,7 +16,15 @@ from jaxtyping import Float32
 
 # %% ../book/performance/speed.ipynb #592db5bc
 BLOCK = 2048  # numbers that a loop works on before it goes on: they stay in the fastest cache
-_OPTIONS = {"nogil": True, "fastmath": True, "error_model": "numpy", "cache": True}
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as machine code, kept on disk between runs where that is possible."""
+    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no folder to write to: compile in every process
+        return numba.njit(**options)(function)
 
 # %% ../book/performance/speed.ipynb #56048ee8
 @cache
@@ -27,7 +35,7 @@ def quantiles() -> Float32[np.ndarray, " 65536"]:
     return (value / value.square().mean().sqrt()).float().numpy()
 
 # %% ../book/performance/speed.ipynb #9d02af32
-@numba.njit(**_OPTIONS)
+@_compiled
 @no_type_check
 def _bits(key, j):
     """The j-th 64 random bits of the sequence that `key` names (SplitMix64, Steele 2014)."""
@@ -37,7 +45,7 @@ def _bits(key, j):
     return x ^ (x >> np.uint64(31))
 
 # %% ../book/performance/speed.ipynb #426bb434
-@numba.njit(**_OPTIONS)
+@_compiled
 @no_type_check
 def _normal(key, table, first, out):
     """The standard normal numbers `first`, `first + 1`, ... of the sequence that `key` names, four from each 64 bits."""
@@ -61,7 +69,7 @@ def _normal(key, table, first, out):
         x = x >> quarter
 
 # %% ../book/performance/speed.ipynb #a1228b0b
-@numba.njit(**_OPTIONS)
+@_compiled
 @no_type_check
 def _exp(x, bits, power, out):
     """exp(x), x kept within -87 and 88, to the last bit or so: a polynomial times a power of two made from its bits."""
@@ -82,7 +90,7 @@ def _exp(x, bits, power, out):
         out[k] *= power[k]
 
 # %% ../book/performance/speed.ipynb #2f376784
-@numba.njit(**_OPTIONS)
+@_compiled
 @no_type_check
 def _draw(mu, log_sigma, w, key, table, first):
     """w = mu + exp(log_sigma) * noise, block by block."""
@@ -98,7 +106,7 @@ def _draw(mu, log_sigma, w, key, table, first):
             out[k] = m[k] + sigma[k] * noise[k]
 
 # %% ../book/performance/speed.ipynb #46794305
-@numba.njit(inline="never", **_OPTIONS)
+@_compiled
 @no_type_check
 def _gradients(mu, log_sigma, sigma, w, grad, price, prior_mu, precision, by_mu, by_log_sigma):
     """Gradients of data term + price * KL by mu and log_sigma, and the KL but for its constant."""
@@ -113,7 +121,7 @@ def _gradients(mu, log_sigma, sigma, w, grad, price, prior_mu, precision, by_mu,
     return kl
 
 # %% ../book/performance/speed.ipynb #1129bafb
-@numba.njit(inline="never", **_OPTIONS)
+@_compiled
 @no_type_check
 def _adam(p, m, v, g, beta1, beta2, size, correction, eps):
     """One update of Adam; `size` is the rate over its first correction, `correction` one over the root of its second."""
@@ -125,7 +133,7 @@ def _adam(p, m, v, g, beta1, beta2, size, correction, eps):
         p[k] -= size * m[k] / (np.sqrt(v[k]) * correction + eps)
 
 # %% ../book/performance/speed.ipynb #810c7097
-@numba.njit(**_OPTIONS)
+@_compiled
 @no_type_check
 def _step(mu, log_sigma, w, grad, m1, v1, m2, v2, price, prior_mu, precision, adam):
     """Gradients and Adam for one stretch of a Gaussian weight; returns its KL, but for the constant."""
@@ -209,7 +217,7 @@ def normal_numbers(key: int, out: torch.Tensor, first: int = 0) -> torch.Tensor:
     return out
 
 # %% ../book/performance/speed.ipynb #d9b8999c
-@numba.njit(**_OPTIONS)
+@_compiled
 @no_type_check
 def _scale_gradient(grad, plain, scale, by_scale):
     """by_scale[g] += sum of grad[g] * plain[g] over letters, then grad[g] *= scale[g]; `grad` and `plain` `(groups, A)`."""
