@@ -2,8 +2,9 @@
 
 # %% auto #0
 __all__ = ['EXACT_POSITIONS', 'PIECES', 'BLOCK', 'ESTIMATORS', 'Scorer', 'batch_rows', 'log_odds_weights', 'Expansion', 'expand',
-           'expanded_change', 'substitution_table', 'FastScorer', 'fill_normal', 'touches_gap', 'Block', 'delta_elbo',
-           'score', 'score_table', 'embed', 'sample_sequences']
+           'expanded_change', 'substitution_table', 'FastScorer', 'latent_noise', 'fill_normal', 'touches_gap',
+           'substitution_batches', 'Block', 'encode_variants', 'delta_elbo', 'score', 'score_table', 'embed',
+           'sample_sequences']
 
 # %% ../book/structure/scoring.ipynb #2dda7853
 from collections.abc import Iterable, Iterator
@@ -299,19 +300,6 @@ class FastScorer(Scorer):
             torch.sub(weights[name].mu, value, out=value).add_(weights[name].mu)
         yield w
 
-    def latent(self, sample: int) -> list[list[tuple[torch.Tensor, int]]]:
-        """Latent noise `(Z,)` and first exact position of the two evaluations under each of the two draws of the weights."""
-        generator = noise_generator(self.device, self.seed, "score latent", sample)
-        a, b = torch.randn(
-            2,
-            self.model.config.latent,
-            generator=generator,
-            device=self.device,
-            dtype=self.dtype,
-        )
-        starts = torch.randint(self.stride, (4,), generator=generator, device=self.device).tolist()
-        return [[(a, starts[0]), (-b, starts[1])], [(-a, starts[2]), (b, starts[3])]]
-
     def sums(
         self,
         table: VariantTable,
@@ -335,6 +323,16 @@ class FastScorer(Scorer):
             squares += mean**2
             progress.update(len(rows) * four)
         return total, squares
+
+# %% ../book/structure/scoring.ipynb #00a2db40
+def latent_noise(scorer: FastScorer, sample: int) -> list[list[tuple[torch.Tensor, int]]]:
+    """Noise `(Z,)` and first exact position of the two evaluations under each of the two draws of the weights."""
+    generator = noise_generator(scorer.device, scorer.seed, "score latent", sample)
+    size = (2, scorer.model.config.latent)
+    options = {"generator": generator, "device": scorer.device}
+    a, b = torch.randn(size, dtype=scorer.dtype, **options)
+    first = torch.randint(scorer.stride, (4,), **options).tolist()
+    return [[(a, first[0]), (-b, first[1])], [(-a, first[2]), (b, first[3])]]
 
 # %% ../book/structure/scoring.ipynb #04ecd7b1
 def fill_normal(noise: Float[torch.Tensor, " noise"], seed: int, sample: int) -> None:
@@ -366,6 +364,21 @@ def touches_gap(
     return np.isin(rows, guilty)
 
 # %% ../book/structure/scoring.ipynb #e231393f
+def substitution_batches(
+    table: VariantTable, rows: Int64[np.ndarray, " rows"], size: int, letters: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of `size` variants: rows of a table `(L*A, ...)` that their substitutions point to, and where each variant's begin."""
+    for start in range(0, len(rows), size):
+        chosen = rows[start : start + size]
+        count = np.zeros(size, np.int64)
+        count[: len(chosen)] = table.offsets[chosen + 1] - table.offsets[chosen]
+        offset = np.cumsum(count) - count
+        inside = np.arange(count.sum()) - np.repeat(offset, count)
+        which = np.repeat(table.offsets[chosen], count[: len(chosen)]) + inside
+        index = table.columns[which].astype(np.int64) * letters + table.mutants[which]
+        yield torch.from_numpy(index), torch.from_numpy(offset)
+
+# %% ../book/structure/scoring.ipynb #4fe02ecd
 class Block:
     """Variants without gaps, ready to be scored sample after sample by a `FastScorer`."""
 
@@ -377,44 +390,18 @@ class Block:
         wild: UInt8[np.ndarray, " length"],
     ):
         self.scorer, self.rows = scorer, len(rows)
-        self.wild = torch.from_numpy(wild).to(scorer.device)
-        self.present = (self.wild < scorer.model.alphabet_size).to(scorer.dtype)
-        size, letters = scorer.batch_size, scorer.model.alphabet_size
-        self.batches = []  # each: letters (M,), offsets (batch,)
-        for start in range(0, len(rows), size):
-            chosen = rows[start : start + size]
-            count = np.zeros(size, np.int64)
-            count[: len(chosen)] = table.offsets[chosen + 1] - table.offsets[chosen]
-            offset = np.cumsum(count) - count
-            inside = np.arange(count.sum()) - np.repeat(offset, count)
-            which = np.repeat(table.offsets[chosen], count[: len(chosen)]) + inside
-            index = table.columns[which].astype(np.int64) * letters + table.mutants[which]
-            pair = (torch.from_numpy(index), torch.from_numpy(offset))
-            self.batches.append(tuple(part.to(scorer.device) for part in pair))
-        self.posteriors = list(self._posteriors(table, rows, wild))
-
-    def _posteriors(
-        self, table: VariantTable, rows: np.ndarray, wild: np.ndarray
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Change of the mean and of the width of z `(batch, Z)` and of the latent KL `(batch,)`, batch by batch."""
-        scorer, encoder = self.scorer, self.scorer.model.encoder
-        if encoder.layers:
-            changes, base = substitution_table(encoder, self.wild)
-        mu, log_sigma = encoder(self.wild[None])
+        model, device = scorer.model, scorer.device
+        self.wild = torch.from_numpy(wild).to(device)
+        self.present = (self.wild < model.alphabet_size).to(scorer.dtype)
+        mu, log_sigma = model.encoder(self.wild[None])
         self.mu, self.sigma = mu[0], log_sigma[0].exp()
         own_kl = latent_kl(mu.double(), log_sigma.double())
-        for i, (index, offset) in enumerate(self.batches):
-            if encoder.layers:
-                hidden = encoder.nonlinearity(_bags(changes, index, offset).add_(base))
-                for layer in encoder.layers[1:]:
-                    hidden = encoder.nonlinearity(layer(hidden))
-                mu, log_sigma = encoder.mu(hidden), encoder.log_sigma(hidden)
-            else:
-                start = i * scorer.batch_size
-                tokens = table.tokens(rows[start : start + scorer.batch_size], wild)
-                mu, log_sigma = encoder(scorer.pad(tokens))
+        pairs = substitution_batches(table, rows, scorer.batch_size, model.alphabet_size)
+        self.batches = [(index.to(device), offset.to(device)) for index, offset in pairs]
+        self.moves = []  # change of the mean and of the width of z (batch, Z), of the KL (batch,)
+        for mu, log_sigma in encode_variants(scorer, table, rows, wild, self.batches):
             kl = latent_kl(mu.double(), log_sigma.double()) - own_kl
-            yield mu - self.mu, log_sigma.exp() - self.sigma, kl
+            self.moves.append((mu - self.mu, log_sigma.exp() - self.sigma, kl))
 
     def mean(self, sample: int) -> Float64[np.ndarray, " rows"]:
         """Mean over the four evaluations of one sample of ELBO(variant) - ELBO(wild type)."""
@@ -422,7 +409,7 @@ class Block:
         total = np.zeros(self.rows)
         if not self.rows:
             return total
-        for w, latent in zip(scorer.weights(sample), scorer.latent(sample), strict=True):
+        for w, latent in zip(scorer.weights(sample), latent_noise(scorer, sample), strict=True):
             odds = log_odds_weights(decoder, w, self.wild, scorer.odds)
             flat = odds[0].flatten(0, 1)
             places = [
@@ -439,7 +426,7 @@ class Block:
             ]
             parts = []
             for (index, offset), (d_mu, d_sigma, d_kl) in zip(
-                self.batches, self.posteriors, strict=True
+                self.batches, self.moves, strict=True
             ):
                 letters = _bags(flat, index, offset)
                 change = -d_kl * len(latent)
@@ -451,6 +438,27 @@ class Block:
                 parts.append(change)
             total += torch.cat(parts)[: self.rows].cpu().numpy()
         return total / scorer.evaluations
+
+# %% ../book/structure/scoring.ipynb #8a8da478
+def encode_variants(
+    scorer: FastScorer,
+    table: VariantTable,
+    rows: Int64[np.ndarray, " rows"],
+    wild: UInt8[np.ndarray, " length"],
+    batches: list[tuple[torch.Tensor, torch.Tensor]],
+) -> Iterator[tuple[Float[torch.Tensor, "batch latent"], Float[torch.Tensor, "batch latent"]]]:
+    """Mean and log standard deviation of z, batch by batch, from the changes that substitutions make to the first layer."""
+    encoder, size = scorer.model.encoder, scorer.batch_size
+    if not encoder.layers:
+        for start in range(0, len(rows), size):
+            yield encoder(scorer.pad(table.tokens(rows[start : start + size], wild)))
+        return
+    changes, base = substitution_table(encoder, torch.from_numpy(wild).to(scorer.device))
+    for index, offset in batches:
+        hidden = encoder.nonlinearity(_bags(changes, index, offset).add_(base))
+        for layer in encoder.layers[1:]:
+            hidden = encoder.nonlinearity(layer(hidden))
+        yield encoder.mu(hidden), encoder.log_sigma(hidden)
 
 # %% ../book/structure/scoring.ipynb #888b038c
 def _bags(

@@ -21,6 +21,7 @@ from deepseq_nb.scoring import (
     expand,
     expanded_change,
     fill_normal,
+    latent_noise,
     log_odds_weights,
     sample_sequences,
     score,
@@ -349,7 +350,7 @@ def test_fast_scorer_with_exact_positions_everywhere_is_the_definition_under_its
     tokens = torch.from_numpy(np.concatenate([wild[None], table.tokens(slice(None), wild)]))
     expected = np.zeros(len(table))
     for sample in range(2):
-        for w, latent in zip(scorer.weights(sample), scorer.latent(sample), strict=True):
+        for w, latent in zip(scorer.weights(sample), latent_noise(scorer, sample), strict=True):
             for noise, _ in latent:
                 elbo = model.elbo(tokens, w, noise.expand(len(tokens), -1)).elbo
                 expected += (elbo[1:] - elbo[0]).numpy() / 8
@@ -374,7 +375,7 @@ def test_weights_of_a_sample_have_opposite_noise(tiny_run):
     for name, weight in decoder.weights.items():
         assert torch.allclose((first[name] + second[name]) / 2, weight.mu, atol=1e-6)
         assert (first[name] != second[name]).any()
-    for a, b in zip(*scorer.latent(3), strict=True):
+    for a, b in zip(*latent_noise(scorer, 3), strict=True):
         assert torch.equal(a[0], -b[0])
 
 
