@@ -2,7 +2,7 @@
 
     python benchmarks/scoring.py singles RUN [--reference 2000] [--every 4] [--truth TRUTH.csv] [--out scoring_singles]
     DEEPSEQ_DATA=... python benchmarks/scoring.py scaling GB1 [--preset quick] [--most 149360] [--substitutions 4]
-    DEEPSEQ_DATA=... python benchmarks/scoring.py scaling GFP_AEQVI --most 400000 --substitutions 15
+    DEEPSEQ_DATA=... python benchmarks/scoring.py scaling BLAT_ECOLX --most 400000 --substitutions 15
 
 `singles` takes a run made by `deepseq train`. In one process it times the fast and the plain estimator and two kinds of
 independent noise, written here from the definition: `independent` draws one set of weights a sample for all variants, another for the wild
@@ -207,7 +207,10 @@ def random_variants(focus_map, most: int, substitutions: int) -> list[str]:
 
 
 def scaling(args) -> None:
-    alignment = Alignment.read(datasets.find(args.family))
+    path = datasets.find(args.family)
+    if path is None:
+        raise SystemExit(f"{args.family} has no alignment among the known families: choose another")
+    alignment = Alignment.read(path)
     run = fit(alignment, preset(args.preset), TrainConfig(steps=args.steps, device="cpu"))
     texts = random_variants(run.focus_map, args.most, args.substitutions)
     rng, rows = np.random.default_rng(2), []
