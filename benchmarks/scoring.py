@@ -140,7 +140,7 @@ def independent_rows(run, truth: pd.Series, args, targets: list[float]) -> list[
         if not own:  # time all singles, as the others
             seconds = independent(run, all_singles(run.focus_map), 1, rng, own)[1]
         means = deltas.cumsum(0) / np.arange(1, samples + 1)[:, None]
-        for n in sorted({1, 2, 5, samples}):
+        for n in sorted(n for n in {1, 2, 5, samples} if n <= samples):
             measured = spearmanr(means[n - 1], variants).statistic
             law = agreement_at(variants.to_numpy(), deltas, n)
             rows.append(
