@@ -129,7 +129,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     _output(parser, "folder for the run")
     parser.add_argument(
         "--preset",
-        choices=("deepsequence", "quick", "mle"),
+        choices=("deepsequence", "small", "quick", "mle"),
         help="model sizes (default: deepsequence)",
     )
     parser.add_argument(

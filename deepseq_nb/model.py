@@ -105,6 +105,7 @@ class ModelConfig:
 # %% ../book/structure/model.ipynb #cb9094b4
 PRESETS = {
     "deepsequence": ModelConfig(),
+    "small": ModelConfig(encoder=(300, 300), decoder=(50, 200), conv=20),
     "mle": ModelConfig(weights="point", sparsity=SparsityPrior(kind="none")),
     "quick": ModelConfig(
         encoder=(128,), latent=8, decoder=(32, 128), conv=20, sparsity=SparsityPrior(logit_p=0.01)
