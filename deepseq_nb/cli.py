@@ -235,17 +235,11 @@ def _profile_step(
     alignment: Any, model: Any, train: Any, weights: Any, say: Callable[[str], None]
 ) -> None:
     """Print where the time of an update goes."""
-    from deepseq_nb.model import DeepSequence
-    from deepseq_nb.training import Trainer, choose_device, describe, kept_memory, step_profile
-    from deepseq_nb.weights import cached_weights
+    from deepseq_nb.training import kept_memory, prepare, step_profile
 
-    weights = cached_weights(alignment, train.theta) if weights is None else weights
-    device, why = choose_device(train.device)
-    for line in (*describe(alignment, weights, train), f"device: {why}"):
-        say(line)
+    trainer = prepare(alignment, model, train, weights, echo=say)
     with kept_memory():
-        network = DeepSequence(model, alignment.tokens.shape[1], alignment.gap, seed=train.seed)
-        table = step_profile(Trainer(network, alignment.tokens, weights, train, device))
+        table = step_profile(trainer)
     for row in table.itertuples():
         say(f"{row.part:36s}{row.ms:9.1f} ms  {row.share:6.1%}")
     say(f"{'one update':36s}{table.ms.sum():9.1f} ms; nothing was written")

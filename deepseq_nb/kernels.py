@@ -4,6 +4,7 @@
 __all__ = ['BLOCK', 'quantiles', 'normal_numbers', 'OutputLayer', 'GaussianAdam']
 
 # %% ../book/performance/speed.ipynb #e8a0ff4b
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -184,6 +185,7 @@ def _stretches(sizes: list[int], threads: int) -> list[list[tuple[int, int, int]
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of these threads
     return ThreadPoolExecutor(threads, thread_name_prefix="deepseq")
 
 
@@ -241,11 +243,10 @@ class OutputLayer:
         self, hidden: int, length: int, channels: int, alphabet_size: int, conv: bool, scaled: bool
     ):
         self.shape = hidden, length, channels, alphabet_size
-        empty = torch.empty
-        self.plain = empty(hidden * length, alphabet_size) if conv else None
-        self.scaled = empty(hidden, length * alphabet_size) if scaled else None
-        self.by_out = empty(hidden, length * alphabet_size)
-        self.by_weight = empty(hidden * length, channels) if conv else self.by_out
+        self.plain = torch.empty(hidden * length, alphabet_size) if conv else None
+        self.scaled = torch.empty(hidden, length * alphabet_size) if scaled else None
+        self.by_out = torch.empty(hidden, length * alphabet_size)
+        self.by_weight = torch.empty(hidden * length, channels) if conv else self.by_out
 
     def __call__(
         self,
@@ -314,7 +315,8 @@ class GaussianAdam:
     """Draws of Gaussian weights, their KL in closed form, and Adam, each in one pass over memory (processor, float32).
 
     `weights`: modules with `mu` and `log_sigma` by name; `priors`: mean and width of each one's prior; `starts`: where its
-    noise begins among all noise; `state`: the optimiser's, from whose moments Adam goes on.
+    noise begins among all noise; `optimiser`: an Adam that owns these parameters and leaves them alone, as they have no
+    gradients. Rate, betas, epsilon, moments and the count of updates are its.
     """
 
     def __init__(
@@ -322,16 +324,16 @@ class GaussianAdam:
         weights: dict[str, torch.nn.Module],
         priors: list[tuple[float, float]],
         starts: list[int],
-        state: dict[torch.Tensor, dict[str, torch.Tensor]],
+        optimiser: torch.optim.Adam,
     ):
-        self.names, self.weights = list(weights), list(weights.values())
-        self.priors, self.starts, self.state = priors, starts, state
+        self.names, self.weights = tuple(weights), list(weights.values())
+        self.priors, self.starts, self.optimiser = priors, starts, optimiser
         self.sizes = [w.mu.numel() for w in self.weights]
         self.drawn = [torch.empty_like(w.mu.detach()).requires_grad_() for w in self.weights]
         for w in self.weights:
             for p in (w.mu, w.log_sigma):
                 moments = {key: torch.zeros_like(p.detach()) for key in ("exp_avg", "exp_avg_sq")}
-                state[p] = {"step": torch.zeros(()), **moments}
+                optimiser.state[p] = {"step": torch.zeros(()), **moments}
 
     def draw(self, key: int) -> dict[str, torch.Tensor]:
         """One sample of every weight, as leaves that will receive gradients; the same memory each time."""
@@ -347,19 +349,20 @@ class GaussianAdam:
         _everywhere(work, self.sizes)
         return dict(zip(self.names, self.drawn, strict=True))
 
-    def step(self, price: float, rate: float, frozen: bool) -> float:
+    def step(self, price: float) -> float:
         """Move every weight by its gradient and `price` times that of its KL; returns the summed KL in nats before the move.
 
-        `frozen` keeps the bias correction at its first step and adds epsilon uncorrected, as the original does.
+        The optimiser's own step comes first: one that sets its count back there, as the original's does, is followed.
         """
+        group, state = self.optimiser.param_groups[0], self.optimiser.state
         arrays, settings, constant = [], [], 0.0
         for w, drawn, (mean, width) in zip(self.weights, self.drawn, self.priors, strict=True):
-            states = self.state[w.mu], self.state[w.log_sigma]
-            for state in states:
-                state["step"] += 1
-            adam = _corrected(rate, 1 if frozen else int(states[0]["step"]), frozen)
+            states = state[w.mu], state[w.log_sigma]
+            for one in states:
+                one["step"] += 1
+            adam = _corrected(group, int(states[0]["step"]))
             settings.append((np.float32(price), np.float32(mean), np.float32(width**-2), adam))
-            moments = [state[key] for state in states for key in ("exp_avg", "exp_avg_sq")]
+            moments = [one[key] for one in states for key in ("exp_avg", "exp_avg_sq")]
             grad = torch.zeros_like(drawn) if drawn.grad is None else drawn.grad.contiguous()
             arrays.append([_flat(x) for x in (w.mu, w.log_sigma, drawn, grad, *moments)])
             constant += (np.log(width) - 0.5) * w.mu.numel()
@@ -370,9 +373,14 @@ class GaussianAdam:
         return float(constant + sum(_everywhere(work, self.sizes)))
 
 # %% ../book/performance/speed.ipynb #31cd0e67
-def _corrected(rate: float, step: int, frozen: bool) -> tuple[np.float32, ...]:
+def _corrected(group: dict[str, Any], step: int) -> tuple[np.float32, ...]:
     """Adam's betas, its rate and root with their bias corrections at `step`, and epsilon."""
-    first, second, eps = 0.9, 0.999, 1e-8
-    root = (1 - second**step) ** 0.5
-    values = (first, second, rate / (1 - first**step), 1 / root, eps / root if frozen else eps)
+    first, second = group["betas"]
+    values = (
+        first,
+        second,
+        group["lr"] / (1 - first**step),
+        (1 - second**step) ** -0.5,
+        group["eps"],
+    )
     return tuple(np.float32(x) for x in values)

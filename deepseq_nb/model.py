@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['Nonlinearity', 'NONLINEARITIES', 'PRESETS', 'ModelConfig', 'preset', 'one_hot', 'Encoder', 'GaussianWeight',
-           'PointWeight', 'decoder_shapes', 'Decoder', 'weight_cost', 'ElboTerms', 'latent_kl', 'log_likelihood',
-           'DeepSequence']
+           'PointWeight', 'decoder_shapes', 'DecoderWeights', 'Decoder', 'weight_cost', 'ElboTerms', 'latent_kl',
+           'log_likelihood', 'DeepSequence']
 
 # %% ../book/structure/model.ipynb #128def19
 from collections.abc import Container
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import nn
 
+from .kernels import OutputLayer
 from deepseq_nb.priors import (
     ConfigError,
     SparsityPrior,
@@ -130,11 +131,9 @@ def one_hot(
 def _linear(inputs: int, outputs: int, bias: float, generator: torch.Generator | None) -> nn.Linear:
     """A dense layer with Glorot normal weights, std sqrt(2/(in+out)), and a constant bias."""
     layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
-    with torch.no_grad():
-        layer.weight.copy_(
-            torch.randn(inputs, outputs, generator=generator).mul_(sqrt(2 / (inputs + outputs))).T
-        )
-        layer.bias.fill_(bias)
+    drawn = torch.randn(inputs, outputs, generator=generator).mul_(sqrt(2 / (inputs + outputs)))
+    layer.weight = nn.Parameter(drawn.T)  # in memory, what one input adds lies together
+    nn.init.constant_(layer.bias, bias)
     return layer
 
 # %% ../book/structure/model.ipynb #74c32be0
@@ -170,9 +169,6 @@ class Encoder(nn.Module):
             )
         sizes = (length * (config.encoder_conv or alphabet_size), *config.encoder)
         self.layers = nn.ModuleList(_linear(i, o, 0.1, generator) for i, o in pairwise(sizes))
-        if config.encoder:  # kept by letter, so that a letter's numbers lie together in memory
-            by_letter = self.layers[0].weight.detach().t().contiguous()
-            self.layers[0].weight = nn.Parameter(by_letter.t())
         self.mu = _linear(sizes[-1], config.latent, 0.1, generator)
         self.log_sigma = _linear(sizes[-1], config.latent, -5.0, generator)
 
@@ -281,10 +277,8 @@ def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator | Non
     return torch.randn(shape, generator=generator).mul_(sqrt(2 / sum(shape)))
 
 # %% ../book/structure/model.ipynb #cd3d2098
-class Decoder(nn.Module):
-    """p(x|z, w) and q(w): z `(B, Z)` and one draw of all weights to log-probabilities `(B, L, A)`."""
-
-    layer = None  # while training on a processor: `deepseq_nb.kernels.OutputLayer`
+class DecoderWeights(nn.Module):
+    """q(w): the weights of a decoder under the original's names, and draws of them."""
 
     def __init__(
         self,
@@ -319,6 +313,10 @@ class Decoder(nn.Module):
             name: weight.draw(piece.view_as(weight.mu))
             for (name, weight), piece in zip(self.weights.items(), pieces, strict=True)
         }
+
+# %% ../book/structure/model.ipynb #b175e04a
+class Decoder(DecoderWeights):
+    """p(x|z, w): z `(B, Z)` and one draw of all weights to log-probabilities `(B, L, A)`."""
 
     def output_weights(self, w: dict[str, torch.Tensor]) -> Float[torch.Tensor, "hidden outputs"]:
         """What each hidden unit adds to each logit, `(H, L*A)`: convolution, then the tiled sparsity scale."""
@@ -361,14 +359,17 @@ class Decoder(nn.Module):
         return self._finish(hidden @ out, w)
 
     def output(
-        self, hidden: Float[torch.Tensor, "batch hidden"], w: dict[str, torch.Tensor]
+        self,
+        hidden: Float[torch.Tensor, "batch hidden"],
+        w: dict[str, torch.Tensor],
+        layer: OutputLayer | None = None,
     ) -> Float[torch.Tensor, "batch length alphabet"]:
-        """As `logits` with `output_weights(w)`, in kept memory where a `layer` is set."""
-        if self.layer is None:
+        """As `logits` with `output_weights(w)`, in the kept memory of `layer` where there is one."""
+        if layer is None:
             return self.logits(hidden, self.output_weights(w), w)
         scale = w.get("W_out_scale")
         scale = None if scale is None else self.config.sparsity.transform(scale)
-        return self._finish(self.layer(hidden, w["W_out"], w.get("W_conv"), scale), w)
+        return self._finish(layer(hidden, w["W_out"], w.get("W_conv"), scale), w)
 
     def _finish(self, product: torch.Tensor, w: dict[str, torch.Tensor]) -> torch.Tensor:
         """Bias and temperature for hidden units times output weights `(B, L*A)`; logits `(B, L, A)`."""
@@ -477,11 +478,11 @@ class DeepSequence(nn.Module):
         w: dict[str, torch.Tensor],
         noise: Float[torch.Tensor, "batch latent"] | None = None,
         dropout: torch.Generator | None = None,
+        layer: OutputLayer | None = None,
     ) -> ElboTerms:
         """The ELBO's terms for tokens `(B, L)`, one draw `w` of the decoder and latent noise `(B, Z)` (none: z is the mean)."""
         mu, log_sigma = self.encoder(tokens)
         z = mu if noise is None else mu + log_sigma.exp() * noise
         hidden = self.decoder.hidden(z, w, dropout)
-        return ElboTerms(
-            log_likelihood(self.decoder.output(hidden, w), tokens), latent_kl(mu, log_sigma)
-        )
+        logits = self.decoder.output(hidden, w, layer)
+        return ElboTerms(log_likelihood(logits, tokens), latent_kl(mu, log_sigma))

@@ -1,5 +1,8 @@
 """The fast loops: the same numbers as the plain way."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -55,6 +58,16 @@ class TestNormalNumbers:
 
     def test_the_largest_key(self):
         assert normal_numbers(2**64 - 1, torch.empty(8)).isfinite().all()
+
+    def test_a_forked_process_makes_its_own_threads(self):
+        code = (
+            "import os, torch; from deepseq_nb.kernels import normal_numbers; torch.set_num_threads(2); "
+            "a = normal_numbers(1, torch.empty(300_001)); child = os.fork(); "
+            "same = torch.equal(a, normal_numbers(1, torch.empty(300_001))); "
+            "os._exit(not same) if child == 0 else None; "
+            "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+        )
+        assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
 
 
 def test_exp_is_exact_to_float32():
@@ -146,7 +159,7 @@ class TestFusedUpdates:
         if options.get("decoder") == ():
             options = options | {"patterns": 3}
         fused, plain = self.trainer(None, **options), self.trainer(False, **options)
-        assert fused.fused is not None and plain.fused is None
+        assert fused.draws.closed and not plain.draws.closed
         for step in range(1, 8):
             a, b = fused.update(step), plain.update(step)
             assert a.tolist() == pytest.approx(b.tolist(), rel=2e-4, abs=1e-3)
@@ -166,14 +179,14 @@ class TestFusedUpdates:
     def test_draws_do_not_depend_on_the_number_of_threads(self, threads, monkeypatch):
         wide = {"decoder": (6, 800), "conv": 16}
         expected = {
-            k: v.detach().clone() for k, v in self.trainer(None, **wide).fused.draw(5).items()
+            k: v.detach().clone() for k, v in self.trainer(None, **wide).draws.draw(5)[0].items()
         }
         monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-        found = self.trainer(None, **wide).fused.draw(5)
+        found = self.trainer(None, **wide).draws.draw(5)[0]
         assert all(torch.equal(expected[name], found[name]) for name in expected)
 
     def test_point_weights_are_left_to_torch(self):
-        assert self.trainer(None, weights="point").fused is None
+        assert not self.trainer(None, weights="point").draws.closed
 
     def test_float64_is_left_to_torch(self):
-        assert self.trainer(None, dtype="float64").fused is None
+        assert not self.trainer(None, dtype="float64").draws.closed

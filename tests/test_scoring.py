@@ -20,14 +20,13 @@ from deepseq_nb.scoring import (
     embed,
     expand,
     expanded_change,
-    fill_normal,
     latent_noise,
     log_odds_weights,
     sample_sequences,
     score,
     substitution_table,
 )
-from deepseq_nb.training import TrainConfig, fit, load_run, noise_generator
+from deepseq_nb.training import TrainConfig, fill_noise, fit, load_run, noise_generator
 from deepseq_nb.variants import all_singles, resolve_variants
 
 
@@ -40,7 +39,7 @@ def reference_scores(run, variants: list[str], samples: int, seed: int) -> np.nd
         deltas = []
         for s in range(samples):
             noise = torch.empty(model.decoder.noise_size)
-            fill_normal(noise, seed, s)
+            fill_noise(noise, seed, "score weights", s)
             latent = torch.randn(
                 model.config.latent, generator=noise_generator("cpu", seed, "score latent", s)
             )
@@ -397,12 +396,12 @@ def test_noise_is_normal_and_does_not_depend_on_threads():
         for n in (1, 3):
             torch.set_num_threads(n)
             draws.append(torch.empty(100_000))
-            fill_normal(draws[-1], seed=1, sample=2)
+            fill_noise(draws[-1], 1, "score weights", 2)
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(*draws)
     other = torch.empty(100_000)
-    fill_normal(other, seed=1, sample=3)
+    fill_noise(other, 1, "score weights", 3)
     assert abs(np.corrcoef(draws[0], other)[0, 1]) < 0.02
     assert abs(draws[0].mean()) < 0.02 and draws[0].std() == pytest.approx(1, abs=0.02)
 
