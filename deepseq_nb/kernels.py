@@ -136,12 +136,11 @@ def _adam(p, m, v, g, beta1, beta2, size, correction, eps):
 # %% ../book/performance/speed.ipynb #810c7097
 @_compiled
 @no_type_check
-def _step(mu, log_sigma, w, grad, m1, v1, m2, v2, price, prior_mu, precision, adam):
+def _step(mu, log_sigma, w, grad, m1, v1, m2, v2, price, prior_mu, precision, by_mean, by_width):
     """Gradients and Adam for one stretch of a Gaussian weight; returns its KL, but for the constant."""
     by_mu, by_log_sigma = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     sigma, bits = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.int32)
     power, kl = bits.view(np.float32), 0.0
-    beta1, beta2, size, correction, eps = adam
     for s in range(0, mu.size, BLOCK):
         e = min(s + BLOCK, mu.size)
         n = e - s
@@ -158,10 +157,8 @@ def _step(mu, log_sigma, w, grad, m1, v1, m2, v2, price, prior_mu, precision, ad
             by_mu[:n],
             by_log_sigma[:n],
         )
-        _adam(mu[s:e], m1[s:e], v1[s:e], by_mu[:n], beta1, beta2, size, correction, eps)
-        _adam(
-            log_sigma[s:e], m2[s:e], v2[s:e], by_log_sigma[:n], beta1, beta2, size, correction, eps
-        )
+        _adam(mu[s:e], m1[s:e], v1[s:e], by_mu[:n], *by_mean)
+        _adam(log_sigma[s:e], m2[s:e], v2[s:e], by_log_sigma[:n], *by_width)
     return kl
 
 # %% ../book/performance/speed.ipynb #a5bb008a
@@ -316,7 +313,8 @@ class GaussianAdam:
 
     `weights`: modules with `mu` and `log_sigma` by name; `priors`: mean and width of each one's prior; `starts`: where its
     noise begins among all noise; `optimiser`: an Adam that owns these parameters and leaves them alone, as they have no
-    gradients. Rate, betas, epsilon, moments and the count of updates are its.
+    gradients. Its first group sets rate, betas and epsilon of the means, its second those of the log standard deviations;
+    moments and the count of updates are its, too.
     """
 
     def __init__(
@@ -354,14 +352,14 @@ class GaussianAdam:
 
         The optimiser's own step comes first: one that sets its count back there, as the original's does, is followed.
         """
-        group, state = self.optimiser.param_groups[0], self.optimiser.state
+        groups, state = self.optimiser.param_groups, self.optimiser.state
         arrays, settings, constant = [], [], 0.0
         for w, drawn, (mean, width) in zip(self.weights, self.drawn, self.priors, strict=True):
             states = state[w.mu], state[w.log_sigma]
             for one in states:
                 one["step"] += 1
-            adam = _corrected(group, int(states[0]["step"]))
-            settings.append((np.float32(price), np.float32(mean), np.float32(width**-2), adam))
+            adam = [_corrected(group, int(states[0]["step"])) for group in groups]
+            settings.append((np.float32(price), np.float32(mean), np.float32(width**-2), *adam))
             moments = [one[key] for one in states for key in ("exp_avg", "exp_avg_sq")]
             grad = torch.zeros_like(drawn) if drawn.grad is None else drawn.grad.contiguous()
             arrays.append([_flat(x) for x in (w.mu, w.log_sigma, drawn, grad, *moments)])

@@ -52,6 +52,9 @@ class TrainConfig:
     steps: int = 1000  # updates
     batch_size: int = 100  # sequences an update, drawn by weight with replacement
     learning_rate: float | int = 0.001
+    width_rate: float | int = (
+        1.0  # how many times faster the decoder's log standard deviations move
+    )
     optimizer: Literal["adam", "adam_original"] = (
         "adam"  # the original's Adam never advances its bias correction
     )
@@ -66,7 +69,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "checkpoint_every"):
             check_range(name, getattr(self, name), at_least=1, whole=True)
-        check_range("learning_rate", self.learning_rate, above=0)
+        for name in ("learning_rate", "width_rate"):
+            check_range(name, getattr(self, name), above=0)
         check_range("seed", self.seed, at_least=0, whole=True)
         for name in ("warm_up", "kl_scale"):
             check_range(name, getattr(self, name), at_least=0)
@@ -221,11 +225,18 @@ HISTORY = ("loss", "reconstruction", "kl_latent", "kl_weights", "warm_up")
 
 # %% ../book/structure/training.ipynb #caa4fe99
 def _optimiser(model: DeepSequence, config: TrainConfig) -> torch.optim.Adam:
-    """Fused Adam, standard or the original's."""
+    """Fused Adam, standard or the original's, over two groups: the decoder's log standard deviations, and all else."""
     rate = float(config.learning_rate)
+    decoder = set(model.decoder.parameters())
+    widths = [
+        p for name, p in model.named_parameters() if p in decoder and name.endswith("log_sigma")
+    ]
+    chosen = set(widths)
+    others = [p for p in model.parameters() if p not in chosen]
+    groups = [{"params": others}, {"params": widths, "lr": rate * config.width_rate}]
     if config.optimizer == "adam_original":
-        return AdamOriginal(model.parameters(), lr=rate)
-    return torch.optim.Adam(model.parameters(), lr=rate, fused=True)
+        return AdamOriginal(groups, lr=rate)
+    return torch.optim.Adam(groups, lr=rate, fused=True)
 
 
 def _draws(
