@@ -270,6 +270,11 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
         help="draws of weights and latent variables (default: 20)",
     )
     parser.add_argument(
+        "--engine",
+        choices=("numpy", "torch", "jax"),
+        help="compute every sample from the definition with this array library (default: the fast estimator)",
+    )
+    parser.add_argument(
         "--precision",
         type=_positive,
         metavar="NATS",
@@ -290,6 +295,11 @@ def _score(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
     from deepseq_nb.variants import all_singles, read_variants, resolve_variants
 
     _refuse_existing(args)
+    estimator = "fast"
+    if args.engine:
+        from deepseq_nb.engines import engine_estimator
+
+        estimator = engine_estimator(args.engine)
     run = load_run(args.run, args.device)
     texts = (
         all_singles(run.focus_map)
@@ -306,7 +316,12 @@ def _score(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
     if hint:
         say(f"note: {hint}")
     frame = score_table(
-        run, table, args.samples, 1 if args.seed is None else args.seed, args.precision
+        run,
+        table,
+        args.samples,
+        1 if args.seed is None else args.seed,
+        args.precision,
+        estimator=estimator,
     )
     scored = frame[frame.status == "ok"]
     out = proteingym_table(frame, run.focus_map, table) if args.format == "proteingym" else frame

@@ -6,7 +6,7 @@ __all__ = ['EXACT_POSITIONS', 'BLOCK', 'ESTIMATORS', 'Scorer', 'batch_rows', 'lo
            'Block', 'encode_variants', 'delta_elbo', 'score', 'score_table', 'embed', 'sample_sequences']
 
 # %% ../book/structure/scoring.ipynb #2dda7853
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -517,19 +517,20 @@ def score(
     batch_size: int | None = None,
     device: str | None = None,
     progress: bool | None = None,
-    estimator: str = "fast",
+    estimator: str | Callable[..., Scorer] = "fast",
 ) -> pd.DataFrame:
     """Score variants by delta ELBO (Riesselman 2018, eq. 5) with noise shared between each variant and the wild type.
 
     `variants`: one or more notations such as "A24G:K30R", a table with a column `variant`, or None for all single substitutions. `samples` evaluations
     of the ELBO, doubled up to `max_samples` until standard errors are below `precision` (nats) if that is given. `offset` is added to the
     variants' positions. `estimator`: "fast" (in fours of opposite noise, by a corrected expansion) or "plain" (every one from the definition);
-    their expectations are the same. Returns one row per input row, in order: variant, score (nats; higher is more like the family), std_error,
+    their expectations are the same; or what makes another `Scorer`, as `deepseq_nb.engines.engine_estimator` does. Returns one row per input row, in order: variant, score (nats; higher is more like the family), std_error,
     status, reason, occupancy. Raises `ConfigError` for settings out of range; bad variants are rows with a status, not exceptions.
     """
     check_range("samples", samples, at_least=1, whole=True)
     check_range("seed", seed, at_least=0, whole=True)
-    check_choice("estimator", estimator, tuple(ESTIMATORS))
+    if isinstance(estimator, str):
+        check_choice("estimator", estimator, tuple(ESTIMATORS))
     if precision is not None:
         check_range("precision", precision, above=0)
     run = run if isinstance(run, Run) else load_run(run, device or "auto")
@@ -560,12 +561,13 @@ def score_table(
     max_samples: int = 5120,
     batch_size: int | None = None,
     progress: bool | None = None,
-    estimator: str = "fast",
+    estimator: str | Callable[..., Scorer] = "fast",
 ) -> pd.DataFrame:
     """As `score`, for variants that are already resolved."""
     training = run.model.training
     run.model.eval()
-    scorer = ESTIMATORS[estimator](run.model, seed, batch_size)
+    make = ESTIMATORS[estimator] if isinstance(estimator, str) else estimator
+    scorer = make(run.model, seed, batch_size)
     values, errors = delta_elbo(
         scorer, table, run.focus_map.tokens, samples, precision, max_samples, progress
     )

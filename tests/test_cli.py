@@ -10,6 +10,7 @@ import pytest
 from tiny_family import write_family
 
 from deepseq_nb.cli import COMMANDS, main
+from deepseq_nb.scoring import score
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +113,13 @@ def test_scores_are_reproduced_by_the_same_seed(work, capsys):
         work / "b.csv",
     )
     assert (work / "b.csv").read_bytes() == (work / "scores.csv").read_bytes()
+
+
+def test_score_runs_on_an_engine(work, capsys):
+    words = ["score", f"{work}/run", "--all-singles", "--samples", "3", "--device", "cpu"]
+    assert main([*words, "--out", f"{work}/numpy.csv", "--engine", "numpy"]) == 0
+    plain = score(work / "run", samples=3, estimator="plain", device="cpu")
+    assert np.allclose(pd.read_csv(work / "numpy.csv").score, plain.score, atol=1e-4)
 
 
 def test_score_keeps_every_row_of_the_file_and_sums_up(work, capsys):
