@@ -246,7 +246,12 @@ def _profile_step(
 
 # %% ../book/usage.ipynb #5cd63a26
 def _score_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=_file, help="folder made by `deepseq train`")
+    parser.add_argument(
+        "run",
+        type=_file,
+        nargs="+",
+        help="folder made by `deepseq train`; of several runs of one family the mean is taken",
+    )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "--variants", type=_file, help="file with variants: CSV or TSV, or one variant a line"
@@ -290,8 +295,8 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
 # %% ../book/usage.ipynb #9eda571c
 def _score(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
     from deepseq_nb.alignment import write_atomic
-    from deepseq_nb.scoring import score_table
-    from deepseq_nb.training import choose_device, load_run
+    from deepseq_nb.scoring import combine, score_table
+    from deepseq_nb.training import choose_device
     from deepseq_nb.variants import all_singles, read_variants, resolve_variants
 
     _refuse_existing(args)
@@ -300,28 +305,27 @@ def _score(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
         from deepseq_nb.engines import engine_estimator
 
         estimator = engine_estimator(args.engine)
-    run = load_run(args.run, args.device)
+    runs = _runs_of_one_family(args.run, args.device)
+    run = runs[0]
     texts = (
         all_singles(run.focus_map)
         if args.all_singles
         else read_variants(args.variants, args.variant_column)
     )
     table = resolve_variants(texts, run.focus_map, offset=args.offset)
+    updates = ", ".join(f"{one.steps:,}" for one in runs)
     say(
-        f"{args.run}: {len(run.focus_map.residues)} residues of {run.focus_map.name}, {run.steps:,} updates; "
-        f"device: {choose_device(args.device)[1]}"
+        f"{' '.join(map(str, args.run))}: {len(run.focus_map.residues)} residues of {run.focus_map.name}, "
+        f"{updates} updates; device: {choose_device(args.device)[1]}"
     )
     say(table.summary())
     hint = table.shift_hint()
     if hint:
         say(f"note: {hint}")
-    frame = score_table(
-        run,
-        table,
-        args.samples,
-        1 if args.seed is None else args.seed,
-        args.precision,
-        estimator=estimator,
+    seed = 1 if args.seed is None else args.seed
+    frame = combine(
+        score_table(one, table, args.samples, seed, args.precision, estimator=estimator)
+        for one in runs
     )
     scored = frame[frame.status == "ok"]
     out = proteingym_table(frame, run.focus_map, table) if args.format == "proteingym" else frame
@@ -337,9 +341,25 @@ def _score(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
     if len(scored):
         say(f"median standard error {summary['median_std_error']:.2g} nats")
     say(
-        f"wrote {args.out}; next: deepseq evaluate {args.out} ASSAY.csv --column NAME, or deepseq plot {args.run} --scores {args.out}"
+        f"wrote {args.out}; next: deepseq evaluate {args.out} ASSAY.csv --column NAME, or deepseq plot {args.run[0]} --scores {args.out}"
     )
     return summary
+
+
+def _runs_of_one_family(paths: list[Path], device: str) -> list[Any]:
+    """The runs, loaded; raises `ConfigError` where they are about other residues or another sequence."""
+    from deepseq_nb.priors import ConfigError
+    from deepseq_nb.training import load_run
+
+    runs = [load_run(path, device) for path in paths]
+    first = runs[0].focus_map
+    for path, run in zip(paths, runs, strict=True):
+        if run.focus_map.to_json() | {"name": first.name} != first.to_json():
+            raise ConfigError(
+                f"{paths[0]} models {len(first.residues)} residues of {first.name}, {path} {len(run.focus_map.residues)} "
+                f"of {run.focus_map.name}: the mean is taken over runs of one sequence and one set of columns"
+            )
+    return runs
 
 
 def _refuse_existing(args: argparse.Namespace) -> None:

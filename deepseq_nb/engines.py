@@ -21,8 +21,8 @@ from tqdm.auto import tqdm
 from .model import DeepSequence, ModelConfig, decoder_shapes, one_hot
 from .original import original_names
 from .priors import ConfigError, SparsityPrior, check_choice
-from .scoring import Scorer, fill_normal
-from .training import noise_generator
+from .scoring import Scorer
+from .training import fill_noise, noise_generator
 from .variants import VariantTable
 
 # %% ../book/pyro_trials/engines.ipynb #d6cb5274
@@ -316,7 +316,7 @@ class EngineScorer(Scorer):
         """The noise of weights and latent variables that `Scorer.draw` uses for this sample."""
         options = {"device": self.device, "dtype": self.dtype}
         noise = torch.empty(self.model.decoder.noise_size, **options)
-        fill_normal(noise, self.seed, sample)
+        fill_noise(noise, self.seed, "score weights", sample)
         generator = noise_generator(self.device, self.seed, "score latent", sample)
         latent = torch.randn(self.model.config.latent, generator=generator, **options)
         return self._array(noise), self._array(latent)

@@ -3,7 +3,7 @@
 # %% auto #0
 __all__ = ['EXACT_POSITIONS', 'BLOCK', 'ESTIMATORS', 'Scorer', 'batch_rows', 'log_odds_weights', 'Expansion', 'expand',
            'expanded_change', 'substitution_table', 'FastScorer', 'latent_noise', 'touches_gap', 'substitution_batches',
-           'Block', 'encode_variants', 'delta_elbo', 'score', 'score_table', 'embed', 'sample_sequences']
+           'Block', 'encode_variants', 'delta_elbo', 'score', 'score_table', 'combine', 'embed', 'sample_sequences']
 
 # %% ../book/structure/scoring.ipynb #2dda7853
 from collections.abc import Callable, Iterable, Iterator
@@ -582,6 +582,32 @@ def score_table(
             "occupancy": table.occupancy,
         }
     )
+
+# %% ../book/structure/scoring.ipynb #aef6e864
+def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """One table from those of several runs, scored on the same variants: mean score, and its standard error from the spread between the runs.
+
+    A row that one run cannot score keeps that run's status and reason. A single table is returned as it is. Raises `ConfigError` for tables of other
+    variants, or none.
+    """
+    tables = list(tables)
+    if not tables:
+        raise ConfigError("there is nothing to combine: give at least one table of scores")
+    first = tables[0]
+    if any(list(table.variant) != list(first.variant) for table in tables):
+        raise ConfigError(
+            "the tables have other variants, or another order: score the same list with every run"
+        )
+    if len(tables) == 1:
+        return first
+    scores = np.stack([table.score.to_numpy(float) for table in tables])  # (R, V)
+    combined = first.copy()
+    for table in tables[1:]:
+        bad = (combined.status == "ok") & (table.status != "ok")
+        combined.loc[bad, ["status", "reason"]] = table.loc[bad, ["status", "reason"]]
+    combined["score"] = scores.mean(0)
+    combined["std_error"] = scores.std(0, ddof=1) / np.sqrt(len(tables))
+    return combined
 
 # %% ../book/structure/scoring.ipynb #37a15818
 @torch.no_grad()

@@ -443,3 +443,27 @@ def test_bad_input_is_one_clear_line_and_exit_code_2(work, capsys, monkeypatch, 
     assert code == 2
     assert err.startswith("deepseq") and err.count("\n") == 1 and text in err, err
     assert "Traceback" not in err and not (work / "never").exists()
+
+
+# several runs ----------------------------------------------------------------------------------------------------
+
+
+def test_several_runs_are_scored_as_their_mean(work, capsys):
+    again = ["train", f"{work}/family.a2m", "--out", f"{work}/run2", "--steps", "30", "--seed", "2"]
+    assert main([*again, "--config", f"{work}/small.json", "--device", "cpu"]) == 0
+    ask = ["--all-singles", "--samples", "3", "--device", "cpu", "--out", f"{work}/both.csv"]
+    assert main(["score", f"{work}/run", f"{work}/run2", *ask]) == 0
+    both = pd.read_csv(work / "both.csv")
+    parts = [score(work / name, samples=3, device="cpu").score for name in ("run", "run2")]
+    assert np.allclose(both.score, sum(parts) / 2)
+    assert np.allclose(both.std_error, (parts[0] - parts[1]).abs() / 2)
+
+
+def test_runs_of_another_sequence_are_refused(work, capsys):
+    text = (work / "family.a2m").read_text().replace("/11-24", "/11-23").splitlines()
+    (work / "short.a2m").write_text("\n".join(t if t[0] == ">" else t[:-1] for t in text) + "\n")
+    other = ["train", f"{work}/short.a2m", "--out", f"{work}/short", "--steps", "5"]
+    assert main([*other, "--config", f"{work}/small.json", "--device", "cpu"]) == 0
+    ask = ["--all-singles", "--device", "cpu", "--out", f"{work}/no.csv"]
+    assert main(["score", f"{work}/run", f"{work}/short", *ask]) == 2
+    assert "one sequence" in capsys.readouterr().err and not (work / "no.csv").exists()

@@ -16,6 +16,7 @@ from deepseq_nb.priors import ConfigError, SparsityPrior
 from deepseq_nb.scoring import (
     FastScorer,
     Scorer,
+    combine,
     delta_elbo,
     embed,
     expand,
@@ -456,3 +457,53 @@ def test_memory_of_the_fast_estimator_does_not_grow_with_the_number_of_variants(
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 200 * 8192
+
+
+# several runs ----------------------------------------------------------------------------------------------------
+
+
+def scored(scores, status="ok"):
+    """A table of scores for two made-up variants, the second with this status."""
+    return pd.DataFrame(
+        {"variant": ["A1C", "A2D"], "score": scores, "std_error": 0.1, "status": ["ok", status]}
+    ).assign(reason=["", "" if status == "ok" else "why"])
+
+
+def test_combined_scores_are_means_with_the_error_of_a_mean():
+    table = combine([scored([1.0, -2.0]), scored([3.0, -2.0]), scored([5.0, -2.0])])
+    assert table.score.tolist() == [3.0, -2.0]
+    assert table.std_error.tolist() == pytest.approx([2 / 3**0.5, 0.0])  # sd 2 of three runs
+
+
+def test_one_table_is_returned_as_it_is():
+    pd.testing.assert_frame_equal(combine([scored([1.0, 2.0])]), scored([1.0, 2.0]))
+
+
+def test_a_row_that_one_run_cannot_score_has_no_score_and_its_reason():
+    bad = scored([1.0, np.nan], status="outside the alignment")
+    table = combine([scored([1.0, 2.0]), bad])
+    assert np.isnan(table.score[1]) and table.status[1] == bad.status[1]
+    assert table.reason[1] == "why" and table.status[0] == "ok"
+
+
+def test_errors_of_the_mean_over_runs_are_calibrated():
+    rng = np.random.default_rng(1)
+    truth, spread = rng.normal(size=400), rng.uniform(0.5, 2, 400)
+    names = [f"A{i}C" for i in range(400)]
+    runs = [
+        pd.DataFrame({"variant": names, "score": truth + spread * rng.normal(size=400)})
+        for _ in range(10)
+    ]
+    table = combine(run.assign(std_error=0.0, status="ok", reason="") for run in runs)
+    assert ((table.score - truth) / table.std_error).std() == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("others", [["A2D", "A1C"], ["A1C", "A2E"], ["A1C"]])
+def test_tables_of_other_variants_are_refused(others):
+    with pytest.raises(ConfigError, match="other variants"):
+        combine([scored([1.0, 2.0]), pd.DataFrame({"variant": others, "score": 0.0})])
+
+
+def test_nothing_to_combine_is_refused():
+    with pytest.raises(ConfigError, match="nothing to combine"):
+        combine([])
