@@ -355,6 +355,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'deepseq_nb.evaluation.auc': ('structure/evaluation.html#auc', 'deepseq_nb/evaluation.py'),
                                        'deepseq_nb.evaluation.bootstrap_metrics': ( 'structure/evaluation.html#bootstrap_metrics',
                                                                                     'deepseq_nb/evaluation.py'),
+                                       'deepseq_nb.evaluation.difference': ( 'structure/evaluation.html#difference',
+                                                                             'deepseq_nb/evaluation.py'),
                                        'deepseq_nb.evaluation.evaluate': ('structure/evaluation.html#evaluate', 'deepseq_nb/evaluation.py'),
                                        'deepseq_nb.evaluation.mcc': ('structure/evaluation.html#mcc', 'deepseq_nb/evaluation.py'),
                                        'deepseq_nb.evaluation.ndcg': ('structure/evaluation.html#ndcg', 'deepseq_nb/evaluation.py'),

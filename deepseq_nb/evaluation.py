@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['METRICS', 'EvaluationError', 'spearman', 'auc', 'mcc', 'ndcg', 'top_recall', 'Metric', 'bootstrap_metrics',
-           'Evaluation', 'evaluate']
+           'Evaluation', 'evaluate', 'difference']
 
 # %% ../book/structure/evaluation.ipynb #04fe1db7
 import math
@@ -641,3 +641,43 @@ def evaluate(
         unmatched={str(reason): int(k) for reason, k in unmatched.items()}, notes=tuple(notes), threshold=cut,
         higher_is_fitter=higher_is_fitter, bootstrap=bootstrap, seed=seed, confidence=float(confidence),
     )  # fmt: skip
+
+# %% ../book/structure/evaluation.ipynb #4531e3e0
+def difference(
+    first: pd.DataFrame | Path | str,
+    second: pd.DataFrame | Path | str,
+    assay: pd.DataFrame | Path | str,
+    column: str,
+    *,
+    variant_column: str | None = None,
+    threshold: float | int | None = None,
+    higher_is_fitter: bool = True,
+    bootstrap: int = 1000,
+    seed: int = 1,
+    confidence: float | int = 0.95,
+) -> pd.DataFrame:
+    """By how much the first scores agree better with an assay than the second, on the variants that both score.
+
+    A table with index METRICS and columns value, low, high: differences and their intervals under paired resamples (Efron 1979). Arguments and errors are
+    those of `evaluate`.
+    """
+    _check_settings(threshold, bootstrap, confidence)
+    pair = [_read_scores(table) for table in (first, second)]
+    measured = _read_measured(assay, str(column), variant_column, higher_is_fitter)
+    shared = measured.values.index
+    for scores in pair:
+        shared = shared.intersection(scores.score.index, sort=False)
+    if len(shared) < 3:
+        raise _too_few(pair[0], measured, len(shared))
+    fitness = measured.values.loc[shared].to_numpy(np.float64)
+    positive, *_ = _classes(fitness, measured.binary, threshold, str(column), higher_is_fitter)
+    found = []
+    for scores in pair:
+        score = scores.score.loc[shared].to_numpy(np.float64)
+        drawn = bootstrap_metrics(score, fitness, positive, bootstrap, seed)
+        found.append((_metrics(score, fitness, positive), drawn))
+    (a, a_drawn), (b, b_drawn) = found
+    gaps = {name: a[name] - b[name] for name in METRICS}
+    return _with_intervals(
+        gaps, {name: a_drawn[name] - b_drawn[name] for name in METRICS}, confidence
+    )[0]

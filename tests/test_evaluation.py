@@ -17,6 +17,7 @@ from deepseq_nb.evaluation import (
     EvaluationError,
     auc,
     bootstrap_metrics,
+    difference,
     evaluate,
     mcc,
     ndcg,
@@ -619,3 +620,45 @@ def test_nan_is_null_in_json():
 def test_unknown_metric_is_named(result):
     with pytest.raises(EvaluationError, match="no metric 'pearson': expected one of spearman"):
         result["pearson"]
+
+
+# differences -----------------------------------------------------------------------------------------------------
+
+
+def test_difference_is_that_of_the_two_evaluations():
+    a, b = noisy(60)
+    worse = a + np.random.default_rng(3).normal(size=60)
+    assay = frame(b, "measured")
+    found = difference(frame(a), frame(worse), assay, "measured")
+    one, two = (evaluate(frame(x), assay, "measured").table["value"] for x in (a, worse))
+    pd.testing.assert_series_equal(found["value"], one - two)
+    assert (found.low <= found.value).all() and (found.value <= found.high).all()
+
+
+def test_difference_of_a_score_from_itself_is_exactly_zero():
+    a, b = noisy(60)
+    found = difference(frame(a), frame(a), frame(b, "measured"), "measured")
+    assert (found == 0).all(axis=None)
+
+
+def test_paired_interval_is_narrower_than_two_apart():
+    a, b = noisy(60)
+    near = a + 0.1 * np.random.default_rng(3).normal(size=60)
+    assay = frame(b, "measured")
+    gap = difference(frame(a), frame(near), assay, "measured").loc["spearman"]
+    alone = evaluate(frame(a), assay, "measured")["spearman"]
+    assert gap.high - gap.low < (alone.high - alone.low) / 2
+
+
+def test_difference_takes_the_variants_that_both_score():
+    a, b = noisy(60)
+    assay, half = frame(b, "measured"), frame(a).iloc[:40]
+    found = difference(frame(-a), half, assay, "measured")
+    again = difference(frame(-a).iloc[:40], half, assay.iloc[:40], "measured")
+    pd.testing.assert_frame_equal(found, again)
+
+
+def test_difference_without_common_variants_is_refused():
+    a, b = noisy(60)
+    with pytest.raises(EvaluationError):
+        difference(frame(a).iloc[:30], frame(a).iloc[30:], frame(b, "measured"), "measured")
