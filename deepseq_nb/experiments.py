@@ -253,21 +253,21 @@ def _combinations(table: dict[str, Any], config: type) -> list[str]:
         if listed and isinstance(getattr(default, key, None), tuple):
             listed = bool(value) and isinstance(value[0], list)
         axes.append([(key, item) for item in (value if listed else [value])])
-    return [json.dumps(dict(chosen)) for chosen in itertools.product(*axes)]
+    return [json.dumps(dict(chosen), default=str) for chosen in itertools.product(*axes)]
 
 
 def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
-    """All runs of a grid, families outermost and seeds innermost before the next variant; files of your own are looked for in `folder`.
+    """All runs of a grid, all with the first seed before any with the second; files of your own are looked for in `folder`.
 
     Raises `ConfigError` or `ExperimentError` for the first setting that is unknown or cannot be used.
     """
     if wrong := _ELSEWHERE.keys() & grid.train.keys():
         key = min(wrong)
         raise ExperimentError(f"train has a setting {key!r}: say {_ELSEWHERE[key]} instead")
-    axes = [grid.families, grid.presets, grid.variants, grid.steps]
+    axes = [grid.seeds, grid.families, grid.presets, grid.variants, grid.steps]
     axes += [_combinations(grid.model, ModelConfig), _combinations(grid.train, TrainConfig)]
     runs = []
-    for family, size, variant, steps, model, train, seed in itertools.product(*axes, grid.seeds):
+    for seed, family, size, variant, steps, model, train in itertools.product(*axes):
         run = Experiment(
             family=family, variant=variant, preset=size, steps=steps, seed=seed, samples=grid.samples,
             model=model, train=train, **_own_files(grid, family, Path(folder)),
