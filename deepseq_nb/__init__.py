@@ -24,7 +24,7 @@ _HOME = {
 }
 _MODULES = (
     "alignment", "weights", "variants", "datasets", "priors", "kernels", "model", "training",
-    "scoring", "evaluation", "figures", "baselines", "results", "original", "book", "experiments", "cli",
+    "scoring", "evaluation", "figures", "baselines", "results", "original", "book", "experiments", "runner", "cli",
 )  # fmt: skip
 __all__ = [*_HOME, *_MODULES]
 

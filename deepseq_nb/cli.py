@@ -613,7 +613,7 @@ def _experiments_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _experiments(args: argparse.Namespace, say: Callable[[str], None]) -> int:
-    from deepseq_nb.experiments import run_grid
+    from deepseq_nb.runner import run_grid
 
     return run_grid(args.grid, args.out, args.jobs, args.resume, args.device)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepseq_nb import book, experiments
+from deepseq_nb import book, experiments, runner
 from deepseq_nb.alignment import Alignment
 from deepseq_nb.datasets import find
 from deepseq_nb.experiments import Experiment, ExperimentError, Measured
@@ -159,7 +159,7 @@ def test_files_of_your_own_are_looked_for_beside_the_grid(tmp_path):
     text = 'families = "mine"\n[data.mine]\nalignment = "m.a2m"\nassay = "m.csv"\ncolumn = "x"\n'
     _, (run,) = experiments.read_grid(write(tmp_path / "g.toml", text))
     assert run.alignment == str(tmp_path / "m.a2m") and run.column == "x"
-    assert "m.a2m is not there" in experiments._absent(run)
+    assert "m.a2m is not there" in runner._absent(run)
 
 
 BAD = [
@@ -213,7 +213,7 @@ def test_the_committed_grids_can_be_read():
 
 TEMPLATE = """\
 import json, os, pathlib, time
-from deepseq_nb.experiments import join_grid
+from deepseq_nb.runner import join_grid
 join_grid(out)
 time.sleep({sleep})
 trouble = pathlib.Path(out).parent / "trouble"
@@ -267,7 +267,7 @@ def start_runner(folder: Path, *more: str) -> subprocess.Popen:
 
 def finished(out: Path) -> dict[str, tuple[int, int]]:
     """Inode and time of the two files of every finished run."""
-    done = [p for p in out.glob("synthetic-*") if experiments.state_of(p) == "finished"]
+    done = [p for p in out.glob("synthetic-*") if runner.state_of(p) == "finished"]
     files = [p / name for p in done for name in ("result.json", "experiment.ipynb")]
     return {str(p): (p.stat().st_ino, p.stat().st_mtime_ns) for p in files}
 
@@ -280,7 +280,7 @@ def processes_of(out: Path) -> list[int]:
             command = (entry / "cmdline").read_bytes()
         except OSError:
             continue
-        if b"deepseq_nb.experiments\0" + str(out.resolve()).encode() in command:
+        if b"deepseq_nb.runner\0" + str(out.resolve()).encode() in command:
             found.append(int(entry.name))
     return found
 
@@ -297,23 +297,23 @@ def test_killed_at_random_moments_no_finished_run_is_lost_or_made_again(tiny_boo
     out, rng = tiny_book / "runs", np.random.default_rng(5)
     moments = [1.0, *rng.uniform(4, 14, size=3)]
     for moment in moments:
-        runner = start_runner(tiny_book, "--jobs", "2")
+        process = start_runner(tiny_book, "--jobs", "2")
         try:
-            runner.wait(moment)
+            process.wait(moment)
         except subprocess.TimeoutExpired:
             pass
         before = finished(out) if out.exists() else {}
-        runner.kill()
+        process.kill()
         if rng.random() < 0.5:  # the children with it
-            for process in processes_of(out):
-                os.kill(process, signal.SIGKILL)
-        runner.communicate()
+            for child in processes_of(out):
+                os.kill(child, signal.SIGKILL)
+        process.communicate()
         now = finished(out)
         assert {name: now.get(name) for name in before} == before
     before = finished(out)
-    runner = start_runner(tiny_book, "--jobs", "2")
-    said = runner.communicate(timeout=120)[0]
-    assert runner.returncode == 0, said
+    process = start_runner(tiny_book, "--jobs", "2")
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, said
     now = finished(out)
     assert len(now) == 6 and {name: now[name] for name in before} == before
     assert sorted(pd.read_csv(out / "table.csv").seed) == [1, 2, 3]
@@ -321,21 +321,21 @@ def test_killed_at_random_moments_no_finished_run_is_lost_or_made_again(tiny_boo
 
 def test_orphans_of_a_killed_runner_end_by_themselves(tiny_book):
     out = tiny_book / "runs"
-    runner = start_runner(tiny_book)
+    process = start_runner(tiny_book)
     wait_for(lambda: processes_of(out))
-    runner.kill()
-    runner.communicate()
+    process.kill()
+    process.communicate()
     wait_for(lambda: not processes_of(out), 20)
-    with experiments._only_runner(out, patience=20):  # kernels too have let go
+    with runner._only_runner(out, patience=20):  # kernels too have let go
         pass
 
 
 def test_ctrl_c_ends_it_and_says_how_to_go_on(tiny_book):
-    runner = start_runner(tiny_book)
+    process = start_runner(tiny_book)
     wait_for(lambda: processes_of(tiny_book / "runs"))
-    os.kill(runner.pid, signal.SIGINT)
-    said = runner.communicate(timeout=60)[0]
-    assert runner.returncode == 130 and "Traceback" not in said
+    os.kill(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 130 and "Traceback" not in said
     assert "0 of 3 runs are finished; go on with: deepseq experiments grid.toml --out runs" in said
     assert not processes_of(tiny_book / "runs")
 
@@ -345,35 +345,35 @@ def test_a_failed_run_is_listed_and_tried_again_only_with_resume(tiny_book):
     out.mkdir()
     (out / "trouble").touch()
     grid = tiny_book / "grid.toml"
-    assert experiments.run_grid(grid, out, jobs=3, echo=said.append) == 1
+    assert runner.run_grid(grid, out, jobs=3, echo=said.append) == 1
     assert any("seed2: " in line and "seed 2 is unlucky" in line for line in said)
     (unlucky,) = out.glob("*seed2")
     assert (
-        experiments.state_of(unlucky) == "failed"
+        runner.state_of(unlucky) == "failed"
         and "cell 2 of 2" in (unlucky / "error.txt").read_text()
     )
     (out / "trouble").unlink()
     before, said = finished(out), []
-    assert experiments.run_grid(grid, out, echo=said.append) == 1 and finished(out) == before
+    assert runner.run_grid(grid, out, echo=said.append) == 1 and finished(out) == before
     assert any("--resume tries again" in line for line in said)
-    assert experiments.run_grid(grid, out, resume=True, echo=lambda line: None) == 0
+    assert runner.run_grid(grid, out, resume=True, echo=lambda line: None) == 0
     assert sorted((out / "made").read_text().split()) == ["1", "2", "3"]
 
 
 def test_a_second_runner_is_refused(tmp_path):
     grid = write(tmp_path / "g.toml", 'families = "synthetic"\n')
-    with experiments._only_runner(tmp_path / "runs"):
+    with runner._only_runner(tmp_path / "runs"):
         with pytest.raises(ExperimentError, match="in use by another runner"):
-            experiments.run_grid(grid, tmp_path / "runs")
-    with experiments._only_runner(tmp_path / "runs"):  # let go again
+            runner.run_grid(grid, tmp_path / "runs")
+    with runner._only_runner(tmp_path / "runs"):  # let go again
         pass
 
 
 def test_a_family_that_is_not_here_is_named_with_how_to_fetch_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(experiments, "find", lambda *args, **options: None)
+    monkeypatch.setattr(runner, "find", lambda *args, **options: None)
     said = []
     grid = write(tmp_path / "g.toml", 'families = "BLAT_ECOLX"\n')
-    assert experiments.run_grid(grid, tmp_path / "runs", echo=said.append) == 1
+    assert runner.run_grid(grid, tmp_path / "runs", echo=said.append) == 1
     assert any("deepseq data fetch BLAT_ECOLX" in line for line in said)
     assert not list((tmp_path / "runs").glob("BLAT*"))
 
@@ -391,7 +391,7 @@ def test_a_family_that_is_not_here_is_named_with_how_to_fetch_it(tmp_path, monke
 def test_a_run_is_finished_when_result_and_notebook_are_in_place(tmp_path, files, state):
     for name in files:
         (tmp_path / name).touch()
-    assert experiments.state_of(tmp_path) == state
+    assert runner.state_of(tmp_path) == state
 
 
 # the template itself
@@ -404,13 +404,13 @@ def test_a_run_killed_in_training_goes_on_from_its_checkpoint_to_the_same_scores
         'families = "synthetic"\npresets = "quick"\nsteps = 200\nsamples = 4\n[train]\ncheckpoint_every = 20\n'
     )
     monkeypatch.chdir(tmp_path)
-    runner = start_runner(tmp_path, "--device", "cpu")
+    process = start_runner(tmp_path, "--device", "cpu")
     wait_for(lambda: list(tmp_path.glob("runs/*/train/checkpoint/state.safetensors")))
-    runner.kill()
-    runner.communicate()
-    runner = start_runner(tmp_path, "--device", "cpu")
-    said = runner.communicate(timeout=200)[0]
-    assert runner.returncode == 0, said
+    process.kill()
+    process.communicate()
+    process = start_runner(tmp_path, "--device", "cpu")
+    said = process.communicate(timeout=200)[0]
+    assert process.returncode == 0, said
     table = pd.read_csv(tmp_path / "runs" / "table.csv")
     assert table.set.tolist() == ["singles", "doubles", "epistasis"]
     assert 0 < table.resumed_from[0] < 200 and table.neff[0] > 1 and table.commit[0]
@@ -422,6 +422,6 @@ def test_a_run_killed_in_training_goes_on_from_its_checkpoint_to_the_same_scores
     assert mine.variant.tolist() == variants
     assert np.allclose(mine.score, score(whole, variants, 4, 1).score, atol=1e-3)
     copy = nbformat.read(tmp_path / "runs" / run.name / "experiment.ipynb", as_version=4)
-    assert book.declared_parameters(ROOT / experiments.TEMPLATE).keys() >= set(Experiment.__slots__)
+    assert book.declared_parameters(ROOT / runner.TEMPLATE).keys() >= set(Experiment.__slots__)
     assert any("image/png" in o.get("data", {}) for c in copy.cells for o in c.get("outputs", []))
     assert math.isfinite(table.peak_mib[0])
