@@ -638,6 +638,20 @@ def _data(args: argparse.Namespace, say: Callable[[str], None]) -> Any:
         say(path)
     return paths
 
+# %% ../book/usage.ipynb #056b756f
+def _experiments_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("grid", type=_file, help="TOML file: families, variants, seeds, settings")
+    parser.add_argument("--out", type=_file, help="folder for the runs (default: runs/NAME)")
+    parser.add_argument("--jobs", type=_count, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("--resume", action="store_true", help="try failed runs again")
+    _common(parser, seed=False)
+
+
+def _experiments(args: argparse.Namespace, say: Callable[[str], None]) -> int:
+    from deepseq_nb.runner import run_grid
+
+    return run_grid(args.grid, args.out, args.jobs, args.resume, args.device)
+
 # %% ../book/usage.ipynb #6081a79e
 def _book_options(parser: argparse.ArgumentParser) -> None:
     from deepseq_nb.book import add_arguments
@@ -662,6 +676,11 @@ COMMANDS = {
     "data": ("list or download the families of the book", _data_options, _data),
     "import-original": ("use parameters of the original", _import_options, _import_original),
     "export-original": ("write parameters for others", _export_options, _export_original),
+    "experiments": (
+        "train and compare many models",
+        _experiments_options,
+        _experiments,
+    ),
     "book": ("run the chapters and build the site", _book_options, _book),
 }
 

@@ -423,6 +423,9 @@ BAD = [
     (["sample", "run", "--n", "-3"], "--n"),
     (["data", "fetch", "NO_SUCH_FAMILY"], "NO_SUCH_FAMILY"),
     (["data", "fetch"], "which family"),
+    (["experiments", "gone.toml"], "gone.toml"),
+    (["experiments", "bad.json"], "bad.json is not TOML"),
+    (["experiments", "gone.toml", "--jobs", "0"], "--jobs"),
     (["book", "--profile", "slow"], "--profile"),
     (["fly"], "fly"),
 ]
