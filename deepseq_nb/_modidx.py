@@ -326,6 +326,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'deepseq_nb.engines._log_density': ('pyro_trials/engines.html#_log_density', 'deepseq_nb/engines.py'),
                                     'deepseq_nb.engines._normal_kl': ('pyro_trials/engines.html#_normal_kl', 'deepseq_nb/engines.py'),
                                     'deepseq_nb.engines._numpy_engine': ('pyro_trials/engines.html#_numpy_engine', 'deepseq_nb/engines.py'),
+                                    'deepseq_nb.engines._numpyro_priors': ( 'pyro_trials/engines.html#_numpyro_priors',
+                                                                            'deepseq_nb/engines.py'),
                                     'deepseq_nb.engines._point_penalty': ( 'pyro_trials/engines.html#_point_penalty',
                                                                            'deepseq_nb/engines.py'),
                                     'deepseq_nb.engines._scale_kl': ('pyro_trials/engines.html#_scale_kl', 'deepseq_nb/engines.py'),

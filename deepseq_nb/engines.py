@@ -7,7 +7,7 @@ __all__ = ['ARRAY_NONLINEARITIES', 'ENGINES', 'ArrayModel', 'sigmoid', 'encode',
 
 # %% ../book/pyro_trials/engines.ipynb #4bc60466
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from math import lgamma, log, pi, prod
@@ -136,7 +136,10 @@ def _normal_kl(xp: Any, mu: Any, log_sigma: Any, mean: float, sigma: float) -> A
 
 
 def _log_density(xp: Any, prior: SparsityPrior, s: Any) -> Any:
-    """Log prior density of the untransformed scales, where it is no Gaussian."""
+    """Log prior density of the untransformed scales."""
+    if prior.gaussian is not None:
+        mean, sigma = prior.gaussian
+        return -0.5 * ((s - mean) / sigma) ** 2 - log(sigma * (2 * pi) ** 0.5)
     g = float(prior.global_scale)
     if prior.kind == "horseshoe":
         return log(2 * g / pi) + s - xp.logaddexp(2 * s, xp.zeros_like(s) + 2 * log(g))
@@ -166,12 +169,7 @@ def _point_penalty(m: ArrayModel, w: dict[str, Any]) -> Any:
         norms = xp.sqrt(xp.sum(groups * groups, axis=-1) + 1e-8)
         total = total + config.sparsity_penalty * xp.sum(norms)
     elif config.sparsity_penalty:
-        s = w["W_out_scale"]
-        if prior.gaussian is not None:
-            mean, sigma = prior.gaussian
-            density = -0.5 * ((s - mean) / sigma) ** 2 - log(sigma * (2 * pi) ** 0.5)
-        else:
-            density = _log_density(xp, prior, s)
+        density = _log_density(xp, prior, w["W_out_scale"])
         total = total - config.sparsity_penalty * xp.sum(density)
     return total
 
@@ -377,27 +375,29 @@ def pytensor_function(model: DeepSequence, neff: float, mode: Any = None) -> Cal
     return evaluate
 
 # %% ../book/pyro_trials/engines.ipynb #36e585d3
+def _numpyro_priors(config: ModelConfig, shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple]:
+    """Mean and width of every weight's prior; raises `ConfigError` where one is no Gaussian."""
+    sparsity = config.sparsity
+    if config.weights == "point" or (sparsity.gaussian is None and sparsity.kind != "none"):
+        raise ConfigError("NumPyro's closed forms need variational weights and a Gaussian prior")
+    special = {"W_out": (0.0, float(config.weight_sigma)), "W_out_scale": sparsity.gaussian}
+    special["b_out"] = special["W_out"]
+    return {name: special.get(name, (0.0, 1.0)) for name in shapes}
+
+# %% ../book/pyro_trials/engines.ipynb #9e59e154
 def numpyro_loss(model: DeepSequence, neff: float) -> Callable:
     """The loss as NumPyro derives it from a program and a guide: a function of parameters, x, noise and latent noise.
 
     For variational weights with a Gaussian (logit, analytic) or no sparsity prior. Raises `ConfigError` otherwise, and where NumPyro is missing.
     """
-    if model.config.weights == "point" or (
-        model.config.sparsity.gaussian is None and model.config.sparsity.kind != "none"
-    ):
-        raise ConfigError("NumPyro's closed forms need variational weights and a Gaussian prior")
+    m = ArrayModel(None, model.config, model.length, model.alphabet_size)
+    priors = _numpyro_priors(m.config, m.shapes())
     try:
         numpyro, infer = import_module("numpyro"), import_module("numpyro.infer")
     except ImportError:
         raise ConfigError("NumPyro is not installed: pip install 'deepseq-nb[engines]'") from None
     jnp, normal = engine("jax").xp, numpyro.distributions.Normal
-    m = ArrayModel(jnp, model.config, model.length, model.alphabet_size)
-    priors = dict.fromkeys(m.shapes(), (0.0, 1.0))
-    priors |= {
-        n: (0.0, float(model.config.weight_sigma)) for n in ("W_out", "b_out") if n in priors
-    }
-    if "W_out_scale" in priors:
-        priors["W_out_scale"] = model.config.sparsity.gaussian
+    m = replace(m, xp=jnp)
 
     def program(p, x):
         w = {

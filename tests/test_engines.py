@@ -94,7 +94,7 @@ def test_the_loss_is_that_of_our_model(name, case):
     e, (model, tokens, noise, latent) = available(name), example(CASES[case])
     m, p = array_model(model, e)
     x = e.array(one_hot(tokens, LETTERS, torch.float64))
-    found = e.compiled(partial(loss, m))(p, x, e.array(noise), e.array(latent), NEFF)
+    found = e.compiled(partial(loss, m, neff=NEFF))(p, x, e.array(noise), e.array(latent))
     assert float(found) == pytest.approx(own(model, tokens, noise, latent)[0], rel=1e-12)
 
 
