@@ -1,0 +1,24 @@
+"""The pairwise model on a real family."""
+
+import os
+
+import pytest
+
+from deepseq_nb.alignment import Alignment
+from deepseq_nb.couplings import Potts
+from deepseq_nb.evaluation import evaluate
+from deepseq_nb.variants import read_assay
+from deepseq_nb.weights import sequence_weights
+
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("DEEPSEQ_DATA"), reason="DEEPSEQ_DATA is not set: no real data here"
+)
+
+
+def test_psd95_reaches_its_recorded_rank_correlation(real_data):
+    alignment = Alignment.read(real_data("DLG4_RAT/DLG4_RAT_PF00595.a2m"))
+    assay = read_assay(real_data("DLG4_RAT/DLG4_RAT_Ranganathan2012.csv"))
+    model = Potts.fit(alignment, sequence_weights(alignment))
+    found = evaluate(model.score(list(assay.variant)), assay, "CRIPT", bootstrap=100)
+    assert model.converged
+    assert found.n == 1580 and found["spearman"].value == pytest.approx(0.482, abs=0.003)
