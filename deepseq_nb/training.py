@@ -4,8 +4,8 @@
 __all__ = ['STREAMS', 'HISTORY', 'TrainConfig', 'noise_key', 'noise_generator', 'fill_noise', 'draw_rows', 'AdamOriginal',
            'sampled_scales', 'Draws', 'FusedDraws', 'Trainer', 'seconds_per_update', 'step_profile', 'CheckpointError',
            'TrainingError', 'save_tensors', 'load_tensors', 'trainer_state', 'restore_trainer', 'load_parameters',
-           'depth_verdict', 'choose_device', 'duration', 'describe', 'Run', 'about_alignment', 'load_run',
-           'kept_memory', 'prepare', 'fit']
+           'depth_verdict', 'choose_device', 'duration', 'describe', 'Run', 'column_shares', 'site_log_frequencies',
+           'about_alignment', 'load_run', 'kept_memory', 'prepare', 'fit']
 
 # %% ../book/structure/training.ipynb #8d01e2ae
 import contextlib
@@ -34,7 +34,7 @@ from tqdm.auto import tqdm
 from . import __version__
 from .alignment import Alignment, FocusMap, write_atomic
 from .kernels import GaussianAdam, OutputLayer, normal_numbers
-from .model import Decoder, DeepSequence, ModelConfig, weight_cost
+from .model import Decoder, DeepSequence, ModelConfig, centre_on_sites, weight_cost
 from deepseq_nb.priors import (
     ConfigError,
     check_choice,
@@ -522,15 +522,27 @@ class Run:
         return len(self.history)
 
 # %% ../book/structure/training.ipynb #2e84b405
+def column_shares(
+    alignment: Alignment, weights: Float64[np.ndarray, " n"]
+) -> Float64[np.ndarray, "length alphabet"]:
+    """Share of the total weight that each letter has in each column `(L, A)`; gaps have the rest."""
+    share, letters = weights / weights.sum(), alignment.gap
+    counts = [np.bincount(c, weights=share, minlength=letters + 1) for c in alignment.tokens.T]
+    return np.stack(counts)[:, :letters]
+
+
+def site_log_frequencies(
+    alignment: Alignment, weights: Float64[np.ndarray, " n"]
+) -> Float64[np.ndarray, "length alphabet"]:
+    """log f `(L, A)` in nats of the letters of each column, with one sequence spread over all letters as pseudocount."""
+    counts = column_shares(alignment, weights) * weights.sum() + 1 / alignment.gap
+    return np.log(counts / counts.sum(axis=1, keepdims=True))
+
+# %% ../book/structure/training.ipynb #d857064d
 def about_alignment(
     alignment: Alignment, weights: np.ndarray, theta: float | int
 ) -> dict[str, Any]:
     """What a run keeps of its alignment: the residue map, a checksum and weighted letter frequencies `(L, A)`."""
-    share = weights / weights.sum()
-    counts = [
-        np.bincount(column, weights=share, minlength=alignment.gap + 1)[: alignment.gap]
-        for column in alignment.tokens.T
-    ]
     return {
         "checksum": alignment.checksum,
         "source": str(alignment.report.path),
@@ -538,7 +550,7 @@ def about_alignment(
         "neff": float(weights.sum()),
         "theta": theta,
         "focus_map": alignment.focus_map.to_json(),
-        "frequencies": np.round(counts, 6).tolist(),
+        "frequencies": np.round(column_shares(alignment, weights), 6).tolist(),
     }
 
 # %% ../book/structure/training.ipynb #0fc12a28
@@ -880,6 +892,9 @@ def prepare(
         echo(line)
     length = alignment.tokens.shape[1]
     model = DeepSequence(model_config, length, alignment.gap, seed=config.seed)
+    if model_config.site_prior:
+        frequencies = site_log_frequencies(alignment, weights)
+        centre_on_sites(model.decoder, torch.from_numpy(frequencies).float())
     trainer = Trainer(model, alignment.tokens, weights, config, device)
     way = "fused loops" if trainer.draws.closed else "automatic differentiation"
     echo(f"device: {why}; {config.dtype}, {config.batch_size} sequences an update, {way}")

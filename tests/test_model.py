@@ -1,6 +1,7 @@
 """The model: configuration, shapes, and numbers worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import numpy as np
@@ -13,6 +14,7 @@ from deepseq_nb.model import (
     DeepSequence,
     GaussianWeight,
     ModelConfig,
+    centre_on_sites,
     decoder_shapes,
     latent_kl,
     log_likelihood,
@@ -154,6 +156,25 @@ def test_prior_width_of_output_weights_is_weight_sigma():
     assert widths["W_conv"] == widths["W_decode_0"] == widths["final_pwm_scale"] == 1.0
 
 
+@pytest.mark.parametrize("temperature", [True, False])
+def test_a_site_prior_is_the_site_independent_model_when_all_weights_are_zero(temperature):
+    config = ModelConfig(
+        encoder=(7,), latent=2, decoder=(4,), conv=3, temperature=temperature, site_prior=True
+    )
+    model, plain = (
+        DeepSequence(config, 4, 20),
+        DeepSequence(replace(config, site_prior=False), 4, 20),
+    )
+    sites = torch.randn(4, 20, generator=torch.Generator().manual_seed(1)).log_softmax(-1)
+    centre_on_sites(model.decoder, sites)
+    z, w = torch.randn(3, 2), model.decoder.draw()
+    nothing = {name: torch.zeros_like(value) for name, value in w.items()}
+    assert torch.allclose(model.decoder(z, nothing), sites.expand(3, -1, -1), atol=1e-6)
+    assert torch.allclose(
+        model.decoder(z, w), plain.decoder(z, plain.decoder.draw()), atol=1e-5
+    )  # the start stays
+
+
 def test_scales_are_tiled_not_repeated():
     model = DeepSequence(SMALL, 4, 20)
     w = {k: torch.ones_like(v) for k, v in model.decoder.draw().items()}
@@ -205,6 +226,7 @@ def test_presets_round_trip_through_json(name):
         ({"decoder": (100, 30)}, "4 patterns do not divide the 30 units"),
         ({"dropout": 0.5}, "belong to weights='point'"),
         ({"latent": 0}, "latent is 0"),
+        ({"site_prior": True, "output_bias": False}, "needs weights='variational'"),
         ({"encoder": (0,)}, "encoder is 0"),
     ],
 )
