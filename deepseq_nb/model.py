@@ -399,14 +399,9 @@ class Decoder(DecoderWeights):
 def centre_on_sites(
     decoder: Decoder, log_frequencies: Float[torch.Tensor, "length alphabet"]
 ) -> None:
-    """Centre the prior of the output bias on log frequencies `(L, A)` in nats, for a decoder with `site_prior`.
-
-    The starting values of the bias move the other way, so that the decoder's output at the start does not change.
-    """
-    profile = log_frequencies - log_frequencies.mean(-1, keepdim=True)
-    decoder.site_profile.copy_(profile)
-    start = F.softplus(torch.ones(())) if decoder.config.temperature else 1.0
-    decoder.weights["b_out"].mu.sub_((profile / start).flatten().to(decoder.site_profile))
+    """Centre the prior of the output bias, and its start, on log frequencies `(L, A)` in nats, for a decoder with `site_prior`."""
+    decoder.site_profile.copy_(log_frequencies)
+    decoder.weights["b_out"].mu.zero_()
 
 # %% ../book/structure/model.ipynb #a4fe6921
 def weight_cost(
