@@ -169,6 +169,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                 'deepseq_nb.cli._train_options': ('usage.html#_train_options', 'deepseq_nb/cli.py'),
                                 'deepseq_nb.cli._weights': ('usage.html#_weights', 'deepseq_nb/cli.py'),
                                 'deepseq_nb.cli._weights_options': ('usage.html#_weights_options', 'deepseq_nb/cli.py'),
+                                'deepseq_nb.cli._with_site_prior': ('usage.html#_with_site_prior', 'deepseq_nb/cli.py'),
                                 'deepseq_nb.cli.main': ('usage.html#main', 'deepseq_nb/cli.py'),
                                 'deepseq_nb.cli.proteingym_table': ('usage.html#proteingym_table', 'deepseq_nb/cli.py')},
             'deepseq_nb.couplings': { 'deepseq_nb.couplings.Coordinates': ( 'background/couplings.html#coordinates',

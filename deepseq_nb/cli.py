@@ -137,6 +137,12 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         type=_file,
         help='JSON file {"model": {...}, "train": {...}} with further settings',
     )
+    parser.add_argument(
+        "--site-prior",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="begin and stay near each column's letter frequencies (default, auto: for shallow families; off: as the paper)",
+    )
     parser.add_argument("--steps", type=_count, help="updates (default: 1000; the paper: 300000)")
     parser.add_argument("--batch-size", type=_count, help="sequences an update (default: 100)")
     parser.add_argument("--learning-rate", type=_positive, help="of Adam (default: 0.001)")
@@ -204,6 +210,31 @@ def _json_file(path: Path, known: dict[str, Any] | None = None) -> dict[str, Any
     return data
 
 # %% ../book/usage.ipynb #3a2c824e
+def _with_site_prior(
+    args: argparse.Namespace, model: Any, train: Any, alignment: Any, weights: Any, say: Any
+) -> Any:
+    """The model's configuration with the prior asked for; left to itself, a shallow family gets the site prior, and a line says so."""
+    from dataclasses import replace
+
+    from deepseq_nb.training import depth_verdict
+    from deepseq_nb.weights import cached_weights
+
+    if args.resume and (args.out / "config.json").exists():
+        return model
+    if args.site_prior != "auto":
+        return replace(model, site_prior=args.site_prior == "on")
+    able = model.weights == "variational" and model.output_bias and not model.site_prior
+    if not able or (args.config and "site_prior" in _json_file(args.config).get("model", {})):
+        return model
+    weights = cached_weights(alignment, train.theta) if weights is None else weights
+    if depth_verdict(float(weights.sum()), alignment.tokens.shape[1]) != "shallow":
+        return model
+    say(
+        "prior: a shallow family, so it is centred on each column's letter frequencies; --site-prior off for the paper's"
+    )
+    return replace(model, site_prior=True)
+
+# %% ../book/usage.ipynb #503b0b81
 def _train(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     from deepseq_nb.training import fit
     from deepseq_nb.weights import load_weights
@@ -211,6 +242,7 @@ def _train(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     model, train = _configurations(args)
     alignment = _read_alignment(args)
     weights = load_weights(args.weights, alignment, train.theta) if args.weights else None
+    model = _with_site_prior(args, model, train, alignment, weights, say)
     if args.profile_step:
         return _profile_step(alignment, model, train, weights, say)
     run = fit(
