@@ -531,13 +531,13 @@ def column_shares(
     return np.stack(counts)[:, :letters]
 
 
-SITE_PSEUDOCOUNT = 5.0  # sequences
+SITE_PSEUDOCOUNT = 1.0  # sequences, as `SiteIndependent` has it
 
 
 def site_log_frequencies(
     alignment: Alignment, weights: Float64[np.ndarray, " n"]
 ) -> Float64[np.ndarray, "length alphabet"]:
-    """log f `(L, A)` in nats of the letters of each column, with `SITE_PSEUDOCOUNT` sequences spread over all letters."""
+    """log f `(L, A)` in nats of the letters of each column, with `SITE_PSEUDOCOUNT` sequence spread over all letters."""
     counts = column_shares(alignment, weights) * weights.sum() + SITE_PSEUDOCOUNT / alignment.gap
     return np.log(counts / counts.sum(axis=1, keepdims=True))
 
