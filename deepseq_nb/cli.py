@@ -138,10 +138,10 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         help='JSON file {"model": {...}, "train": {...}} with further settings',
     )
     parser.add_argument(
-        "--site-prior",
+        "--shallow",
         choices=("auto", "on", "off"),
         default="auto",
-        help="begin and stay near each column's letter frequencies (default, auto: for shallow families; off: as the paper)",
+        help="settings for shallow families: site prior, fast widths (default, auto: below 2 effective sequences a column)",
     )
     parser.add_argument("--steps", type=_count, help="updates (default: 1000; the paper: 300000)")
     parser.add_argument("--batch-size", type=_count, help="sequences an update (default: 100)")
@@ -210,29 +210,31 @@ def _json_file(path: Path, known: dict[str, Any] | None = None) -> dict[str, Any
     return data
 
 # %% ../book/usage.ipynb #3a2c824e
-def _with_site_prior(
+def _for_depth(
     args: argparse.Namespace, model: Any, train: Any, alignment: Any, weights: Any, say: Any
-) -> Any:
-    """The model's configuration with the prior asked for; left to itself, a shallow family gets the site prior, and a line says so."""
+) -> tuple[Any, Any]:
+    """Model and training configurations, changed for a shallow family unless told otherwise; a line says so."""
     from dataclasses import replace
 
-    from deepseq_nb.training import depth_verdict
+    from deepseq_nb.training import SHALLOW_WIDTH_RATE, depth_verdict
     from deepseq_nb.weights import cached_weights
 
-    if args.resume and (args.out / "config.json").exists():
-        return model
-    if args.site_prior != "auto":
-        return replace(model, site_prior=args.site_prior == "on")
-    able = model.weights == "variational" and model.output_bias and not model.site_prior
-    if not able or (args.config and "site_prior" in _json_file(args.config).get("model", {})):
-        return model
-    weights = cached_weights(alignment, train.theta) if weights is None else weights
-    if depth_verdict(float(weights.sum()), alignment.tokens.shape[1]) != "shallow":
-        return model
+    resumed = args.resume and (args.out / "config.json").exists()
+    able = model.weights == "variational" and model.output_bias
+    if resumed or args.shallow == "off" or (args.shallow == "auto" and not able):
+        return model, train
+    if args.shallow == "auto":
+        given = _json_file(args.config) if args.config else {}
+        if "site_prior" in given.get("model", {}) or "width_rate" in given.get("train", {}):
+            return model, train
+        weights = cached_weights(alignment, train.theta) if weights is None else weights
+        if depth_verdict(float(weights.sum()), alignment.tokens.shape[1]) != "shallow":
+            return model, train
     say(
-        "prior: a shallow family, so it is centred on each column's letter frequencies; --site-prior off for the paper's"
+        "shallow family: prior centred on each column's letters, widths grow "
+        f"{SHALLOW_WIDTH_RATE:g} times as fast; --shallow off for the paper's settings"
     )
-    return replace(model, site_prior=True)
+    return replace(model, site_prior=True), replace(train, width_rate=SHALLOW_WIDTH_RATE)
 
 # %% ../book/usage.ipynb #503b0b81
 def _train(args: argparse.Namespace, say: Callable[[str], None]) -> None:
@@ -242,7 +244,7 @@ def _train(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     model, train = _configurations(args)
     alignment = _read_alignment(args)
     weights = load_weights(args.weights, alignment, train.theta) if args.weights else None
-    model = _with_site_prior(args, model, train, alignment, weights, say)
+    model, train = _for_depth(args, model, train, alignment, weights, say)
     if args.profile_step:
         return _profile_step(alignment, model, train, weights, say)
     run = fit(

@@ -52,7 +52,7 @@ def original_names(model: DeepSequence) -> dict[str, torch.Tensor]:
     """
     if model.config.site_prior:
         raise ConfigError(
-            "site_prior is known neither to the original nor to other engines: train with site_prior=False (--site-prior off) to use them"
+            "site_prior is known neither to the original nor to other engines: train with site_prior=False (--shallow off) to use them"
         )
     named = {}
     if model.encoder.conv is not None:

@@ -101,9 +101,9 @@ def test_train_says_what_it_understood_and_what_to_do_next(work, capsys):
 
 @pytest.mark.parametrize(
     ("rows", "words", "expected"),
-    [(12, (), True), (12, ("--site-prior", "off"), False), (80, (), False)],
+    [(12, (), True), (12, ("--shallow", "off"), False), (80, (), False)],
 )
-def test_a_shallow_family_gets_the_site_prior_and_is_told(tmp_path, capsys, rows, words, expected):
+def test_a_shallow_family_gets_its_settings_and_is_told(tmp_path, capsys, rows, words, expected):
     write_family(tmp_path / "family.a2m", n=rows)
     code, out, _ = run(
         capsys,
@@ -119,7 +119,8 @@ def test_a_shallow_family_gets_the_site_prior_and_is_told(tmp_path, capsys, rows
     )
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
     assert code == 0 and stored["model"]["site_prior"] is expected
-    assert ("prior: a shallow family" in out) is expected
+    assert (stored["train"]["width_rate"] > 1) is expected
+    assert ("shallow family: prior" in out) is expected
 
 
 def test_scores_are_reproduced_by_the_same_seed(work, capsys):
