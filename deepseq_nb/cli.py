@@ -141,7 +141,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         "--shallow",
         choices=("auto", "on", "off"),
         default="auto",
-        help="settings for shallow families: site prior, fast widths (default, auto: below 2 effective sequences a column)",
+        help="settings for shallow families: site prior, fast widths (default, auto: below 100 effective sequences and 2 a column)",
     )
     parser.add_argument("--steps", type=_count, help="updates (default: 1000; the paper: 300000)")
     parser.add_argument("--batch-size", type=_count, help="sequences an update (default: 100)")
@@ -216,7 +216,7 @@ def _for_depth(
     """Model and training configurations, changed for a shallow family unless told otherwise; a line says so."""
     from dataclasses import replace
 
-    from deepseq_nb.training import SHALLOW_WIDTH_RATE, depth_verdict
+    from deepseq_nb.training import SHALLOW_NEFF, SHALLOW_WIDTH_RATE, depth_verdict
     from deepseq_nb.weights import cached_weights
 
     resumed = args.resume and (args.out / "config.json").exists()
@@ -228,7 +228,9 @@ def _for_depth(
         if "site_prior" in given.get("model", {}) or "width_rate" in given.get("train", {}):
             return model, train
         weights = cached_weights(alignment, train.theta) if weights is None else weights
-        if depth_verdict(float(weights.sum()), alignment.tokens.shape[1]) != "shallow":
+        neff = float(weights.sum())
+        deep = depth_verdict(neff, alignment.tokens.shape[1]) != "shallow"
+        if deep or neff >= SHALLOW_NEFF:
             return model, train
     say(
         "shallow family: prior centred on each column's letters, widths grow "
