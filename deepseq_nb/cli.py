@@ -137,6 +137,12 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         type=_file,
         help='JSON file {"model": {...}, "train": {...}} with further settings',
     )
+    parser.add_argument(
+        "--shallow",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="settings for shallow families: site prior, fast widths (default, auto: below 100 effective sequences and 2 a column)",
+    )
     parser.add_argument("--steps", type=_count, help="updates (default: 1000; the paper: 300000)")
     parser.add_argument("--batch-size", type=_count, help="sequences an update (default: 100)")
     parser.add_argument("--learning-rate", type=_positive, help="of Adam (default: 0.001)")
@@ -204,6 +210,35 @@ def _json_file(path: Path, known: dict[str, Any] | None = None) -> dict[str, Any
     return data
 
 # %% ../book/usage.ipynb #3a2c824e
+def _for_depth(
+    args: argparse.Namespace, model: Any, train: Any, alignment: Any, weights: Any, say: Any
+) -> tuple[Any, Any]:
+    """Model and training configurations, changed for a shallow family unless told otherwise; a line says so."""
+    from dataclasses import replace
+
+    from deepseq_nb.training import SHALLOW_NEFF, SHALLOW_WIDTH_RATE, depth_verdict
+    from deepseq_nb.weights import cached_weights
+
+    resumed = args.resume and (args.out / "config.json").exists()
+    able = model.weights == "variational" and model.output_bias
+    if resumed or args.shallow == "off" or (args.shallow == "auto" and not able):
+        return model, train
+    if args.shallow == "auto":
+        given = _json_file(args.config) if args.config else {}
+        if "site_prior" in given.get("model", {}) or "width_rate" in given.get("train", {}):
+            return model, train
+        weights = cached_weights(alignment, train.theta) if weights is None else weights
+        neff = float(weights.sum())
+        deep = depth_verdict(neff, alignment.tokens.shape[1]) != "shallow"
+        if deep or neff >= SHALLOW_NEFF:
+            return model, train
+    say(
+        "shallow family: prior centred on each column's letters, widths grow "
+        f"{SHALLOW_WIDTH_RATE:g} times as fast; --shallow off for the paper's settings"
+    )
+    return replace(model, site_prior=True), replace(train, width_rate=SHALLOW_WIDTH_RATE)
+
+# %% ../book/usage.ipynb #503b0b81
 def _train(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     from deepseq_nb.training import fit
     from deepseq_nb.weights import load_weights
@@ -211,6 +246,7 @@ def _train(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     model, train = _configurations(args)
     alignment = _read_alignment(args)
     weights = load_weights(args.weights, alignment, train.theta) if args.weights else None
+    model, train = _for_depth(args, model, train, alignment, weights, say)
     if args.profile_step:
         return _profile_step(alignment, model, train, weights, say)
     run = fit(

@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['Nonlinearity', 'NONLINEARITIES', 'PRESETS', 'ModelConfig', 'preset', 'one_hot', 'Encoder', 'GaussianWeight',
-           'PointWeight', 'decoder_shapes', 'DecoderWeights', 'Decoder', 'weight_cost', 'ElboTerms', 'latent_kl',
-           'log_likelihood', 'DeepSequence']
+           'PointWeight', 'decoder_shapes', 'DecoderWeights', 'Decoder', 'centre_on_sites', 'weight_cost', 'ElboTerms',
+           'latent_kl', 'log_likelihood', 'DeepSequence']
 
 # %% ../book/structure/model.ipynb #128def19
 from collections.abc import Container
@@ -57,6 +57,10 @@ def _check_model(config) -> None:
             f"{config.patterns} patterns do not divide the {config.final_width} units of the last decoder "
             f"layer {config.decoder}: choose a multiple, or other patterns"
         )
+    if config.site_prior and not (config.weights == "variational" and config.output_bias):
+        raise ConfigError(
+            "site_prior centres the prior of the output bias: it needs weights='variational' and output_bias=True"
+        )
     if config.weights == "variational" and (config.dropout or config.l2 or config.sparsity_penalty):
         raise ConfigError(
             "dropout, l2 and sparsity_penalty belong to weights='point': "
@@ -79,6 +83,9 @@ class ModelConfig:
     weights: Literal["variational", "point"] = "variational"  # what a decoder weight is
     sparsity: SparsityPrior = field(default_factory=SparsityPrior)  # on groups of output weights
     weight_sigma: float | int = 1.0  # prior width of output weights and bias
+    site_prior: bool = (
+        False  # centre the prior of the output bias on the family's letter frequencies
+    )
     encoder_nonlinearity: Nonlinearity = "relu"
     decoder_nonlinearity: Nonlinearity = "relu"
     final_nonlinearity: Nonlinearity = "sigmoid"  # of the last decoder layer
@@ -298,6 +305,8 @@ class DecoderWeights(nn.Module):
                 self.weights[name] = GaussianWeight(
                     value, config.weight_sigma if name in ("W_out", "b_out") else 1.0
                 )
+        if config.site_prior:
+            self.register_buffer("site_profile", torch.zeros(length, alphabet_size))
 
     @property
     def noise_size(self) -> int:
@@ -376,13 +385,23 @@ class Decoder(DecoderWeights):
         logits = product + w["b_out"] if "b_out" in w else product
         if "final_pwm_scale" in w:
             logits = logits * F.softplus(w["final_pwm_scale"])
-        return logits.view(len(product), self.length, self.alphabet_size)
+        logits = logits.view(len(product), self.length, self.alphabet_size)
+        return logits + self.site_profile if self.config.site_prior else logits
 
     def forward(
         self, z: Float[torch.Tensor, "batch latent"], w: dict[str, torch.Tensor]
     ) -> Float[torch.Tensor, "batch length alphabet"]:
         """Log-probabilities of every letter at every position, `(B, L, A)`."""
         return self.logits(self.hidden(z, w), self.output_weights(w), w).log_softmax(-1)
+
+# %% ../book/structure/model.ipynb #5a0488f7
+@torch.no_grad()
+def centre_on_sites(
+    decoder: Decoder, log_frequencies: Float[torch.Tensor, "length alphabet"]
+) -> None:
+    """Centre the prior of the output bias, and its start, on log frequencies `(L, A)` in nats, for a decoder with `site_prior`."""
+    decoder.site_profile.copy_(log_frequencies)
+    decoder.weights["b_out"].mu.zero_()
 
 # %% ../book/structure/model.ipynb #a4fe6921
 def weight_cost(

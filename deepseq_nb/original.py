@@ -50,6 +50,10 @@ def original_names(model: DeepSequence) -> dict[str, torch.Tensor]:
 
     `W_encode_*`, `W_hmu` and `W_hsigma` are (inputs, outputs); a variational weight is `NAME-mu` and `NAME-log_sigma`.
     """
+    if model.config.site_prior:
+        raise ConfigError(
+            "site_prior is known neither to the original nor to other engines: train with site_prior=False (--shallow off) to use them"
+        )
     named = {}
     if model.encoder.conv is not None:
         named["W_conv_encode"] = model.encoder.conv.detach()

@@ -157,6 +157,8 @@ def log_odds_weights(
     if "final_pwm_scale" in w:
         temperature = F.softplus(w["final_pwm_scale"])
         out, bias = out.mul_(temperature), bias * temperature
+    if decoder.config.site_prior:
+        bias = bias + decoder.site_profile
     column, letter = torch.arange(length, device=out.device), (wild % letters).long()
     out -= out[column, letter][:, None]
     return out, bias - bias[column, letter][:, None]

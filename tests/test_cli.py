@@ -99,6 +99,30 @@ def test_train_says_what_it_understood_and_what_to_do_next(work, capsys):
         assert text in out
 
 
+@pytest.mark.parametrize(
+    ("rows", "words", "expected"),
+    [(12, (), True), (12, ("--shallow", "off"), False), (80, (), False)],
+)
+def test_a_shallow_family_gets_its_settings_and_is_told(tmp_path, capsys, rows, words, expected):
+    write_family(tmp_path / "family.a2m", n=rows)
+    code, out, _ = run(
+        capsys,
+        "train",
+        tmp_path / "family.a2m",
+        "--out",
+        tmp_path / "run",
+        "--preset",
+        "quick",
+        "--steps",
+        2,
+        *words,
+    )
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert code == 0 and stored["model"]["site_prior"] is expected
+    assert (stored["train"]["width_rate"] > 1) is expected
+    assert ("shallow family: prior" in out) is expected
+
+
 def test_scores_are_reproduced_by_the_same_seed(work, capsys):
     run(
         capsys,

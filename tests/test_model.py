@@ -13,6 +13,7 @@ from deepseq_nb.model import (
     DeepSequence,
     GaussianWeight,
     ModelConfig,
+    centre_on_sites,
     decoder_shapes,
     latent_kl,
     log_likelihood,
@@ -154,6 +155,20 @@ def test_prior_width_of_output_weights_is_weight_sigma():
     assert widths["W_conv"] == widths["W_decode_0"] == widths["final_pwm_scale"] == 1.0
 
 
+@pytest.mark.parametrize("temperature", [True, False])
+def test_a_site_prior_is_the_site_independent_model_when_all_weights_are_zero(temperature):
+    config = ModelConfig(
+        encoder=(7,), latent=2, decoder=(4,), conv=3, temperature=temperature, site_prior=True
+    )
+    decoder = DeepSequence(config, 4, 20).decoder
+    sites = torch.randn(4, 20, generator=torch.Generator().manual_seed(1)).log_softmax(-1)
+    centre_on_sites(decoder, sites)
+    nothing = {name: torch.zeros_like(value) for name, value in decoder.draw().items()}
+    profiles = decoder(torch.randn(3, 2), nothing)
+    assert torch.allclose(profiles, sites.expand(3, -1, -1), atol=1e-6)
+    assert not decoder.weights["b_out"].mu.any()
+
+
 def test_scales_are_tiled_not_repeated():
     model = DeepSequence(SMALL, 4, 20)
     w = {k: torch.ones_like(v) for k, v in model.decoder.draw().items()}
@@ -205,6 +220,7 @@ def test_presets_round_trip_through_json(name):
         ({"decoder": (100, 30)}, "4 patterns do not divide the 30 units"),
         ({"dropout": 0.5}, "belong to weights='point'"),
         ({"latent": 0}, "latent is 0"),
+        ({"site_prior": True, "output_bias": False}, "needs weights='variational'"),
         ({"encoder": (0,)}, "encoder is 0"),
     ],
 )

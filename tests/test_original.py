@@ -665,6 +665,14 @@ def test_a_row_of_gaps_does_not_weigh_infinitely():
     assert weights[:2].tolist() == [0.5, 0.5] and np.isfinite(weights).all()
 
 
+def test_a_model_the_original_does_not_have_is_not_exported():
+    config = ModelConfig(
+        encoder=(4,), latent=2, decoder=(3, 4), patterns=2, conv=0, site_prior=True
+    )
+    with pytest.raises(ConfigError, match="site_prior"):
+        original.original_names(DeepSequence(config, 3, 4))
+
+
 def test_building_models_does_not_widen_the_next():
     config = ModelConfig(encoder=(4,), latent=2, decoder=(3, 4), patterns=2, conv=0)
     widths = [DeepSequence(config, 3, 4).decoder.weights["W_out"].mu.shape[0] for _ in range(3)]

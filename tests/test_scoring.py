@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from tiny_family import TINY
 
 from deepseq_nb import scoring
-from deepseq_nb.model import DeepSequence, ModelConfig, log_likelihood
+from deepseq_nb.model import DeepSequence, ModelConfig, centre_on_sites, log_likelihood
 from deepseq_nb.priors import ConfigError, SparsityPrior
 from deepseq_nb.scoring import (
     FastScorer,
@@ -256,6 +256,7 @@ CONFIGS = {
     "another prior": replace(TINY, sparsity=SparsityPrior(kind="horseshoe")),
     "point weights": replace(TINY, weights="point", sparsity=SparsityPrior(kind="none")),
     "neither bias nor temperature": replace(TINY, output_bias=False, temperature=False),
+    "prior centred on the sites": replace(TINY, site_prior=True),
     "encoder convolution": replace(TINY, encoder_conv=6, encoder_nonlinearity="sigmoid"),
     "no hidden layers": replace(TINY, encoder=(), decoder=(), latent=4),
     "deep, with kinks": replace(
@@ -270,6 +271,8 @@ def random_model(config: ModelConfig, length: int = 13, letters: int = 20) -> De
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.3)
+    if config.site_prior:
+        centre_on_sites(model.decoder, torch.randn(length, letters, generator=generator))
     return model.double().eval()
 
 

@@ -15,10 +15,12 @@ import torch
 from tiny_family import TINY
 
 from deepseq_nb.alignment import Alignment
+from deepseq_nb.baselines import SiteIndependent
 from deepseq_nb.model import DeepSequence, ModelConfig, preset
 from deepseq_nb.priors import ConfigError, SparsityPrior
 from deepseq_nb.training import (
     HISTORY,
+    SITE_PSEUDOCOUNT,
     AdamOriginal,
     CheckpointError,
     TrainConfig,
@@ -96,6 +98,16 @@ def test_training_raises_the_reconstruction(alignment):
     assert history.reconstruction.tail(20).mean() > history.reconstruction.head(5).mean() + 5
 
 
+def test_a_site_prior_holds_the_columns_letters_and_survives_saving(alignment, tmp_path):
+    config, weights = replace(TINY, site_prior=True), np.linspace(0.1, 1, len(alignment.tokens))
+    run = fit(alignment, config, QUICK, tmp_path / "run", weights=weights)
+    sites = SiteIndependent.fit(alignment, weights, pseudocount=SITE_PSEUDOCOUNT).log_frequencies
+    profile = run.model.decoder.site_profile
+    assert np.allclose(profile.log_softmax(-1), sites, atol=1e-5)
+    loaded = load_run(tmp_path / "run", device="cpu").model.decoder.site_profile
+    assert torch.equal(profile, loaded)
+
+
 def test_history_adds_up(alignment):
     config = TrainConfig(steps=12, batch_size=20, device="cpu", warm_up=10, kl_scale=0.5)
     h = fit(alignment, TINY, config).history
@@ -161,6 +173,7 @@ def test_resume_starts_from_nothing_when_there_is_nothing(alignment, tmp_path):
 SCRIPT = """
 import os, sys, time, threading
 from deepseq_nb.alignment import Alignment
+from deepseq_nb.baselines import SiteIndependent
 from deepseq_nb.training import TrainConfig, fit
 import deepseq_nb.training as training
 sys.path.insert(0, sys.argv[3])
