@@ -381,7 +381,7 @@ def _score(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
     )
     return summary
 
-
+# %% ../book/usage.ipynb #1bd40da2
 def _runs_of_one_family(paths: list[Path], device: str) -> list[Any]:
     """The runs, loaded; raises `ConfigError` where they are about other residues or another sequence."""
     from deepseq_nb.priors import ConfigError
@@ -439,25 +439,35 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lower-is-fitter", action="store_true", help="larger measurements mean more damage"
     )
+    parser.add_argument(
+        "--against",
+        type=_file,
+        metavar="SCORES",
+        help="other scores: say by how much these are better",
+    )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     _common(parser, device=False)
 
-
+# %% ../book/usage.ipynb #4d643332
 def _evaluate(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
-    from deepseq_nb.evaluation import evaluate
+    from deepseq_nb.evaluation import difference, evaluate
 
-    result = evaluate(
-        args.scores,
-        args.assay,
-        args.column,
-        variant_column=args.variant_column,
-        threshold=args.threshold,
-        higher_is_fitter=not args.lower_is_fitter,
-        seed=1 if args.seed is None else args.seed,
-    )
+    options = {
+        "variant_column": args.variant_column,
+        "threshold": args.threshold,
+        "higher_is_fitter": not args.lower_is_fitter,
+        "seed": 1 if args.seed is None else args.seed,
+    }
+    result = evaluate(args.scores, args.assay, args.column, **options)
     for line in result.lines():
         say(line)
-    return result.to_json()
+    if not args.against:
+        return result.to_json()
+    gap = difference(args.scores, args.against, args.assay, args.column, **options)
+    say(f"better than {args.against}, on the variants of both, by")
+    for name, row in gap.iterrows():
+        say(f"  {name:12s} {row.value:+8.3f}   {row.low:+.3f} to {row.high:+.3f}")
+    return result.to_json() | {"difference": json.loads(gap.to_json(orient="index"))}
 
 # %% ../book/usage.ipynb #60f8a356
 def _plot_options(parser: argparse.ArgumentParser) -> None:

@@ -494,3 +494,15 @@ def test_runs_of_another_sequence_are_refused(work, capsys):
     ask = ["--all-singles", "--device", "cpu", "--out", f"{work}/no.csv"]
     assert main(["score", f"{work}/run", f"{work}/short", *ask]) == 2
     assert "one sequence" in capsys.readouterr().err and not (work / "no.csv").exists()
+
+
+def test_evaluate_against_other_scores_says_by_how_much(work, capsys):
+    scores = pd.read_csv(work / "scores.csv")
+    noise = np.random.default_rng(5).normal(size=len(scores)) * 3 * scores.score.std()
+    scores.assign(score=scores.score + noise).to_csv(work / "blurred.csv", index=False)
+    ask = ["evaluate", f"{work}/scores.csv", f"{work}/assay.csv", "--column", "activity", "--json"]
+    assert main([*ask, "--against", f"{work}/blurred.csv"]) == 0
+    found = json.loads(capsys.readouterr().out)["difference"]["spearman"]
+    assert 0 < found["low"] < found["value"] < found["high"]
+    assert main([*ask[:-1], "--against", f"{work}/gone.csv"]) == 2
+    assert "gone.csv" in capsys.readouterr().err
