@@ -489,7 +489,7 @@ def choose_device(name: str = "auto") -> tuple[torch.device, str]:
             f"device {name!r} was asked for, but torch {torch.__version__} sees "
             f"{torch.cuda.device_count() if cuda else 'no'} CUDA GPU: use --device cpu, or install a CUDA build of torch"
         )
-    threads = f"{torch.get_num_threads()} threads"
+    threads = f"{(n := torch.get_num_threads())} thread{'s' * (n > 1)}"
     what = torch.cuda.get_device_name(device) if device.type == "cuda" else threads
     return device, f"{device} ({what}; {why})"
 
