@@ -272,3 +272,11 @@ def test_a_licence_and_a_citation_are_there():
     assert "MIT License" in (ROOT / "LICENSE").read_text()
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert citation["title"] and citation["license"] == "MIT"
+
+
+def test_the_bibliography_can_be_read_and_repeats_no_key():
+    text = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    entries = re.findall(r"^@\w+\{([^,\s]+),\n(.*?)^\}$", text, flags=re.S | re.M)
+    keys = [key for key, _ in entries]
+    assert len(keys) == len(set(keys)) == len(re.findall(r"^@", text, flags=re.M))
+    assert all(not re.search(r"^@", body, flags=re.M) for _, body in entries)
