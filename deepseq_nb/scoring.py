@@ -589,7 +589,7 @@ def score_table(
 def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """One table from those of several runs, scored on the same variants: mean score, and its standard error from the spread between the runs.
 
-    A row that one run cannot score keeps that run's status and reason. A single table is returned as it is. Raises `ConfigError` for tables of other
+    Tables have the columns of `score`, or only variant and score. A row that one run cannot score keeps that run's status and reason. A single table is returned as it is. Raises `ConfigError` for tables of other
     variants, or none.
     """
     tables = list(tables)
@@ -604,7 +604,7 @@ def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         return first
     scores = np.stack([table.score.to_numpy(float) for table in tables])  # (R, V)
     combined = first.copy()
-    for table in tables[1:]:
+    for table in tables[1:] if "status" in first else ():
         bad = (combined.status == "ok") & (table.status != "ok")
         combined.loc[bad, ["status", "reason"]] = table.loc[bad, ["status", "reason"]]
     combined["score"] = scores.mean(0)

@@ -510,3 +510,8 @@ def test_tables_of_other_variants_are_refused(others):
 def test_nothing_to_combine_is_refused():
     with pytest.raises(ConfigError, match="nothing to combine"):
         combine([])
+
+
+def test_tables_of_variants_and_scores_alone_can_be_combined():
+    bare = [scored(values)[["variant", "score"]] for values in ([1.0, 2.0], [3.0, 2.0])]
+    assert combine(bare).score.tolist() == [2.0, 2.0]
