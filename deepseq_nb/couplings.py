@@ -18,10 +18,15 @@ import torch
 from jaxtyping import Float, Float32, Float64, UInt8
 
 from .alignment import Alignment, FocusMap
-from .baselines import checked_weights, fields_with_gaussian_prior, score_table
+from deepseq_nb.baselines import (
+    checked_weights,
+    fields_with_gaussian_prior,
+    resolved,
+    score_table,
+)
 from .figures import letter_counts
 from .priors import ConfigError
-from .variants import VariantTable, all_singles, resolve_variants
+from .variants import VariantTable
 
 # %% ../book/background/couplings.ipynb #70884cf1
 STRIP, SITES, SEQUENCES, CHUNK = 320, 16, 128, 1024  # sizes chosen so that loops stay in the cache
@@ -330,9 +335,7 @@ class Potts:
 
         Columns: variant, score, std_error (0), status, reason, occupancy; a rejected row has no score.
         """
-        if not isinstance(variants, VariantTable):
-            texts = all_singles(self.focus_map) if variants is None else list(variants)
-            variants = resolve_variants(texts, self.focus_map, offset=offset)
+        variants = resolved(variants, self.focus_map, offset)
         wild, sites = self.focus_map.tokens, np.arange(len(self.fields))
         local = self.fields + self.couplings[:, :, sites, wild].sum(axis=2)  # in the wild type
         pairs = pair_terms(variants, self.couplings, wild)

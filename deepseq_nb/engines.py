@@ -15,15 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64, UInt8
-from tqdm.auto import tqdm
 
 from .model import DeepSequence, ModelConfig, decoder_shapes, one_hot
 from .original import original_names
 from .priors import ConfigError, SparsityPrior, check_choice
 from .scoring import Scorer
-from .training import fill_noise, noise_generator
-from .variants import VariantTable
 
 # %% ../book/pyro_trials/engines.ipynb #d6cb5274
 @dataclass(frozen=True)
@@ -305,42 +301,21 @@ class EngineScorer(Scorer):
     def _array(self, tensor: torch.Tensor) -> Any:
         return self.engine.array(tensor.double())
 
-    def _encoded(self, tokens: np.ndarray) -> tuple[Any, tuple[Any, Any]]:
-        """One-hot sequences of a whole batch, and their posterior."""
-        x = self._array(one_hot(self.pad(tokens), self.model.alphabet_size, torch.float64))
+    def posterior(self, tokens: torch.Tensor) -> tuple[Any, Any]:
+        """One-hot sequences of a batch, and their mean and log standard deviation of z, on the engine."""
+        x = self._array(one_hot(tokens, self.model.alphabet_size, torch.float64))
         return x, self._encode(self.parameters, x)
 
-    def _noise(self, sample: int) -> tuple[Any, Any]:
-        """The noise of weights and latent variables that `Scorer.draw` uses for this sample."""
-        options = {"device": self.device, "dtype": self.dtype}
-        noise = torch.empty(self.model.decoder.noise_size, **options)
-        fill_noise(noise, self.seed, "score weights", sample)
-        generator = noise_generator(self.device, self.seed, "score latent", sample)
-        latent = torch.randn(self.model.config.latent, generator=generator, **options)
-        return self._array(noise), self._array(latent)
+    def draw(self, sample: int) -> tuple[Any, Any, Any]:
+        """As `Scorer.draw`, on the engine."""
+        noise, latent = (self._array(part) for part in self.noise(sample))
+        return *self._weights(self.parameters, noise), latent
 
-    def sums(
-        self,
-        table: VariantTable,
-        rows: Int64[np.ndarray, " rows"],
-        wild: UInt8[np.ndarray, " length"],
-        samples: range,
-        progress: tqdm,
-    ) -> tuple[Float64[np.ndarray, " rows"], Float64[np.ndarray, " rows"]]:
-        """As `Scorer.sums`."""
-        tokens, size = table.tokens(rows, wild), self.batch_size
-        batches = [self._encoded(tokens[i : i + size]) for i in range(0, len(tokens), size)]
-        batches.append(self._encoded(wild[None]))
-        total, squares = np.zeros(len(rows)), np.zeros(len(rows))
-        for sample in samples:
-            noise, latent = self._noise(sample)
-            w, out = self._weights(self.parameters, noise)
-            terms = [self._terms(x, q, latent, w, out) for x, q in batches]
-            *elbo, own = [self.engine.numpy(a - b) for a, b in terms]
-            delta = np.concatenate(elbo)[: len(rows)] - own[0]
-            total, squares = total + delta, squares + delta**2
-            progress.update(len(rows))
-        return total, squares
+    def elbo(self, tokens: torch.Tensor, posterior: Any, drawn: Any) -> torch.Tensor:
+        """As `Scorer.elbo`, computed by the engine."""
+        (x, q), (w, out, latent) = posterior, drawn
+        reconstruction, kl = self._terms(x, q, latent, w, out)
+        return torch.from_numpy(np.array(self.engine.numpy(reconstruction - kl)))
 
 # %% ../book/pyro_trials/engines.ipynb #e2dba036
 def engine_estimator(name: str) -> Callable[..., EngineScorer]:

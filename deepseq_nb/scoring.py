@@ -8,7 +8,7 @@ __all__ = ['EXACT_POSITIONS', 'BLOCK', 'ESTIMATORS', 'Scorer', 'batch_rows', 'lo
 # %% ../book/structure/scoring.ipynb #2dda7853
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -43,19 +43,23 @@ class Scorer:
         self.dtype = next(model.parameters()).dtype
         self.batch_size = batch_size or batch_rows(model, self.device)
 
+    def noise(self, sample: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Standard normal numbers of one sample, for the decoder's weights (flat) and for z `(Z,)`."""
+        options = {"device": self.device, "dtype": self.dtype}
+        weights = torch.empty(self.model.decoder.noise_size, **options)
+        generator = noise_generator(self.device, self.seed, "score latent", sample)
+        latent = torch.randn(self.model.config.latent, generator=generator, **options)
+        return fill_noise(weights, self.seed, "score weights", sample), latent
+
     def draw(self, sample: int) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
         """Decoder weights, their output matrix `(H, L*A)` and latent noise `(Z,)` of one sample."""
-        decoder = self.model.decoder
-        options = {"device": self.device, "dtype": self.dtype}
-        noise = torch.empty(decoder.noise_size, **options)
-        fill_noise(noise, self.seed, "score weights", sample)
-        latent = noise_generator(self.device, self.seed, "score latent", sample)
-        w = decoder.draw(noise)
-        return (
-            w,
-            decoder.output_weights(w),
-            torch.randn(self.model.config.latent, generator=latent, **options),
-        )
+        noise, latent = self.noise(sample)
+        w = self.model.decoder.draw(noise)
+        return w, self.model.decoder.output_weights(w), latent
+
+    def posterior(self, tokens: Integer[torch.Tensor, "rows length"]) -> tuple[Any, Any]:
+        """What `elbo` wants to know of a batch: the mean and log standard deviation of z."""
+        return self.model.encoder(tokens)
 
     def pad(
         self, tokens: UInt8[np.ndarray, "batch length"]
@@ -114,9 +118,9 @@ def _plain_sums(
     """Sum and sum of squares over samples of ELBO(variant) - ELBO(wild type), for tokens `(V, L)`."""
     size = scorer.batch_size
     batches = [scorer.pad(tokens[i : i + size]) for i in range(0, len(tokens), size)]
-    posteriors = [scorer.model.encoder(batch) for batch in batches]
+    posteriors = [scorer.posterior(batch) for batch in batches]
     wild_batch = scorer.pad(wild[None])
-    wild_posterior = scorer.model.encoder(wild_batch)
+    wild_posterior = scorer.posterior(wild_batch)
     total, squares = np.zeros(len(tokens)), np.zeros(len(tokens))
     for sample in samples:
         drawn = scorer.draw(sample)
@@ -267,7 +271,7 @@ class FastScorer(Scorer):
     def __init__(self, model: DeepSequence, seed: int, batch_size: int | None = None):
         super().__init__(model, seed, batch_size)
         decoder, options = model.decoder, {"device": self.device, "dtype": self.dtype}
-        self.noise = torch.empty(decoder.noise_size, **options)
+        self.weight_noise = torch.empty(decoder.noise_size, **options)
         self.sigma = {
             name: weight.log_sigma.detach().exp()
             for name, weight in decoder.weights.items()
@@ -283,8 +287,8 @@ class FastScorer(Scorer):
         if not self.sigma:
             yield from [self.model.decoder.draw()] * 2
             return
-        fill_noise(self.noise, self.seed, "score weights", sample)
-        parts = self.noise.split([sigma.numel() for sigma in self.sigma.values()])
+        fill_noise(self.weight_noise, self.seed, "score weights", sample)
+        parts = self.weight_noise.split([sigma.numel() for sigma in self.sigma.values()])
         w = {
             name: part.view_as(sigma)
             for (name, sigma), part in zip(self.sigma.items(), parts, strict=True)

@@ -35,7 +35,14 @@ from tqdm.auto import tqdm
 from . import __version__
 from .alignment import Alignment, FocusMap, write_atomic
 from .kernels import GaussianAdam, OutputLayer, normal_numbers
-from .model import Decoder, DeepSequence, ModelConfig, centre_on_sites, weight_cost
+from deepseq_nb.model import (
+    Decoder,
+    DeepSequence,
+    GaussianWeight,
+    ModelConfig,
+    centre_on_sites,
+    weight_cost,
+)
 from deepseq_nb.priors import (
     ConfigError,
     check_choice,
@@ -228,10 +235,8 @@ HISTORY = ("loss", "reconstruction", "kl_latent", "kl_weights", "warm_up")
 def _optimiser(model: DeepSequence, config: TrainConfig) -> torch.optim.Adam:
     """Fused Adam, standard or the original's, over two groups: the decoder's log standard deviations, and all else."""
     rate = float(config.learning_rate)
-    decoder = set(model.decoder.parameters())
-    widths = [
-        p for name, p in model.named_parameters() if p in decoder and name.endswith("log_sigma")
-    ]
+    weights = model.decoder.weights.values()
+    widths = [weight.log_sigma for weight in weights if isinstance(weight, GaussianWeight)]
     chosen = set(widths)
     others = [p for p in model.parameters() if p not in chosen]
     groups = [{"params": others}, {"params": widths, "lr": rate * config.width_rate}]
