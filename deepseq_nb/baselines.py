@@ -12,9 +12,9 @@ import pandas as pd
 from jaxtyping import Float
 
 from .alignment import Alignment, FocusMap
-from .figures import letter_counts
 from .priors import ConfigError
 from .variants import VariantTable, all_singles, resolve_variants
+from .weights import letter_counts
 
 # %% ../book/background/mutation_effects.ipynb #3856e9dc
 def resolved(

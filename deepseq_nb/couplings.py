@@ -24,9 +24,9 @@ from deepseq_nb.baselines import (
     resolved,
     score_table,
 )
-from .figures import letter_counts
 from .priors import ConfigError
 from .variants import VariantTable
+from .weights import letter_counts
 
 # %% ../book/background/couplings.ipynb #70884cf1
 STRIP, SITES, SEQUENCES, CHUNK = 320, 16, 128, 1024  # sizes chosen so that loops stay in the cache

@@ -2,8 +2,8 @@
 
 # %% auto #0
 __all__ = ['INK', 'MUTED', 'PAPER', 'PALETTE', 'AMINO_ACID_ORDER', 'HISTORY_COLUMNS', 'FigureError', 'style', 'letter_order',
-           'singles_matrix', 'robust_limit', 'plot_heatmap', 'plot_heatmap_pair', 'letter_counts',
-           'information_content', 'plot_logo', 'plot_history', 'plot_correlation', 'save_figure', 'plot_run']
+           'singles_matrix', 'robust_limit', 'plot_heatmap', 'plot_heatmap_pair', 'information_content', 'plot_logo',
+           'plot_history', 'plot_correlation', 'save_figure', 'plot_run']
 
 # %% ../book/structure/figures.ipynb #a7b352c3
 import io
@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
@@ -369,16 +369,7 @@ def plot_heatmap_pair(
     ]
     return _heatmap_figure(panels, focus_map, title, per_row)
 
-# %% ../book/structure/figures.ipynb #21fe8a8e
-def letter_counts(
-    tokens: UInt8[np.ndarray, "n length"], weights: Float[np.ndarray, " n"], letters: int
-) -> Float[np.ndarray, "length alphabet"]:
-    """Weighted counts of each letter in each column (L, A); gaps (tokens >= `letters`) are not counted."""
-    return np.stack(
-        [np.bincount(c, weights, minlength=letters)[:letters] for c in tokens.T]
-    ).astype(float)
-
-
+# %% ../book/structure/figures.ipynb #0fc49084
 def information_content(
     frequencies: Float[np.ndarray, "length alphabet"],
 ) -> Float[np.ndarray, " length"]:

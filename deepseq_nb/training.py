@@ -5,8 +5,8 @@ __all__ = ['STREAMS', 'HISTORY', 'SHALLOW_NEFF', 'SHALLOW_WIDTH_RATE', 'SITE_PSE
            'noise_generator', 'fill_noise', 'draw_rows', 'AdamOriginal', 'sampled_scales', 'Draws', 'FusedDraws',
            'Trainer', 'seconds_per_update', 'step_profile', 'CheckpointError', 'TrainingError', 'save_tensors',
            'load_tensors', 'trainer_state', 'restore_trainer', 'load_parameters', 'depth_verdict', 'choose_device',
-           'duration', 'describe', 'Run', 'column_shares', 'site_log_frequencies', 'about_alignment', 'load_run',
-           'kept_memory', 'prepare', 'fit']
+           'duration', 'describe', 'Run', 'site_log_frequencies', 'about_alignment', 'load_run', 'kept_memory',
+           'prepare', 'fit']
 
 # %% ../book/structure/training.ipynb #8d01e2ae
 import contextlib
@@ -50,7 +50,7 @@ from deepseq_nb.priors import (
     config_from_json,
     config_to_json,
 )
-from .weights import cached_weights, check_theta
+from .weights import cached_weights, check_theta, letter_counts
 
 # %% ../book/structure/training.ipynb #fa8bc140
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -534,15 +534,6 @@ class Run:
         return len(self.history)
 
 # %% ../book/structure/training.ipynb #2e84b405
-def column_shares(
-    alignment: Alignment, weights: Float64[np.ndarray, " n"]
-) -> Float64[np.ndarray, "length alphabet"]:
-    """Share of the total weight that each letter has in each column `(L, A)`; gaps have the rest."""
-    share, letters = weights / weights.sum(), alignment.gap
-    counts = [np.bincount(c, weights=share, minlength=letters + 1) for c in alignment.tokens.T]
-    return np.stack(counts)[:, :letters]
-
-
 SITE_PSEUDOCOUNT = 1.0  # sequences, as `SiteIndependent` has it
 
 
@@ -550,22 +541,24 @@ def site_log_frequencies(
     alignment: Alignment, weights: Float64[np.ndarray, " n"]
 ) -> Float64[np.ndarray, "length alphabet"]:
     """log f `(L, A)` in nats of the letters of each column, with `SITE_PSEUDOCOUNT` sequence spread over all letters."""
-    counts = column_shares(alignment, weights) * weights.sum() + SITE_PSEUDOCOUNT / alignment.gap
+    letters = alignment.gap
+    counts = letter_counts(alignment.tokens, weights, letters) + SITE_PSEUDOCOUNT / letters
     return np.log(counts / counts.sum(axis=1, keepdims=True))
 
 # %% ../book/structure/training.ipynb #d857064d
 def about_alignment(
     alignment: Alignment, weights: np.ndarray, theta: float | int
 ) -> dict[str, Any]:
-    """What a run keeps of its alignment: the residue map, a checksum and weighted letter frequencies `(L, A)`."""
+    """What a run keeps of its alignment: the residue map, a checksum and weighted letter frequencies `(L, A)`; gaps have the rest."""
+    counts, neff = letter_counts(alignment.tokens, weights, alignment.gap), float(weights.sum())
     return {
         "checksum": alignment.checksum,
         "source": str(alignment.report.path),
         "sequences": len(alignment.tokens),
-        "neff": float(weights.sum()),
+        "neff": neff,
         "theta": theta,
         "focus_map": alignment.focus_map.to_json(),
-        "frequencies": np.round(column_shares(alignment, weights), 6).tolist(),
+        "frequencies": np.round(counts / neff, 6).tolist(),
     }
 
 # %% ../book/structure/training.ipynb #0fc12a28
@@ -897,6 +890,7 @@ def prepare(
     config: TrainConfig,
     weights: np.ndarray | None = None,
     *,
+    trainer: type[Trainer] = Trainer,
     progress: bool | None = None,
     echo: Callable[[str], Any],
 ) -> Trainer:
@@ -910,10 +904,10 @@ def prepare(
     if model_config.site_prior:
         frequencies = site_log_frequencies(alignment, weights)
         centre_on_sites(model.decoder, torch.from_numpy(frequencies).float())
-    trainer = Trainer(model, alignment.tokens, weights, config, device)
-    way = "fused loops" if trainer.draws.closed else "automatic differentiation"
+    ready = trainer(model, alignment.tokens, weights, config, device)
+    way = "fused loops" if ready.draws.closed else "automatic differentiation"
     echo(f"device: {why}; {config.dtype}, {config.batch_size} sequences an update, {way}")
-    return trainer
+    return ready
 
 # %% ../book/structure/training.ipynb #b2a9e948
 def fit(
@@ -925,31 +919,34 @@ def fit(
     weights: np.ndarray | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    trainer: type[Trainer] = Trainer,
     progress: bool | None = None,
     echo: Callable[[str], Any] | None = None,
 ) -> Run:
     """Train a model on an alignment (Riesselman 2018) and return the run, kept in folder `out` if given.
 
     `weights` `(N,)` replace the sequence weights at `theta`; `resume` continues an interrupted run in `out` to the same bits;
-    `progress` shows a bar (None: on a terminal); `echo` receives the lines that describe the run. Raises `ConfigError`
+    `trainer` is the class that makes the updates; `progress` shows a bar (None: on a terminal); `echo` receives the lines that describe the run. Raises `ConfigError`
     for settings that contradict the folder, `TrainingError` when the loss is no longer a number, `KeyboardInterrupt` (after saving) on Ctrl-C.
     """
     model_config, config = model_config or ModelConfig(), train_config or TrainConfig()
     say = echo or (lambda line: None)
     if out is not None:
         _check_folder(Path(out), model_config, config, resume, overwrite)
-    trainer = prepare(alignment, model_config, config, weights, progress=progress, echo=say)
-    about = about_alignment(alignment, trainer.weights, config.theta)
+    ready = prepare(
+        alignment, model_config, config, weights, trainer=trainer, progress=progress, echo=say
+    )
+    about = about_alignment(alignment, ready.weights, config.theta)
     folder = _Folder(out, model_config, config, about)
     with kept_memory():
-        done = _restore(folder, trainer, resume)
+        done = _restore(folder, ready, resume)
         folder.begin()
-        say(_expectation(trainer, len(done)))
-        history = _loop(trainer, folder, done, progress)
-        folder.finish(trainer, config.steps)
+        say(_expectation(ready, len(done)))
+        history = _loop(ready, folder, done, progress)
+        folder.finish(ready, config.steps)
     del about["focus_map"]  # as load_run: the run has it as an object
     return Run(
-        model=trainer.model.eval(),
+        model=ready.model.eval(),
         model_config=model_config,
         train_config=config,
         focus_map=alignment.focus_map,

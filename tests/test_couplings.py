@@ -23,9 +23,9 @@ from deepseq_nb.couplings import (
     minimise,
     zero_sum,
 )
-from deepseq_nb.figures import letter_counts
 from deepseq_nb.priors import ConfigError
 from deepseq_nb.variants import resolve_variants
+from deepseq_nb.weights import letter_counts
 
 
 def random_model(length: int, letters: int, seed: int, scale: float = 1.0) -> tuple:

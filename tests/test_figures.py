@@ -18,7 +18,6 @@ from deepseq_nb.figures import (
     AMINO_ACID_ORDER,
     FigureError,
     information_content,
-    letter_counts,
     letter_order,
     plot_correlation,
     plot_heatmap,
@@ -31,6 +30,7 @@ from deepseq_nb.figures import (
     singles_matrix,
     style,
 )
+from deepseq_nb.weights import letter_counts
 
 SVG = "{http://www.w3.org/2000/svg}"
 
