@@ -24,8 +24,8 @@ _HOME = {
 }
 _MODULES = (
     "alignment", "weights", "variants", "datasets", "priors", "kernels", "model", "training",
-    "scoring", "evaluation", "figures", "baselines", "couplings", "results", "original", "engines",
-    "book", "experiments", "runner", "cli",
+    "scoring", "evaluation", "figures", "baselines", "couplings", "results", "original",
+    "pyro_model", "engines", "book", "experiments", "runner", "cli",
 )  # fmt: skip
 __all__ = [*_HOME, *_MODULES]
 
