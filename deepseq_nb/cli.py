@@ -214,9 +214,7 @@ def _for_depth(
     args: argparse.Namespace, model: Any, train: Any, alignment: Any, weights: Any, say: Any
 ) -> tuple[Any, Any]:
     """Model and training configurations, changed for a shallow family unless told otherwise; a line says so."""
-    from dataclasses import replace
-
-    from deepseq_nb.training import SHALLOW_NEFF, SHALLOW_WIDTH_RATE, depth_verdict
+    from deepseq_nb.training import SHALLOW_WIDTH_RATE, for_shallow_family, is_shallow
     from deepseq_nb.weights import cached_weights
 
     resumed = args.resume and (args.out / "config.json").exists()
@@ -228,15 +226,13 @@ def _for_depth(
         if "site_prior" in given.get("model", {}) or "width_rate" in given.get("train", {}):
             return model, train
         weights = cached_weights(alignment, train.theta) if weights is None else weights
-        neff = float(weights.sum())
-        deep = depth_verdict(neff, alignment.tokens.shape[1]) != "shallow"
-        if deep or neff >= SHALLOW_NEFF:
+        if not is_shallow(float(weights.sum()), alignment.tokens.shape[1]):
             return model, train
     say(
         "shallow family: prior centred on each column's letters, widths grow "
         f"{SHALLOW_WIDTH_RATE:g} times as fast; --shallow off for the paper's settings"
     )
-    return replace(model, site_prior=True), replace(train, width_rate=SHALLOW_WIDTH_RATE)
+    return for_shallow_family(model, train)
 
 # %% ../book/usage.ipynb #503b0b81
 def _train(args: argparse.Namespace, say: Callable[[str], None]) -> None:

@@ -4,9 +4,9 @@
 __all__ = ['STREAMS', 'HISTORY', 'SHALLOW_NEFF', 'SHALLOW_WIDTH_RATE', 'SITE_PSEUDOCOUNT', 'TrainConfig', 'noise_key',
            'noise_generator', 'fill_noise', 'draw_rows', 'AdamOriginal', 'sampled_scales', 'Draws', 'FusedDraws',
            'Trainer', 'seconds_per_update', 'step_profile', 'CheckpointError', 'TrainingError', 'save_tensors',
-           'load_tensors', 'trainer_state', 'restore_trainer', 'load_parameters', 'depth_verdict', 'choose_device',
-           'duration', 'describe', 'Run', 'site_log_frequencies', 'about_alignment', 'load_run', 'kept_memory',
-           'prepare', 'fit']
+           'load_tensors', 'trainer_state', 'restore_trainer', 'load_parameters', 'depth_verdict', 'is_shallow',
+           'for_shallow_family', 'choose_device', 'duration', 'describe', 'Run', 'site_log_frequencies',
+           'about_alignment', 'load_run', 'kept_memory', 'prepare', 'fit']
 
 # %% ../book/structure/training.ipynb #8d01e2ae
 import contextlib
@@ -473,6 +473,21 @@ def depth_verdict(neff: float | int, length: int) -> str:
     """Effective sequences a column in a word: shallow below 2, deep from 10, fair between."""
     depth = neff / length
     return "shallow" if depth < 2 else "fair" if depth < 10 else "deep"
+
+# %% ../book/structure/training.ipynb #d88d5dbd
+def is_shallow(neff: float | int, length: int) -> bool:
+    """Whether a family of `neff` effective sequences and `length` columns is better trained with `for_shallow_family`."""
+    return neff < SHALLOW_NEFF and depth_verdict(neff, length) == "shallow"
+
+
+def for_shallow_family(
+    model_config: ModelConfig, train_config: TrainConfig
+) -> tuple[ModelConfig, TrainConfig]:
+    """Both configurations with a site prior and fast widths; raises `ConfigError` for a model that has no such prior."""
+    return (
+        replace(model_config, site_prior=True),
+        replace(train_config, width_rate=SHALLOW_WIDTH_RATE),
+    )
 
 # %% ../book/structure/training.ipynb #06be5180
 def choose_device(name: str = "auto") -> tuple[torch.device, str]:
