@@ -356,8 +356,9 @@ def _score(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
         say(f"note: {hint}")
     seed = 1 if args.seed is None else args.seed
     frame = combine(
-        score_table(one, table, args.samples, seed, args.precision, estimator=estimator)
-        for one in runs
+        # noise of its own for each run, or the standard error of their mean would miss it
+        score_table(one, table, args.samples, seed + k, args.precision, estimator=estimator)
+        for k, one in enumerate(runs)
     )
     scored = frame[frame.status == "ok"]
     out = proteingym_table(frame, run.focus_map, table) if args.format == "proteingym" else frame

@@ -247,7 +247,7 @@ def tiny_book(tmp_path, monkeypatch) -> Path:
 
 
 def start_runner(folder: Path, *more: str) -> subprocess.Popen:
-    """`deepseq experiments grid.toml` in a process of its own."""
+    """`deepseq experiments grid.toml` in a process of its own, which hears Ctrl-C even where the tests run in a script's background."""
     command = [
         sys.executable,
         "-m",
@@ -262,6 +262,7 @@ def start_runner(folder: Path, *more: str) -> subprocess.Popen:
     return subprocess.Popen(
         command, cwd=folder, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
 
 
