@@ -313,15 +313,18 @@ class DecoderWeights(nn.Module):
         """How many standard normal numbers one draw of all the weights takes; 0 for point weights."""
         return sum(w.mu.numel() for w in self.weights.values() if isinstance(w, GaussianWeight))
 
+    def noise_by_name(self, noise: Float[torch.Tensor, " noise"]) -> dict[str, torch.Tensor]:
+        """`noise_size` standard normal numbers in pieces of the weights' shapes, under their names."""
+        pieces = noise.split([weight.mu.numel() for weight in self.weights.values()])
+        named = zip(self.weights.items(), pieces, strict=True)
+        return {name: piece.view_as(weight.mu) for (name, weight), piece in named}
+
     def draw(self, noise: Float[torch.Tensor, " noise"] | None = None) -> dict[str, torch.Tensor]:
         """One set of weights by name, from `noise_size` standard normal numbers; without them, the means."""
         if noise is None or not self.noise_size:
             return {name: weight.draw(None) for name, weight in self.weights.items()}
-        pieces = noise.split([weight.mu.numel() for weight in self.weights.values()])
-        return {
-            name: weight.draw(piece.view_as(weight.mu))
-            for (name, weight), piece in zip(self.weights.items(), pieces, strict=True)
-        }
+        pieces = self.noise_by_name(noise)
+        return {name: weight.draw(pieces[name]) for name, weight in self.weights.items()}
 
 # %% ../book/structure/model.ipynb #b175e04a
 class Decoder(DecoderWeights):

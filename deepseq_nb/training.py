@@ -286,13 +286,17 @@ class Trainer:
         """The generator of one purpose at one update."""
         return noise_generator(self.device, self.config.seed, stream, step)
 
+    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens `(B, L)` of update `step`, and the noise `(B, Z)` of their z in memory that is used again."""
+        rows = draw_rows(self.cumulative, self.config.batch_size, self.generator("batch", step))
+        return self.tokens[rows], fill_noise(self.latent, self.config.seed, "latent", step)
+
     def loss(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """What is left to differentiate of the negative objective of update `step` (from 1), and the row for the history."""
-        rows = draw_rows(self.cumulative, self.config.batch_size, self.generator("batch", step))
+        tokens, latent = self.batch(step)
         w, scale_noise = self.draws.draw(step)
-        latent = fill_noise(self.latent, self.config.seed, "latent", step)
         dropout = self.generator("dropout", step) if self.model.config.dropout else None
-        terms = self.model.elbo(self.tokens[rows], w, latent, dropout, self.draws.layer)
+        terms = self.model.elbo(tokens, w, latent, dropout, self.draws.layer)
         price = weight_cost(self.model.decoder, w, scale_noise, skip=self.draws.closed)
         kl_weights = price / self.neff
         warm_up = self.warm_up(step)
