@@ -57,9 +57,9 @@ def _check_model(config) -> None:
             f"{config.patterns} patterns do not divide the {config.final_width} units of the last decoder "
             f"layer {config.decoder}: choose a multiple, or other patterns"
         )
-    if config.site_prior and not (config.weights == "variational" and config.output_bias):
+    if config.site_prior and config.weights != "variational":
         raise ConfigError(
-            "site_prior centres the prior of the output bias: it needs weights='variational' and output_bias=True"
+            "site_prior says where the prior of all weights puts the output: it needs weights='variational'"
         )
     if config.weights == "variational" and (config.dropout or config.l2 or config.sparsity_penalty):
         raise ConfigError(
@@ -83,9 +83,7 @@ class ModelConfig:
     weights: Literal["variational", "point"] = "variational"  # what a decoder weight is
     sparsity: SparsityPrior = field(default_factory=SparsityPrior)  # on groups of output weights
     weight_sigma: float | int = 1.0  # prior width of output weights and bias
-    site_prior: bool = (
-        False  # centre the prior of the output bias on the family's letter frequencies
-    )
+    site_prior: bool = False  # the family's letter frequencies in place of a learned output bias
     encoder_nonlinearity: Nonlinearity = "relu"
     decoder_nonlinearity: Nonlinearity = "relu"
     final_nonlinearity: Nonlinearity = "sigmoid"  # of the last decoder layer
@@ -264,7 +262,7 @@ def decoder_shapes(
     if config.conv:
         shapes["W_conv"] = (config.conv, alphabet_size)
     shapes["W_out"] = (config.final_width, length * (config.conv or alphabet_size))
-    if config.output_bias:
+    if config.output_bias and not config.site_prior:
         shapes["b_out"] = (length * alphabet_size,)
     if config.sparsity.kind != "none":
         shapes["W_out_scale"] = (config.final_width // config.patterns, length)
@@ -402,9 +400,8 @@ class Decoder(DecoderWeights):
 def centre_on_sites(
     decoder: Decoder, log_frequencies: Float[torch.Tensor, "length alphabet"]
 ) -> None:
-    """Centre the prior of the output bias, and its start, on log frequencies `(L, A)` in nats, for a decoder with `site_prior`."""
+    """Give a decoder with `site_prior` the log frequencies `(L, A)`, in nats, that it has in place of an output bias."""
     decoder.site_profile.copy_(log_frequencies)
-    decoder.weights["b_out"].mu.zero_()
 
 # %% ../book/structure/model.ipynb #a4fe6921
 def weight_cost(
