@@ -6,7 +6,7 @@ __all__ = ['STREAMS', 'HISTORY', 'SHALLOW_NEFF', 'SHALLOW_WIDTH_RATE', 'SITE_PSE
            'Trainer', 'seconds_per_update', 'step_profile', 'CheckpointError', 'TrainingError', 'save_tensors',
            'load_tensors', 'trainer_state', 'restore_trainer', 'load_parameters', 'depth_verdict', 'is_shallow',
            'for_shallow_family', 'choose_device', 'duration', 'describe', 'Run', 'site_log_frequencies',
-           'about_alignment', 'load_run', 'kept_memory', 'prepare', 'fit']
+           'about_alignment', 'load_run', 'kept_memory', 'prepare', 'fit', 'fit_many']
 
 # %% ../book/structure/training.ipynb #8d01e2ae
 import contextlib
@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
@@ -173,11 +173,19 @@ class Draws:
         like = decoder.weights["W_out"].mean.detach()
         self.noise = like.new_empty(decoder.noise_size + extra)  # filled anew each update
 
-    def draw(self, step: int) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """The weights of update `step`, and fresh noise `(H/P, L)` for the KL of a sparsity prior that needs it."""
+    def fill(self, step: int) -> None:
+        """The noise of update `step`, into memory that is used again."""
         fill_noise(self.noise, self.seed, "weights", step)
+
+    def sample(self) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        """The weights that the noise makes, and fresh noise `(H/P, L)` for the KL of a sparsity prior that needs it."""
         noise, fresh = self.noise.tensor_split([self.decoder.noise_size])
         return self.decoder.draw(noise), fresh.view(self.scale_shape) if len(fresh) else None
+
+    def draw(self, step: int) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        """The weights of update `step`: `fill` and `sample`."""
+        self.fill(step)
+        return self.sample()
 
     def move(self, price: float) -> float:
         """Move the `closed` weights by their gradients and `price` times those of their KL; returns that KL in nats."""
@@ -282,6 +290,11 @@ class Trainer:
         shape = config.batch_size, model.config.latent
         self.latent = torch.empty(shape, device=device, dtype=getattr(torch, config.dtype))
 
+    @property
+    def way(self) -> str:
+        """How updates are made, in two words."""
+        return "fused loops" if self.draws.closed else "automatic differentiation"
+
     def generator(self, stream: str, step: int) -> torch.Generator:
         """The generator of one purpose at one update."""
         return noise_generator(self.device, self.config.seed, stream, step)
@@ -296,16 +309,26 @@ class Trainer:
         tokens, latent = self.batch(step)
         w, scale_noise = self.draws.draw(step)
         dropout = self.generator("dropout", step) if self.model.config.dropout else None
+        return self.objective(tokens, latent, w, scale_noise, self.warm_up(step), dropout)
+
+    def objective(
+        self,
+        tokens: torch.Tensor,
+        latent: torch.Tensor,
+        w: dict[str, torch.Tensor],
+        scale_noise: torch.Tensor | None,
+        warm_up: float | torch.Tensor,
+        dropout: torch.Generator | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `loss`, once everything random is drawn: tokens `(B, L)`, noise of z `(B, Z)`, weights, noise of the scales."""
         terms = self.model.elbo(tokens, w, latent, dropout, self.draws.layer)
         price = weight_cost(self.model.decoder, w, scale_noise, skip=self.draws.closed)
         kl_weights = price / self.neff
-        warm_up = self.warm_up(step)
         reconstruction, kl_latent = terms.reconstruction.mean(), terms.kl_latent.mean()
         loss = warm_up * (self.config.kl_scale * kl_latent + kl_weights) - reconstruction
-        row = torch.stack(
-            [x.detach().double() for x in (loss, reconstruction, kl_latent, kl_weights)]
-        )
-        return loss, torch.cat([row, row.new_tensor([warm_up])])
+        strength = torch.as_tensor(warm_up, dtype=torch.float64, device=self.device)
+        parts = (loss, reconstruction, kl_latent, kl_weights, strength)
+        return loss, torch.stack([part.detach().double() for part in parts])
 
     def warm_up(self, step: int) -> float:
         """The strength of both KLs at update `step`."""
@@ -323,16 +346,18 @@ class Trainer:
         row[3] += kl
         return row
 
+    def rehearse(self) -> None:
+        """The gradients of update 0, which training never makes; nothing moves."""
+        self.loss(0)[0].backward()
+
 # %% ../book/structure/training.ipynb #fc5dcfa6
 def seconds_per_update(trainer: Trainer) -> float:
-    """A measured estimate: the fastest of a few gradients at update 0, which training never makes, and a third more."""
+    """A measured estimate: the fastest of a few tries of what the trainer rehearses, and a third more."""
     times: list[float] = []
     while len(times) < 2 or (sum(times) < 0.3 and len(times) < 10):
-        start = time.perf_counter()
-        trainer.loss(0)[0].backward()
-        if trainer.device.type == "cuda":
-            torch.cuda.synchronize(trainer.device)
-        times.append(time.perf_counter() - start)
+        start = _now(trainer.device)
+        trainer.rehearse()
+        times.append(_now(trainer.device) - start)
     trainer.optimiser.zero_grad(set_to_none=True)
     return 1.3 * min(times)
 
@@ -785,47 +810,81 @@ def _restore(folder: _Folder, trainer: Trainer, resume: bool) -> torch.Tensor:
     return done
 
 # %% ../book/structure/training.ipynb #a503e029
-def _loop(
-    trainer: Trainer, folder: _Folder, done: torch.Tensor, progress: bool | None
-) -> torch.Tensor:
-    """Updates from `len(done) + 1` to `steps`, with checkpoints; returns the whole history `(steps, 5)`."""
-    config = trainer.config
-    history = torch.empty(config.steps, len(HISTORY), dtype=torch.float64, device=trainer.device)
-    history[: len(done)] = done.to(trainer.device)
-    look = 1 if trainer.device.type == "cpu" else 50  # a GPU is not made to wait for every number
+class _Making:
+    """A run in the making: its trainer, its folder, how many updates it began with, and its history `(steps, 5)`."""
+
+    def __init__(self, trainer: Trainer, folder: _Folder, resume: bool):
+        self.trainer, self.folder = trainer, folder
+        done = _restore(folder, trainer, resume)
+        self.done = len(done)
+        shape = trainer.config.steps, len(HISTORY)
+        self.history = torch.empty(shape, dtype=torch.float64, device=trainer.device)
+        self.history[: self.done] = done.to(trainer.device)
+
+    def look(self, step: int) -> list[float]:
+        """The history's row of update `step`; raises `TrainingError` where it is not finite."""
+        row = self.history[step - 1].tolist()
+        if not np.isfinite(row).all():
+            raise TrainingError(
+                f"the loss is {row[0]} at update {step}: {_advice(self.folder.path)}"
+            )
+        return row
+
+    def finish(self, focus_map: FocusMap) -> Run:
+        """Save the parameters; the run."""
+        config, folder = self.trainer.config, self.folder
+        folder.finish(self.trainer, config.steps)
+        return Run(
+            model=self.trainer.model.eval(),
+            model_config=folder.model_config,
+            train_config=config,
+            focus_map=focus_map,
+            history=_history(self.history.cpu().numpy()),
+            about={k: v for k, v in folder.about.items() if k != "focus_map"},  # as load_run
+            path=folder.path,
+        )
+
+# %% ../book/structure/training.ipynb #3fadc379
+def _loop(makings: list[_Making], progress: bool | None) -> None:
+    """Updates of all runs up to `steps`, with checkpoints; a run that has some already waits for the others."""
+    config, device = makings[0].trainer.config, makings[0].trainer.device
+    first = min(making.done for making in makings) + 1
+    look = 1 if device.type == "cpu" else 50  # a GPU is not made to wait for every number
+    hidden = None if progress is None else not progress
     bar = tqdm(
         total=config.steps,
-        initial=len(done),
+        initial=first - 1,
         unit="update",
-        disable=None if progress is None else not progress,
+        disable=hidden,
         leave=False,
         mininterval=0.5,
     )
     with bar, _deferred_interrupt() as caught:
-        for step in range(len(done) + 1, config.steps + 1):
-            history[step - 1] = trainer.update(step)
+        for step in range(first, config.steps + 1):
+            awake = [making for making in makings if making.done < step]
+            for making in awake:
+                making.history[step - 1] = making.trainer.update(step)
             last = step == config.steps
             if step % look == 0 or last:
+                row = np.mean([making.look(step) for making in awake], axis=0)
                 bar.update(step - bar.n)
-                row = history[step - 1].tolist()
-                if not np.isfinite(row).all():
-                    raise TrainingError(
-                        f"the loss is {row[0]} at update {step}: {_advice(folder.path)}"
-                    )
-                bar.set_postfix_str(
-                    f"loss {row[0]:.1f} = {-row[1]:.1f} + z {row[2]:.1f} + w {row[3]:.1f}",
-                    refresh=False,
-                )
+                text = f"loss {row[0]:.1f} = {-row[1]:.1f} + z {row[2]:.1f} + w {row[3]:.1f}"
+                bar.set_postfix_str(text, refresh=False)
             if last or caught or step % config.checkpoint_every == 0:
-                folder.checkpoint(trainer, history[:step])
+                for making in awake:
+                    making.folder.checkpoint(making.trainer, making.history[:step])
             if caught:
-                where = (
-                    f"saved in {folder.path}; continue with --resume"
-                    if folder.path
-                    else "nothing is kept without out="
-                )
-                raise KeyboardInterrupt(f"interrupted after update {step}: {where}")
-    return history
+                raise KeyboardInterrupt(f"interrupted after update {step}: {_kept(awake)}")
+
+
+def _kept(makings: list[_Making]) -> str:
+    """Where an interrupted run can be found."""
+    paths = [str(making.folder.path) for making in makings if making.folder.path]
+    return (
+        f"saved in {', '.join(paths)}; continue with --resume"
+        if paths
+        else "nothing is kept without out="
+    )
 
 # %% ../book/structure/training.ipynb #826affa2
 def _check_folder(
@@ -892,14 +951,15 @@ def _training_weights(
     return weights
 
 
-def _expectation(trainer: Trainer, done: int) -> str:
+def _expectation(makings: list[_Making]) -> str:
     """How many updates are to be made, and how long that will take on this machine."""
-    steps = trainer.config.steps
+    steps, done = makings[0].trainer.config.steps, min(making.done for making in makings)
     since = f", from update {done:,}" if done else ""
     if done == steps:
         return f"updates: 0 of {steps:,} to make{since}; nothing is left to do"
-    seconds = seconds_per_update(trainer)
-    expected = f"expected time {duration((steps - done) * seconds)} at {seconds:.2g} s each"
+    seconds = sum(seconds_per_update(making.trainer) for making in makings)
+    each = f"{seconds:.2g} s each" + (f" for {len(makings)} runs" if len(makings) > 1 else "")
+    expected = f"expected time {duration((steps - done) * seconds)} at {each}"
     return f"updates: {steps - done:,} of {steps:,} to make{since}; {expected}"
 
 # %% ../book/structure/training.ipynb #32f7357c
@@ -924,8 +984,7 @@ def prepare(
         frequencies = site_log_frequencies(alignment, weights)
         centre_on_sites(model.decoder, torch.from_numpy(frequencies).float())
     ready = trainer(model, alignment.tokens, weights, config, device)
-    way = "fused loops" if ready.draws.closed else "automatic differentiation"
-    echo(f"device: {why}; {config.dtype}, {config.batch_size} sequences an update, {way}")
+    echo(f"device: {why}; {config.dtype}, {config.batch_size} sequences an update, {ready.way}")
     return ready
 
 # %% ../book/structure/training.ipynb #b2a9e948
@@ -948,28 +1007,85 @@ def fit(
     `trainer` is the class that makes the updates; `progress` shows a bar (None: on a terminal); `echo` receives the lines that describe the run. Raises `ConfigError`
     for settings that contradict the folder, `TrainingError` when the loss is no longer a number, `KeyboardInterrupt` (after saving) on Ctrl-C.
     """
-    model_config, config = model_config or ModelConfig(), train_config or TrainConfig()
-    say = echo or (lambda line: None)
-    if out is not None:
-        _check_folder(Path(out), model_config, config, resume, overwrite)
-    ready = prepare(
-        alignment, model_config, config, weights, trainer=trainer, progress=progress, echo=say
-    )
-    about = about_alignment(alignment, ready.weights, config.theta)
-    folder = _Folder(out, model_config, config, about)
+    config = train_config or TrainConfig()
+    options = {"resume": resume, "overwrite": overwrite, "trainer": trainer}
+    wanted = {config.seed: out}
+    return _make(
+        alignment, model_config, config, wanted, weights, progress=progress, echo=echo, **options
+    )[0]
+
+# %% ../book/structure/training.ipynb #7e45fd60
+def _make(
+    alignment: Alignment,
+    model_config: ModelConfig | None,
+    config: TrainConfig,
+    wanted: dict[int, Path | str | None],
+    weights: np.ndarray | None,
+    *,
+    resume: bool,
+    overwrite: bool,
+    trainer: type[Trainer],
+    progress: bool | None,
+    echo: Callable[[str], Any] | None,
+) -> list[Run]:
+    """Make the runs of all seeds in step; `wanted` has the folder of each seed."""
+    model_config, say = model_config or ModelConfig(), echo or (lambda line: None)
+    configs = {seed: replace(config, seed=seed) for seed in wanted}
+    for seed, out in wanted.items():
+        if out is not None:
+            _check_folder(Path(out), model_config, configs[seed], resume, overwrite)
+    makings = []
     with kept_memory():
-        done = _restore(folder, ready, resume)
-        folder.begin()
-        say(_expectation(ready, len(done)))
-        history = _loop(ready, folder, done, progress)
-        folder.finish(ready, config.steps)
-    del about["focus_map"]  # as load_run: the run has it as an object
-    return Run(
-        model=ready.model.eval(),
-        model_config=model_config,
-        train_config=config,
-        focus_map=alignment.focus_map,
-        history=_history(history.cpu().numpy()),
-        about=about,
-        path=Path(out) if out is not None else None,
-    )
+        for seed, out in wanted.items():
+            tell = say if not makings else (lambda line: None)
+            ready = prepare(
+                alignment,
+                model_config,
+                configs[seed],
+                weights,
+                trainer=trainer,
+                progress=progress,
+                echo=tell,
+            )
+            weights = ready.weights
+            about = about_alignment(alignment, weights, config.theta)
+            folder = _Folder(out, model_config, configs[seed], about)
+            makings.append(_Making(ready, folder, resume))
+        for making in makings:
+            making.folder.begin()
+        say(_expectation(makings))
+        _loop(makings, progress)
+        return [making.finish(alignment.focus_map) for making in makings]
+
+# %% ../book/structure/training.ipynb #01177457
+def fit_many(
+    alignment: Alignment,
+    seeds: Sequence[int],
+    model_config: ModelConfig | None = None,
+    train_config: TrainConfig | None = None,
+    out: Path | str | None = None,
+    *,
+    weights: np.ndarray | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    trainer: type[Trainer] = Trainer,
+    progress: bool | None = None,
+    echo: Callable[[str], Any] | None = None,
+) -> list[Run]:
+    """Runs that differ in their seed, in folders `out`/seedN: in step on a GPU, else one after the other; arguments as `fit`.
+
+    Raises `ConfigError` for no seed or one twice, and what `fit` raises. With `resume`, runs that are finished stay as they are.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds are {list(seeds)}: expected at least one, and each once")
+    config = train_config or TrainConfig()
+    wanted = {seed: None if out is None else Path(out) / f"seed{seed}" for seed in seeds}
+    together = choose_device(config.device)[0].type == "cuda"
+    groups = [wanted] if together else [{seed: path} for seed, path in wanted.items()]
+    options = {"resume": resume, "overwrite": overwrite, "trainer": trainer}
+    runs = []
+    for group in groups:
+        runs += _make(
+            alignment, model_config, config, group, weights, progress=progress, echo=echo, **options
+        )
+    return runs
