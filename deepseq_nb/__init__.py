@@ -23,7 +23,7 @@ _HOME = {
     "evaluate": "evaluation",
 }
 _MODULES = (
-    "alignment", "weights", "variants", "datasets", "priors", "kernels", "model", "training",
+    "alignment", "weights", "variants", "datasets", "priors", "kernels", "model", "training", "graphs",
     "scoring", "evaluation", "figures", "baselines", "couplings", "results", "original",
     "pyro_model", "engines", "book", "experiments", "runner", "cli",
 )  # fmt: skip

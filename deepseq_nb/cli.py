@@ -143,6 +143,12 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="settings for shallow families: site prior, fast widths (default, auto: below 100 effective sequences and 2 a column)",
     )
+    parser.add_argument(
+        "--runs",
+        type=_count,
+        default=1,
+        help="runs with successive seeds, in folders OUT/seed1, ...; `deepseq score OUT` takes their mean (default: 1)",
+    )
     parser.add_argument("--steps", type=_count, help="updates (default: 1000; the paper: 300000)")
     parser.add_argument("--batch-size", type=_count, help="sequences an update (default: 100)")
     parser.add_argument("--learning-rate", type=_positive, help="of Adam (default: 0.001)")
@@ -179,7 +185,7 @@ def _configurations(args: argparse.Namespace) -> tuple[Any, Any]:
     given = {"model": {}, "train": {}}
     if args.config:
         given |= _json_file(args.config, given)
-    stored = args.out / "config.json"
+    stored = _stored(args)
     resumed = args.resume and stored.exists()
     before = _json_file(stored) if resumed else {}
     if resumed and args.preset:
@@ -192,6 +198,21 @@ def _configurations(args: argparse.Namespace) -> tuple[Any, Any]:
         before.get("train", {}) | given["train"] | flags | {"device": args.device}
     )
     return model, train
+
+
+def _stored(args: argparse.Namespace) -> Path:
+    """The settings of the run that is continued, or of the first of several; the file need not be there."""
+    return [*(_inside(args.out) if args.runs > 1 else []), args.out / "config.json"][0]
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The settings of the runs that a folder holds, as `--runs` makes it; seed2 before seed10."""
+
+    def number(file: Path) -> tuple[str, int]:
+        letters = file.parent.name.rstrip("0123456789")
+        return letters, int(file.parent.name[len(letters) :] or 0)
+
+    return sorted(folder.glob("*/config.json"), key=number)
 
 
 def _json_file(path: Path, known: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -217,8 +238,8 @@ def _for_depth(
     from deepseq_nb.training import SHALLOW_WIDTH_RATE, for_shallow_family, is_shallow
     from deepseq_nb.weights import cached_weights
 
-    resumed = args.resume and (args.out / "config.json").exists()
-    able = model.weights == "variational" and model.output_bias
+    resumed = args.resume and _stored(args).exists()
+    able = model.weights == "variational"
     if resumed or args.shallow == "off" or (args.shallow == "auto" and not able):
         return model, train
     if args.shallow == "auto":
@@ -236,7 +257,8 @@ def _for_depth(
 
 # %% ../book/usage.ipynb #503b0b81
 def _train(args: argparse.Namespace, say: Callable[[str], None]) -> None:
-    from deepseq_nb.training import fit
+    from deepseq_nb.graphs import trainer_for
+    from deepseq_nb.training import choose_device, fit, fit_many
     from deepseq_nb.weights import load_weights
 
     model, train = _configurations(args)
@@ -245,21 +267,20 @@ def _train(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     model, train = _for_depth(args, model, train, alignment, weights, say)
     if args.profile_step:
         return _profile_step(alignment, model, train, weights, say)
-    run = fit(
-        alignment,
-        model,
-        train,
-        args.out,
-        weights=weights,
-        resume=args.resume,
-        overwrite=args.overwrite,
-        echo=say,
-    )
-    last = run.history.iloc[-min(20, len(run.history)) :].mean()
-    say(
-        f"trained {run.steps:,} updates; loss {last.loss:.1f} nats = reconstruction {-last.reconstruction:.1f} "
-        f"+ latent {last.kl_latent:.1f} + weights {last.kl_weights:.1f} (mean of the last 20)"
-    )
+    how = {"weights": weights, "resume": args.resume, "overwrite": args.overwrite, "echo": say}
+    how["trainer"] = trainer_for(choose_device(train.device)[0])
+    if args.runs > 1:
+        seeds = range(train.seed, train.seed + args.runs)
+        runs = fit_many(alignment, seeds, model, train, args.out, **how)
+    else:
+        runs = [fit(alignment, model, train, args.out, **how)]
+    for run in runs:
+        last = run.history.iloc[-min(20, len(run.history)) :].mean()
+        which = f"seed {run.train_config.seed}: " if args.runs > 1 else ""
+        say(
+            f"{which}trained {run.steps:,} updates; loss {last.loss:.1f} nats = reconstruction {-last.reconstruction:.1f} "
+            f"+ latent {last.kl_latent:.1f} + weights {last.kl_weights:.1f} (mean of the last 20)"
+        )
     say(f"wrote {args.out}; next: deepseq score {args.out} --all-singles --out scores.csv")
 
 # %% ../book/usage.ipynb #a97bbfaf
@@ -282,7 +303,7 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
         "run",
         type=_file,
         nargs="+",
-        help="folder made by `deepseq train`; of several runs of one family the mean is taken",
+        help="folder made by `deepseq train`, or one that holds several; of several runs of one family the mean is taken",
     )
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument(
@@ -337,7 +358,7 @@ def _score(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
         from deepseq_nb.engines import engine_estimator
 
         estimator = engine_estimator(args.engine)
-    runs = _runs_of_one_family(args.run, args.device)
+    runs = _runs_of_one_family(_folders(args.run), args.device)
     run = runs[0]
     texts = (
         all_singles(run.focus_map)
@@ -374,11 +395,20 @@ def _score(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, An
     if len(scored):
         say(f"median standard error {summary['median_std_error']:.2g} nats")
     say(
-        f"wrote {args.out}; next: deepseq evaluate {args.out} ASSAY.csv --column NAME, or deepseq plot {args.run[0]} --scores {args.out}"
+        f"wrote {args.out}; next: deepseq evaluate {args.out} ASSAY.csv --column NAME, or deepseq plot {run.path} --scores {args.out}"
     )
     return summary
 
 # %% ../book/usage.ipynb #1bd40da2
+def _folders(paths: list[Path]) -> list[Path]:
+    """Folders of runs; one that holds several stands for all of them."""
+    found: list[Path] = []
+    for path in paths:
+        inside = [] if (path / "config.json").exists() else _inside(path)
+        found += [file.parent for file in inside] or [path]
+    return found
+
+
 def _runs_of_one_family(paths: list[Path], device: str) -> list[Any]:
     """The runs, loaded; raises `ConfigError` where they are about other residues or another sequence."""
     from deepseq_nb.priors import ConfigError

@@ -28,9 +28,12 @@ class _GaussianKL(torch.autograd.Function):
         ctx.prior = prior_mu, prior_sigma
         gap = mu - prior_mu if prior_mu else mu
         terms = (2 * log_sigma).exp_().addcmul_(gap, gap).mul_(0.5 / prior_sigma**2).sub_(log_sigma)
+        constant = mu.numel() * (math.log(prior_sigma) - 0.5)
+        if mu.is_cuda:  # one kernel, not one for each part
+            return terms.sum(dtype=torch.float64) + constant
         # pairwise, in the entries' type
         parts = torch.stack([part.sum() for part in terms.reshape(-1).split(1 << 16)])
-        return parts.sum(dtype=torch.float64) + mu.numel() * (math.log(prior_sigma) - 0.5)
+        return parts.sum(dtype=torch.float64) + constant
 
     @staticmethod
     @once_differentiable

@@ -325,8 +325,8 @@ class Trainer:
         price = weight_cost(self.model.decoder, w, scale_noise, skip=self.draws.closed)
         kl_weights = price / self.neff
         reconstruction, kl_latent = terms.reconstruction.mean(), terms.kl_latent.mean()
-        loss = warm_up * (self.config.kl_scale * kl_latent + kl_weights) - reconstruction
         strength = torch.as_tensor(warm_up, dtype=torch.float64, device=self.device)
+        loss = strength * (self.config.kl_scale * kl_latent + kl_weights) - reconstruction
         parts = (loss, reconstruction, kl_latent, kl_weights, strength)
         return loss, torch.stack([part.detach().double() for part in parts])
 
@@ -346,20 +346,20 @@ class Trainer:
         row[3] += kl
         return row
 
-    def rehearse(self) -> None:
-        """The gradients of update 0, which training never makes; nothing moves."""
+    def rehearse(self) -> float:
+        """Seconds that an update will take: those of the gradients of update 0, which training never makes, and a third more."""
+        start = _now(self.device)
         self.loss(0)[0].backward()
+        return 1.3 * (_now(self.device) - start)
 
 # %% ../book/structure/training.ipynb #fc5dcfa6
 def seconds_per_update(trainer: Trainer) -> float:
-    """A measured estimate: the fastest of a few tries of what the trainer rehearses, and a third more."""
+    """A measured estimate: the fastest of a few rehearsals."""
     times: list[float] = []
     while len(times) < 2 or (sum(times) < 0.3 and len(times) < 10):
-        start = _now(trainer.device)
-        trainer.rehearse()
-        times.append(_now(trainer.device) - start)
+        times.append(trainer.rehearse())
     trainer.optimiser.zero_grad(set_to_none=True)
-    return 1.3 * min(times)
+    return min(times)
 
 # %% ../book/structure/training.ipynb #22203cab
 def step_profile(trainer: Trainer, updates: int = 5) -> pd.DataFrame:
@@ -610,9 +610,14 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
+        inside = sorted(path.parent.glob(f"*/{path.name}"))
+        hint = (
+            f"it holds several runs: choose one, such as {inside[0].parent}"
+            if inside
+            else "make one with `deepseq train ALIGNMENT --out RUN`"
+        )
         raise CheckpointError(
-            f"{path.parent} is not a run folder: it has no {path.name}; "
-            "make one with `deepseq train ALIGNMENT --out RUN`"
+            f"{path.parent} is not a run folder: it has no {path.name}; {hint}"
         ) from None
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
