@@ -10,12 +10,10 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float64
 
-from .model import DeepSequence
-from .training import TrainConfig, Trainer
+from .training import HISTORY, Trainer
 
 # %% ../book/performance/graphs.ipynb #b6c3f463
 class GraphTrainer(Trainer):
@@ -24,23 +22,15 @@ class GraphTrainer(Trainer):
     Dropout and other devices are served without a recording. So are updates whose recording fails its check, with a warning.
     """
 
-    def __init__(
-        self,
-        model: DeepSequence,
-        tokens: np.ndarray,
-        weights: np.ndarray,
-        config: TrainConfig,
-        device: torch.device,
-        fused: bool | None = None,
-    ):
-        super().__init__(model, tokens, weights, config, device, fused=False)
-        cuda = device.type == "cuda"
-        self.able = cuda and not model.config.dropout
-        self.now = self.tokens.new_empty(config.batch_size, tokens.shape[1])
-        self.strength = torch.ones((), dtype=torch.float64, device=device)
-        self.row = torch.zeros(5, dtype=torch.float64, device=device)
+    def __init__(self, *given: Any, fused: bool | None = None):
+        super().__init__(*given, fused=False)
+        cuda = self.device.type == "cuda"
+        self.able = cuda and not self.model.config.dropout
+        self.now = self.tokens.new_empty(self.config.batch_size, self.tokens.shape[1])
+        self.strength = torch.ones((), dtype=torch.float64, device=self.device)
+        self.row = torch.zeros(len(HISTORY), dtype=torch.float64, device=self.device)
         self.replay: Callable[[], Any] | None = None  # the recording, once it is made
-        self.stream = torch.cuda.Stream(device) if cuda else None
+        self.stream = torch.cuda.Stream(self.device) if cuda else None
         for group in self.optimiser.param_groups:
             group["capturable"] = cuda
 

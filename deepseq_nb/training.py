@@ -1014,10 +1014,8 @@ def fit(
     """
     config = train_config or TrainConfig()
     options = {"resume": resume, "overwrite": overwrite, "trainer": trainer}
-    wanted = {config.seed: out}
-    return _make(
-        alignment, model_config, config, wanted, weights, progress=progress, echo=echo, **options
-    )[0]
+    options |= {"weights": weights, "progress": progress, "echo": echo}
+    return _make(alignment, model_config, config, {config.seed: out}, **options)[0]
 
 # %% ../book/structure/training.ipynb #7e45fd60
 def _make(
@@ -1025,15 +1023,14 @@ def _make(
     model_config: ModelConfig | None,
     config: TrainConfig,
     wanted: dict[int, Path | str | None],
-    weights: np.ndarray | None,
     *,
-    resume: bool,
-    overwrite: bool,
-    trainer: type[Trainer],
-    progress: bool | None,
-    echo: Callable[[str], Any] | None,
+    weights: np.ndarray | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    echo: Callable[[str], Any] | None = None,
+    **options: Any,
 ) -> list[Run]:
-    """Make the runs of all seeds in step; `wanted` has the folder of each seed."""
+    """Make the runs of all seeds in step; `wanted` has the folder of each seed, `options` are `trainer` and `progress`."""
     model_config, say = model_config or ModelConfig(), echo or (lambda line: None)
     configs = {seed: replace(config, seed=seed) for seed in wanted}
     for seed, out in wanted.items():
@@ -1043,15 +1040,7 @@ def _make(
     with kept_memory():
         for seed, out in wanted.items():
             tell = say if not makings else (lambda line: None)
-            ready = prepare(
-                alignment,
-                model_config,
-                configs[seed],
-                weights,
-                trainer=trainer,
-                progress=progress,
-                echo=tell,
-            )
+            ready = prepare(alignment, model_config, configs[seed], weights, echo=tell, **options)
             weights = ready.weights
             about = about_alignment(alignment, weights, config.theta)
             folder = _Folder(out, model_config, configs[seed], about)
@@ -1059,7 +1048,7 @@ def _make(
         for making in makings:
             making.folder.begin()
         say(_expectation(makings))
-        _loop(makings, progress)
+        _loop(makings, options.get("progress"))
         return [making.finish(alignment.focus_map) for making in makings]
 
 # %% ../book/structure/training.ipynb #01177457
@@ -1069,15 +1058,9 @@ def fit_many(
     model_config: ModelConfig | None = None,
     train_config: TrainConfig | None = None,
     out: Path | str | None = None,
-    *,
-    weights: np.ndarray | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
-    trainer: type[Trainer] = Trainer,
-    progress: bool | None = None,
-    echo: Callable[[str], Any] | None = None,
+    **options: Any,
 ) -> list[Run]:
-    """Runs that differ in their seed, in folders `out`/seedN: in step on a GPU, else one after the other; arguments as `fit`.
+    """Runs that differ in their seed, in folders `out`/seedN: in step on a GPU, else one after the other; `options` as those of `fit`.
 
     Raises `ConfigError` for no seed or one twice, and what `fit` raises. With `resume`, runs that are finished stay as they are.
     """
@@ -1087,10 +1070,5 @@ def fit_many(
     wanted = {seed: None if out is None else Path(out) / f"seed{seed}" for seed in seeds}
     together = choose_device(config.device)[0].type == "cuda"
     groups = [wanted] if together else [{seed: path} for seed, path in wanted.items()]
-    options = {"resume": resume, "overwrite": overwrite, "trainer": trainer}
-    runs = []
-    for group in groups:
-        runs += _make(
-            alignment, model_config, config, group, weights, progress=progress, echo=echo, **options
-        )
-    return runs
+    made = [_make(alignment, model_config, config, group, **options) for group in groups]
+    return [run for group in made for run in group]

@@ -196,7 +196,7 @@ class FakeGpu:
 
 
 def prepared_on_cpu(prepare):
-    def prepared(alignment, model_config, config, weights, *, trainer, progress, echo):
+    def prepared(alignment, model_config, config, weights, *, echo, trainer=Trainer):
         network = DeepSequence(model_config, alignment.tokens.shape[1], alignment.gap, config.seed)
         from deepseq_nb.weights import cached_weights
 
