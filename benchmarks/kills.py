@@ -19,14 +19,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deepseq_nb.training import CheckpointError, load_tensors
+from deepseq_nb.runs import CheckpointError, load_tensors
 
 SCRIPT = """
 import sys
 from deepseq_nb.alignment import Alignment
 from deepseq_nb.datasets import synthetic_path
 from deepseq_nb.model import preset
-from deepseq_nb.training import TrainConfig, fit
+from deepseq_nb.runs import fit
+from deepseq_nb.training import TrainConfig
 import deepseq_nb.training as training
 update = training.Trainer.update
 def announced(self, step):

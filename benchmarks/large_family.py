@@ -132,7 +132,8 @@ def stages(path: Path, updates: int, checked: int) -> list[dict]:
     weights = sequence_weights(alignment, progress=sys.stderr.isatty())
     note("weigh", neff=round(float(weights.sum()), 1))
     from deepseq_nb.model import preset
-    from deepseq_nb.training import TrainConfig, fit
+    from deepseq_nb.runs import fit
+    from deepseq_nb.training import TrainConfig
 
     fit(
         alignment, preset("quick"), TrainConfig(steps=updates), path.parent / "run", weights=weights

@@ -21,7 +21,8 @@ from deepseq_nb.alignment import Alignment
 from deepseq_nb.kernels import OutputLayer, normal_numbers
 from deepseq_nb.model import DeepSequence, ModelConfig, _looked_up, one_hot, preset
 from deepseq_nb.priors import gaussian_kl
-from deepseq_nb.training import TrainConfig, Trainer, fill_noise, kept_memory
+from deepseq_nb.runs import kept_memory
+from deepseq_nb.training import TrainConfig, Trainer, fill_noise
 from deepseq_nb.weights import cached_weights
 
 LENGTH, LETTERS, BATCH = 253, 20, 100

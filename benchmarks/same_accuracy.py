@@ -17,8 +17,9 @@ from deepseq_nb import datasets, results
 from deepseq_nb.alignment import Alignment
 from deepseq_nb.evaluation import evaluate
 from deepseq_nb.model import DeepSequence, preset
+from deepseq_nb.runs import fit, kept_memory
 from deepseq_nb.scoring import score
-from deepseq_nb.training import TrainConfig, Trainer, fit, kept_memory
+from deepseq_nb.training import TrainConfig, Trainer
 from deepseq_nb.weights import cached_weights
 
 WAYS = {"automatic differentiation": False, "loops": True}

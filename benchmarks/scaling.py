@@ -15,7 +15,8 @@ import torch
 
 from deepseq_nb import results
 from deepseq_nb.model import DeepSequence, preset
-from deepseq_nb.training import TrainConfig, Trainer, kept_memory
+from deepseq_nb.runs import kept_memory
+from deepseq_nb.training import TrainConfig, Trainer
 from deepseq_nb.weights import sequence_weights
 
 LENGTHS, BATCHES, DEPTHS = (

@@ -30,8 +30,9 @@ from deepseq_nb import datasets
 from deepseq_nb.alignment import Alignment
 from deepseq_nb.model import preset
 from deepseq_nb.results import save_result
+from deepseq_nb.runs import fit, load_run
 from deepseq_nb.scoring import score, score_table
-from deepseq_nb.training import TrainConfig, fit, load_run
+from deepseq_nb.training import TrainConfig
 from deepseq_nb.variants import all_singles, resolve_variants
 
 GB1_SITES = (39, 40, 41, 54)  # of Wu et al. 2016

@@ -16,8 +16,8 @@ import torch
 from scipy.stats import spearmanr
 
 from deepseq_nb.results import save_result
+from deepseq_nb.runs import load_run
 from deepseq_nb.scoring import Scorer, score
-from deepseq_nb.training import load_run
 from deepseq_nb.variants import resolve_variants
 
 

@@ -26,8 +26,9 @@ from deepseq_nb import datasets, results
 from deepseq_nb.alignment import Alignment
 from deepseq_nb.evaluation import evaluate
 from deepseq_nb.model import DeepSequence, ModelConfig, preset
+from deepseq_nb.runs import fit, kept_memory
 from deepseq_nb.scoring import score
-from deepseq_nb.training import TrainConfig, Trainer, fit, kept_memory
+from deepseq_nb.training import TrainConfig, Trainer
 from deepseq_nb.weights import cached_weights, sequence_weights
 
 MODELS = {"small": preset("small"), "paper": ModelConfig()}

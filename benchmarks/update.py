@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from deepseq_nb import datasets, results
 from deepseq_nb.alignment import Alignment
 from deepseq_nb.model import DeepSequence, ModelConfig
-from deepseq_nb.training import TrainConfig, Trainer, kept_memory
+from deepseq_nb.runs import kept_memory
+from deepseq_nb.training import TrainConfig, Trainer
 from deepseq_nb.weights import cached_weights
 
 

@@ -13,8 +13,9 @@ from deepseq_nb import datasets, results
 from deepseq_nb.alignment import Alignment
 from deepseq_nb.evaluation import evaluate
 from deepseq_nb.model import preset
+from deepseq_nb.runs import fit
 from deepseq_nb.scoring import score
-from deepseq_nb.training import TrainConfig, fit
+from deepseq_nb.training import TrainConfig
 from deepseq_nb.weights import cached_weights
 
 

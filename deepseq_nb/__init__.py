@@ -12,18 +12,18 @@ _HOME = {
     "AlignmentError": "alignment",
     "VariantError": "variants",
     "ConfigError": "priors",
-    "CheckpointError": "training",
+    "CheckpointError": "runs",
     "ModelConfig": "model",
     "DeepSequence": "model",
     "TrainConfig": "training",
-    "Run": "training",
-    "fit": "training",
-    "load_run": "training",
+    "Run": "runs",
+    "fit": "runs",
+    "load_run": "runs",
     "score": "scoring",
     "evaluate": "evaluation",
 }
 _MODULES = (
-    "alignment", "weights", "variants", "datasets", "priors", "kernels", "model", "training", "graphs",
+    "alignment", "weights", "variants", "datasets", "priors", "kernels", "model", "training", "runs", "graphs",
     "scoring", "evaluation", "figures", "baselines", "couplings", "results", "original",
     "pyro_model", "engines", "book", "experiments", "runner", "cli",
 )  # fmt: skip

@@ -235,7 +235,7 @@ def _for_depth(
     args: argparse.Namespace, model: Any, train: Any, alignment: Any, weights: Any, say: Any
 ) -> tuple[Any, Any]:
     """Model and training configurations, changed for a shallow family unless told otherwise; a line says so."""
-    from deepseq_nb.training import SHALLOW_WIDTH_RATE, for_shallow_family, is_shallow
+    from deepseq_nb.runs import SHALLOW_WIDTH_RATE, for_shallow_family, is_shallow
     from deepseq_nb.weights import cached_weights
 
     resumed = args.resume and _stored(args).exists()
@@ -258,7 +258,7 @@ def _for_depth(
 # %% ../book/usage.ipynb #503b0b81
 def _train(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     from deepseq_nb.graphs import trainer_for
-    from deepseq_nb.training import choose_device, fit, fit_many
+    from deepseq_nb.runs import choose_device, fit, fit_many
     from deepseq_nb.weights import load_weights
 
     model, train = _configurations(args)
@@ -288,7 +288,8 @@ def _profile_step(
     alignment: Any, model: Any, train: Any, weights: Any, say: Callable[[str], None]
 ) -> None:
     """Print where the time of an update goes."""
-    from deepseq_nb.training import kept_memory, prepare, step_profile
+    from deepseq_nb.runs import kept_memory, prepare
+    from deepseq_nb.training import step_profile
 
     trainer = prepare(alignment, model, train, weights, echo=say)
     with kept_memory():
@@ -348,8 +349,8 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
 # %% ../book/usage.ipynb #9eda571c
 def _score(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
     from deepseq_nb.alignment import write_atomic
+    from deepseq_nb.runs import choose_device
     from deepseq_nb.scoring import combine, score_table
-    from deepseq_nb.training import choose_device
     from deepseq_nb.variants import all_singles, read_variants, resolve_variants
 
     _refuse_existing(args)
@@ -412,7 +413,7 @@ def _folders(paths: list[Path]) -> list[Path]:
 def _runs_of_one_family(paths: list[Path], device: str) -> list[Any]:
     """The runs, loaded; raises `ConfigError` where they are about other residues or another sequence."""
     from deepseq_nb.priors import ConfigError
-    from deepseq_nb.training import load_run
+    from deepseq_nb.runs import load_run
 
     runs = [load_run(path, device) for path in paths]
     first = runs[0].focus_map
@@ -537,7 +538,7 @@ def _weights_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _weights(args: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
-    from deepseq_nb.training import depth_verdict
+    from deepseq_nb.runs import depth_verdict
     from deepseq_nb.weights import check_theta, save_weights, sequence_weights
 
     check_theta(args.theta)
@@ -578,8 +579,8 @@ def _embed(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     import numpy as np
 
     from deepseq_nb.alignment import Alignment, write_atomic
+    from deepseq_nb.runs import load_run
     from deepseq_nb.scoring import embed
-    from deepseq_nb.training import load_run
 
     _refuse_existing(args)
     run = load_run(args.run, args.device)
@@ -607,8 +608,8 @@ def _sample_options(parser: argparse.ArgumentParser) -> None:
 
 def _sample(args: argparse.Namespace, say: Callable[[str], None]) -> None:
     from deepseq_nb.alignment import write_atomic
+    from deepseq_nb.runs import load_run
     from deepseq_nb.scoring import sample_sequences
-    from deepseq_nb.training import load_run
 
     _refuse_existing(args)
     run = load_run(args.run, args.device)

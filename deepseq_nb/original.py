@@ -30,18 +30,16 @@ from jaxtyping import Shaped, UInt8
 from .alignment import Alignment, write_atomic
 from .model import DeepSequence, ModelConfig, decoder_shapes, weight_cost
 from .priors import ConfigError, SparsityPrior
-from deepseq_nb.training import (
-    HISTORY,
-    AdamOriginal,
+from deepseq_nb.runs import (
     CheckpointError,
     Run,
-    TrainConfig,
     _check_folder,
     _Folder,
     about_alignment,
     load_run,
     save_tensors,
 )
+from .training import HISTORY, AdamOriginal, TrainConfig
 from .weights import cached_weights
 
 # %% ../book/reconstruction/parity.ipynb #c485519a

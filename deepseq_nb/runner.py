@@ -25,7 +25,7 @@ from .datasets import find
 from .experiments import Experiment, ExperimentError, Grid, read_grid, result_rows
 from .priors import check_range
 from .results import results_folder, save_result
-from .training import duration
+from .runs import duration
 
 # %% ../book/performance/runner.ipynb #b0ac7025
 def state_of(folder: Path) -> str:

@@ -28,7 +28,8 @@ from deepseq_nb.model import (
     one_hot,
 )
 from .priors import ConfigError, check_choice, check_range
-from .training import Run, choose_device, fill_noise, load_run, noise_generator
+from .runs import Run, choose_device, load_run
+from .training import fill_noise, noise_generator
 from .variants import VariantTable, all_singles, resolve_variants
 
 # %% ../book/structure/scoring.ipynb #7fc99dfb

@@ -6,7 +6,8 @@ import pytest
 from tiny_family import TINY, write_family
 
 from deepseq_nb.alignment import Alignment
-from deepseq_nb.training import TrainConfig, fit
+from deepseq_nb.runs import fit
+from deepseq_nb.training import TrainConfig
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,8 @@ from deepseq_nb.datasets import find
 from deepseq_nb.experiments import Experiment, ExperimentError, Measured
 from deepseq_nb.model import PRESETS, preset
 from deepseq_nb.priors import ConfigError
+from deepseq_nb.runs import fit
 from deepseq_nb.scoring import score
-from deepseq_nb.training import fit
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ROOT / "book" / "performance" / "quick.toml"

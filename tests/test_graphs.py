@@ -14,7 +14,8 @@ from deepseq_nb.cli import main
 from deepseq_nb.graphs import GraphTrainer, trainer_for
 from deepseq_nb.model import DeepSequence
 from deepseq_nb.priors import SPARSITY_PRIORS, ConfigError, SparsityPrior
-from deepseq_nb.training import TrainConfig, Trainer, fit, fit_many, load_run, seconds_per_update
+from deepseq_nb.runs import fit, fit_many, load_run
+from deepseq_nb.training import TrainConfig, Trainer, seconds_per_update
 
 CPU = torch.device("cpu")
 ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
@@ -176,13 +177,13 @@ def test_several_runs_are_those_that_each_seed_makes_alone(alignment, tmp_path):
 
 def test_runs_in_step_are_the_same_runs(alignment, tmp_path, monkeypatch):
     """As on a GPU: all seeds in one loop, one of them resumed further on than the other."""
-    from deepseq_nb import training
+    from deepseq_nb import runs as making
 
     config = TrainConfig(steps=12, batch_size=20, device="cpu", checkpoint_every=4)
     apart = fit_many(alignment, (1, 2), TINY, config)
     fit(alignment, TINY, replace(config, steps=7, seed=2), tmp_path / "seed2")
-    monkeypatch.setattr(training, "choose_device", lambda name: (FakeGpu(), "pretending"))
-    monkeypatch.setattr(training, "prepare", prepared_on_cpu(training.prepare))
+    monkeypatch.setattr(making, "choose_device", lambda name: (FakeGpu(), "pretending"))
+    monkeypatch.setattr(making, "prepare", prepared_on_cpu(making.prepare))
     together = fit_many(alignment, (1, 2), TINY, config, tmp_path, resume=True)
     for a, b in zip(apart, together, strict=True):
         assert np.allclose(a.history, b.history, rtol=1e-5)

@@ -36,8 +36,9 @@ from deepseq_nb.original import (
     verify,
 )
 from deepseq_nb.priors import ConfigError, SparsityPrior
+from deepseq_nb.runs import CheckpointError, fit
 from deepseq_nb.scoring import score
-from deepseq_nb.training import AdamOriginal, CheckpointError, TrainConfig, fit
+from deepseq_nb.training import AdamOriginal, TrainConfig
 from deepseq_nb.weights import sequence_weights
 
 # folders of reference values, made by our own model: they test the comparison, tests/real tests the numbers

@@ -22,8 +22,9 @@ from deepseq_nb.pyro_model import (
     scale_prior,
     weight_priors,
 )
+from deepseq_nb.runs import fit, load_run
 from deepseq_nb.scoring import Scorer, score
-from deepseq_nb.training import TrainConfig, Trainer, fit, load_run
+from deepseq_nb.training import TrainConfig, Trainer
 
 LENGTH, LETTERS, NEFF = 7, 5, 123.0
 

@@ -13,6 +13,7 @@ from tiny_family import TINY
 from deepseq_nb import scoring
 from deepseq_nb.model import DeepSequence, ModelConfig, centre_on_sites, log_likelihood
 from deepseq_nb.priors import ConfigError, SparsityPrior
+from deepseq_nb.runs import fit, load_run
 from deepseq_nb.scoring import (
     FastScorer,
     Scorer,
@@ -27,7 +28,7 @@ from deepseq_nb.scoring import (
     score,
     substitution_table,
 )
-from deepseq_nb.training import TrainConfig, fill_noise, fit, load_run, noise_generator
+from deepseq_nb.training import TrainConfig, fill_noise, noise_generator
 from deepseq_nb.variants import all_singles, resolve_variants
 
 

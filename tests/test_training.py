@@ -18,24 +18,26 @@ from deepseq_nb.alignment import Alignment
 from deepseq_nb.baselines import SiteIndependent
 from deepseq_nb.model import DeepSequence, ModelConfig, preset
 from deepseq_nb.priors import ConfigError, SparsityPrior
-from deepseq_nb.training import (
-    HISTORY,
+from deepseq_nb.runs import (
     SITE_PSEUDOCOUNT,
-    AdamOriginal,
     CheckpointError,
-    TrainConfig,
-    Trainer,
     TrainingError,
     choose_device,
     depth_verdict,
     describe,
-    draw_rows,
     duration,
     fit,
     load_run,
     load_tensors,
-    noise_generator,
     save_tensors,
+)
+from deepseq_nb.training import (
+    HISTORY,
+    AdamOriginal,
+    TrainConfig,
+    Trainer,
+    draw_rows,
+    noise_generator,
     seconds_per_update,
     step_profile,
 )
@@ -174,7 +176,8 @@ SCRIPT = """
 import os, sys, time, threading
 from deepseq_nb.alignment import Alignment
 from deepseq_nb.baselines import SiteIndependent
-from deepseq_nb.training import TrainConfig, fit
+from deepseq_nb.runs import fit
+from deepseq_nb.training import TrainConfig
 import deepseq_nb.training as training
 sys.path.insert(0, sys.argv[3])
 from tiny_family import TINY
