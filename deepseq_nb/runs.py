@@ -684,13 +684,18 @@ def fit_many(
 ) -> list[Run]:
     """Runs that differ in their seed, in folders `out`/seedN: in step on a GPU, else one after the other; `options` as those of `fit`.
 
-    Raises `ConfigError` for no seed or one twice, and what `fit` raises. With `resume`, runs that are finished stay as they are.
+    Raises `ConfigError` for no seed, one twice, or a folder that is a run, and what `fit` raises. With `resume`, runs that are finished stay as they are.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError(f"seeds are {list(seeds)}: expected at least one, and each once")
+    if out is not None and (Path(out) / "config.json").exists():
+        raise ConfigError(f"{out} is a run itself: choose another folder for several")
     config = train_config or TrainConfig()
     wanted = {seed: None if out is None else Path(out) / f"seed{seed}" for seed in seeds}
     together = choose_device(config.device)[0].type == "cuda"
     groups = [wanted] if together else [{seed: path} for seed, path in wanted.items()]
-    made = [_make(alignment, model_config, config, group, **options) for group in groups]
-    return [run for group in made for run in group]
+    runs: list[Run] = []
+    for group in groups:
+        runs += _make(alignment, model_config, config, group, **options)
+        options["echo"] = None  # what is said of the first holds for all
+    return runs

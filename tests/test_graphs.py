@@ -207,6 +207,13 @@ def prepared_on_cpu(prepare):
     return prepared
 
 
+def test_several_runs_do_not_go_into_a_run(alignment, tmp_path):
+    config = TrainConfig(steps=2, batch_size=5, device="cpu")
+    fit(alignment, TINY, config, tmp_path / "run")
+    with pytest.raises(ConfigError, match="is a run itself"):
+        fit_many(alignment, (1, 2), TINY, config, tmp_path / "run", overwrite=True)
+
+
 @pytest.mark.parametrize("seeds", [(), (1, 1)])
 def test_seeds_are_checked(alignment, seeds):
     with pytest.raises(ConfigError, match="each once"):
