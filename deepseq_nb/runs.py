@@ -694,6 +694,8 @@ def fit_many(
     wanted = {seed: None if out is None else Path(out) / f"seed{seed}" for seed in seeds}
     together = choose_device(config.device)[0].type == "cuda"
     groups = [wanted] if together else [{seed: path} for seed, path in wanted.items()]
+    if len(groups) > 1 and options.get("echo"):
+        options["echo"](f"{len(groups)} runs, one after the other; about the first:")
     runs: list[Run] = []
     for group in groups:
         runs += _make(alignment, model_config, config, group, **options)
