@@ -23,8 +23,8 @@ _HOME = {
     "evaluate": "evaluation",
 }
 _MODULES = (
-    "alignment", "weights", "variants", "datasets", "priors", "kernels", "model", "training", "runs", "graphs",
-    "scoring", "evaluation", "figures", "baselines", "couplings", "results", "original",
+    "alignment", "weights", "variants", "datasets", "priors", "kernels", "model", "training",
+    "runs", "graphs", "scoring", "evaluation", "figures", "baselines", "couplings", "results", "original",
     "pyro_model", "engines", "book", "experiments", "runner", "cli",
 )  # fmt: skip
 __all__ = [*_HOME, *_MODULES]

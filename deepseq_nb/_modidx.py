@@ -823,6 +823,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'deepseq_nb.runs._Folder.finish': ('structure/runs.html#_folder.finish', 'deepseq_nb/runs.py'),
                                  'deepseq_nb.runs._Making': ('structure/runs.html#_making', 'deepseq_nb/runs.py'),
                                  'deepseq_nb.runs._Making.__init__': ('structure/runs.html#_making.__init__', 'deepseq_nb/runs.py'),
+                                 'deepseq_nb.runs._Making.begin': ('structure/runs.html#_making.begin', 'deepseq_nb/runs.py'),
                                  'deepseq_nb.runs._Making.finish': ('structure/runs.html#_making.finish', 'deepseq_nb/runs.py'),
                                  'deepseq_nb.runs._Making.look': ('structure/runs.html#_making.look', 'deepseq_nb/runs.py'),
                                  'deepseq_nb.runs._advice': ('structure/runs.html#_advice', 'deepseq_nb/runs.py'),

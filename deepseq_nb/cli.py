@@ -207,12 +207,10 @@ def _stored(args: argparse.Namespace) -> Path:
 
 def _inside(folder: Path) -> list[Path]:
     """The settings of the runs that a folder holds, as `--runs` makes it; seed2 before seed10."""
-
-    def number(file: Path) -> tuple[str, int]:
-        letters = file.parent.name.rstrip("0123456789")
-        return letters, int(file.parent.name[len(letters) :] or 0)
-
-    return sorted(folder.glob("*/config.json"), key=number)
+    found = {
+        file.parent.name.removeprefix("seed"): file for file in folder.glob("seed*/config.json")
+    }
+    return [found[number] for number in sorted(filter(str.isdecimal, found), key=int)]
 
 
 def _json_file(path: Path, known: dict[str, Any] | None = None) -> dict[str, Any]:

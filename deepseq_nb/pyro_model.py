@@ -23,7 +23,7 @@ from pyro.poutine.messenger import Messenger
 from .model import Decoder, DeepSequence
 from .priors import ConfigError, SparsityPrior
 from .scoring import Scorer
-from .training import Trainer, fill_noise, noise_key
+from .training import Trainer, noise_key
 
 # %% ../book/pyro_trials/full_model.ipynb #5c39c70b
 def scale_prior(prior: SparsityPrior, like: torch.Tensor) -> dist.Distribution:
@@ -160,8 +160,9 @@ class PyroTrainer(Trainer):
         """As `Trainer.loss`: the negative ELBO of update `step` over Neff, and the row for the history."""
         config, warm_up = self.config, self.warm_up(step)
         tokens, latent = self.batch(step)
-        noise = fill_noise(self.draws.noise, config.seed, "weights", step)
-        noise = self.model.decoder.noise_by_name(noise[: self.model.decoder.noise_size])
+        self.draws.fill(step)
+        noise = self.draws.noise[: self.model.decoder.noise_size]
+        noise = self.model.decoder.noise_by_name(noise)
         given = GivenNoise(noise | {"z": latent})
         asked = (tokens, None, warm_up, float(config.kl_scale))
         with pyro.validation_enabled(False), given, Witness() as witness:

@@ -440,13 +440,17 @@ def _restore(folder: _Folder, trainer: Trainer, resume: bool) -> torch.Tensor:
 class _Making:
     """A run in the making: its trainer, its folder, how many updates it began with, and its history `(steps, 5)`."""
 
-    def __init__(self, trainer: Trainer, folder: _Folder, resume: bool):
-        self.trainer, self.folder = trainer, folder
-        done = _restore(folder, trainer, resume)
-        self.done = len(done)
+    def __init__(self, trainer: Trainer, folder: _Folder):
+        self.trainer, self.folder, self.done = trainer, folder, 0
         shape = trainer.config.steps, len(HISTORY)
         self.history = torch.empty(shape, dtype=torch.float64, device=trainer.device)
-        self.history[: self.done] = done.to(trainer.device)
+
+    def begin(self, resume: bool) -> None:
+        """Put back the last checkpoint, if asked to, and write what is known before the first update."""
+        done = _restore(self.folder, self.trainer, resume)
+        self.done = len(done)
+        self.history[: self.done] = done.to(self.trainer.device)
+        self.folder.begin()
 
     def look(self, step: int) -> list[float]:
         """The history's row of update `step`; raises `TrainingError` where it is not finite."""
@@ -637,14 +641,14 @@ def fit(
     config = train_config or TrainConfig()
     options = {"resume": resume, "overwrite": overwrite, "trainer": trainer}
     options |= {"weights": weights, "progress": progress, "echo": echo}
-    return _make(alignment, model_config, config, {config.seed: out}, **options)[0]
+    return _make(alignment, model_config, config, [{config.seed: out}], **options)[0]
 
 # %% ../book/structure/runs.ipynb #7e45fd60
 def _make(
     alignment: Alignment,
     model_config: ModelConfig | None,
     config: TrainConfig,
-    wanted: dict[int, Path | str | None],
+    groups: list[dict[int, Path | str | None]],
     *,
     weights: np.ndarray | None = None,
     resume: bool = False,
@@ -652,26 +656,35 @@ def _make(
     echo: Callable[[str], Any] | None = None,
     **options: Any,
 ) -> list[Run]:
-    """Make the runs of all seeds in step; `wanted` has the folder of each seed, `options` are `trainer` and `progress`."""
+    """Make the runs of each group in step, one group after the other; a group has the folder of each seed.
+
+    `options` are `trainer` and `progress`. All folders are looked at before anything is made; `echo` hears of the first group.
+    """
     model_config, say = model_config or ModelConfig(), echo or (lambda line: None)
-    configs = {seed: replace(config, seed=seed) for seed in wanted}
-    for seed, out in wanted.items():
+    for seed, out in ((seed, out) for group in groups for seed, out in group.items()):
         if out is not None:
-            _check_folder(Path(out), model_config, configs[seed], resume, overwrite)
-    makings = []
-    with kept_memory():
-        for seed, out in wanted.items():
-            tell = say if not makings else (lambda line: None)
-            ready = prepare(alignment, model_config, configs[seed], weights, echo=tell, **options)
+            settings = replace(config, seed=seed)
+            _check_folder(Path(out), model_config, settings, resume, overwrite)
+    if len(groups) > 1:
+        say(f"{len(groups)} runs, one after the other; about the first:")
+    runs: list[Run] = []
+    for group in groups:
+        makings = []
+        for seed, out in group.items():
+            settings = replace(config, seed=seed)
+            tell = (lambda line: None) if runs or makings else say
+            ready = prepare(alignment, model_config, settings, weights, echo=tell, **options)
             weights = ready.weights
             about = about_alignment(alignment, weights, config.theta)
-            folder = _Folder(out, model_config, configs[seed], about)
-            makings.append(_Making(ready, folder, resume))
-        for making in makings:
-            making.folder.begin()
-        say(_expectation(makings))
-        _loop(makings, options.get("progress"))
-        return [making.finish(alignment.focus_map) for making in makings]
+            makings.append(_Making(ready, _Folder(out, model_config, settings, about)))
+        with kept_memory():
+            for making in makings:
+                making.begin(resume)
+            if not runs:
+                say(_expectation(makings))
+            _loop(makings, options.get("progress"))
+        runs += [making.finish(alignment.focus_map) for making in makings]
+    return runs
 
 # %% ../book/structure/runs.ipynb #01177457
 def fit_many(
@@ -694,10 +707,4 @@ def fit_many(
     wanted = {seed: None if out is None else Path(out) / f"seed{seed}" for seed in seeds}
     together = choose_device(config.device)[0].type == "cuda"
     groups = [wanted] if together else [{seed: path} for seed, path in wanted.items()]
-    if len(groups) > 1 and options.get("echo"):
-        options["echo"](f"{len(groups)} runs, one after the other; about the first:")
-    runs: list[Run] = []
-    for group in groups:
-        runs += _make(alignment, model_config, config, group, **options)
-        options["echo"] = None  # what is said of the first holds for all
-    return runs
+    return _make(alignment, model_config, config, groups, **options)

@@ -3,6 +3,7 @@
 import json
 import warnings
 from dataclasses import replace
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -61,30 +62,21 @@ class MovesNothing(Pretending):
         return half
 
 
-class FrozenRows(Pretending):
-    """Its recording looks at the first batch for ever."""
+def frozen(name: str) -> type[Pretending]:
+    """A trainer whose recording has kept one of its inputs as it was when it was made."""
 
-    def capture(self):
-        kept = self.now.clone()
+    class Frozen(Pretending):
+        def capture(self):
+            memory = attrgetter(name)(self)
+            kept = memory.clone()
 
-        def stale():
-            self.now.copy_(kept)
-            self.compute()
+            def stale():
+                memory.copy_(kept)
+                self.compute()
 
-        return stale
+            return stale
 
-
-class FrozenStrength(Pretending):
-    """Its recording has kept the strength of the KLs at which it was made."""
-
-    def capture(self):
-        kept = self.strength.clone()
-
-        def stale():
-            self.strength.copy_(kept)
-            self.compute()
-
-        return stale
+    return Frozen
 
 
 class CannotRecord(Pretending):
@@ -124,8 +116,10 @@ def test_a_recording_is_made_once_and_used(alignment):
     ("kind", "text"),
     [
         (MovesNothing, "expected"),
-        (FrozenRows, "expected"),
-        (FrozenStrength, "expected"),
+        (frozen("now"), "expected"),
+        (frozen("strength"), "expected"),
+        (frozen("latent"), "expected"),
+        (frozen("draws.noise"), "expected"),
         (CannotRecord, "not permitted"),
     ],
 )
@@ -205,6 +199,14 @@ def prepared_on_cpu(prepare):
         return trainer(network, alignment.tokens, weights, config, CPU)
 
     return prepared
+
+
+def test_all_folders_are_looked_at_before_the_first_run(alignment, tmp_path):
+    config = TrainConfig(steps=2, batch_size=5, device="cpu")
+    fit(alignment, TINY, replace(config, seed=2), tmp_path / "seed2")
+    with pytest.raises(ConfigError, match="seed2 already holds a run"):
+        fit_many(alignment, (1, 2), TINY, config, tmp_path)
+    assert not (tmp_path / "seed1").exists()
 
 
 def test_several_runs_do_not_go_into_a_run(alignment, tmp_path):

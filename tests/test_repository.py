@@ -20,8 +20,8 @@ from deepseq_nb import book
 ROOT = Path(__file__).resolve().parents[1]
 # DESIGN.md, "The house": a module never imports from one after it
 ORDER = (
-    "alignment", "weights", "variants", "datasets", "priors", "kernels", "model", "training", "runs", "graphs",
-    "scoring", "evaluation", "figures", "baselines", "couplings", "results", "original",
+    "alignment", "weights", "variants", "datasets", "priors", "kernels", "model", "training",
+    "runs", "graphs", "scoring", "evaluation", "figures", "baselines", "couplings", "results", "original",
     "pyro_model", "engines", "book", "experiments", "runner", "cli",
 )  # fmt: skip
 NOTEBOOKS = sorted(path for path in (ROOT / "book").rglob("*.ipynb") if "_build" not in path.parts)

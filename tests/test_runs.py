@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny_family import TINY
+from tiny_family import QUICK, TINY, same
 
 from deepseq_nb.alignment import Alignment
 from deepseq_nb.priors import ConfigError
@@ -31,19 +31,6 @@ from deepseq_nb.training import (
     TrainConfig,
     Trainer,
 )
-
-QUICK = TrainConfig(steps=30, batch_size=20, device="cpu", checkpoint_every=10)
-
-
-def parameters(run) -> dict[str, torch.Tensor]:
-    return run.model.state_dict()
-
-
-def same(a, b) -> bool:
-    return all(
-        torch.equal(x, y)
-        for x, y in zip(parameters(a).values(), parameters(b).values(), strict=True)
-    )
 
 
 def test_a_longer_run_passes_through_the_shorter_one(alignment, tmp_path):

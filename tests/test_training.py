@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tiny_family import TINY
+from tiny_family import QUICK, TINY, same
 
 from deepseq_nb.alignment import Alignment
 from deepseq_nb.baselines import SiteIndependent
@@ -26,19 +26,6 @@ from deepseq_nb.training import (
     seconds_per_update,
     step_profile,
 )
-
-QUICK = TrainConfig(steps=30, batch_size=20, device="cpu", checkpoint_every=10)
-
-
-def parameters(run) -> dict[str, torch.Tensor]:
-    return run.model.state_dict()
-
-
-def same(a, b) -> bool:
-    return all(
-        torch.equal(x, y)
-        for x, y in zip(parameters(a).values(), parameters(b).values(), strict=True)
-    )
 
 
 def test_noise_is_a_function_of_seed_purpose_and_index():

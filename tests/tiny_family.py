@@ -3,13 +3,25 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from deepseq_nb.model import ModelConfig
 from deepseq_nb.priors import SparsityPrior
+from deepseq_nb.runs import Run
+from deepseq_nb.training import TrainConfig
 
 TINY = ModelConfig(
     encoder=(16,), latent=3, decoder=(8, 12), conv=5, sparsity=SparsityPrior(logit_p=0.01)
 )
+
+
+QUICK = TrainConfig(steps=30, batch_size=20, device="cpu", checkpoint_every=10)
+
+
+def same(a: Run, b: Run) -> bool:
+    """Whether two runs have the same parameters, to the last bit."""
+    pairs = zip(a.model.state_dict().values(), b.model.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
 
 
 def write_family(path: Path, n: int = 80, seed: int = 1) -> Path:
