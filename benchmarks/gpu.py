@@ -18,12 +18,13 @@ import torch
 import torch.nn.functional as F
 from update import Textbook
 
-from deepseq_nb import datasets, results
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.graphs import GraphTrainer
-from deepseq_nb.model import DeepSequence, preset
-from deepseq_nb.training import TrainConfig, Trainer
-from deepseq_nb.weights import cached_weights
+from deepseq_nb.family import registry
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.weight_files import cached_weights
+from deepseq_nb.model.graphs import GraphTrainer
+from deepseq_nb.model.network import DeepSequence, preset
+from deepseq_nb.model.training import TrainConfig, Trainer
+from deepseq_nb.studies import results
 
 RUNS = 5
 
@@ -114,7 +115,7 @@ def main():
     device = torch.device(args.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         sys.exit(f"torch {torch.__version__} sees no CUDA GPU: nothing was measured")
-    alignment = Alignment.read(datasets.find("BLAT_ECOLX") or datasets.synthetic_path())
+    alignment = Alignment.read(registry.find("BLAT_ECOLX") or registry.synthetic_path())
     weights = cached_weights(alignment, 0.2)
     rows = []
     for name in args.preset:

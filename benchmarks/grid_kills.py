@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 
 import deepseq_nb
-from deepseq_nb.results import save_result
-from deepseq_nb.runner import state_of
+from deepseq_nb.studies.results import save_result
+from deepseq_nb.studies.runner import state_of
 
 GRID = """
 families = "synthetic"

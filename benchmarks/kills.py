@@ -19,16 +19,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deepseq_nb.runs import CheckpointError, load_tensors
+from deepseq_nb.core.errors import CheckpointError
+from deepseq_nb.model.checkpoints import load_tensors
 
 SCRIPT = """
 import sys
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.datasets import synthetic_path
-from deepseq_nb.model import preset
-from deepseq_nb.runs import fit
-from deepseq_nb.training import TrainConfig
-import deepseq_nb.training as training
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.registry import synthetic_path
+from deepseq_nb.model.network import preset
+from deepseq_nb.model.runs import fit
+from deepseq_nb.model.training import TrainConfig
+from deepseq_nb.model import training
 update = training.Trainer.update
 def announced(self, step):
     print(step, flush=True)

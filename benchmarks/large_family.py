@@ -120,20 +120,20 @@ def stages(path: Path, updates: int, checked: int) -> list[dict]:
         print(rows[-1], file=sys.stderr, flush=True)
         start, cpu = time.perf_counter(), time.process_time()
 
-    from deepseq_nb.alignment import Alignment
+    from deepseq_nb.family.alignment import Alignment
 
     note("import")
     alignment = Alignment.read(path)
     note("read")
-    from deepseq_nb.weights import sequence_weights
+    from deepseq_nb.family.weights import sequence_weights
 
     sequence_weights(alignment.tokens[:500], gap=alignment.gap)
     note("compile")
     weights = sequence_weights(alignment, progress=sys.stderr.isatty())
     note("weigh", neff=round(float(weights.sum()), 1))
-    from deepseq_nb.model import preset
-    from deepseq_nb.runs import fit
-    from deepseq_nb.training import TrainConfig
+    from deepseq_nb.model.network import preset
+    from deepseq_nb.model.runs import fit
+    from deepseq_nb.model.training import TrainConfig
 
     fit(
         alignment, preset("quick"), TrainConfig(steps=updates), path.parent / "run", weights=weights
@@ -170,7 +170,7 @@ def main() -> None:
         del tokens
         print(f"made-up family: {about}, {path.stat().st_size / 1e6:.0f} MB of FASTA")
         if args.like:
-            from deepseq_nb.alignment import Alignment
+            from deepseq_nb.family.alignment import Alignment
 
             print(f"{Path(args.like).name}: {describe(Alignment.read(args.like).tokens)}")
         options = ["--updates", str(args.updates), "--checked", str(args.checked)]
@@ -185,7 +185,7 @@ def main() -> None:
         f"{weigh.cpu_seconds / pairs * 1e9:.2f} ns of one processor"
     )
     if args.out:
-        from deepseq_nb.results import save_result
+        from deepseq_nb.studies.results import save_result
 
         parameters = {
             name: getattr(args, name) for name in ("sequences", "length", "seed", "updates")

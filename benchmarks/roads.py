@@ -16,14 +16,15 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from deepseq_nb import datasets, results
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.kernels import OutputLayer, normal_numbers
-from deepseq_nb.model import DeepSequence, ModelConfig, _looked_up, one_hot, preset
-from deepseq_nb.priors import gaussian_kl
-from deepseq_nb.runs import kept_memory
-from deepseq_nb.training import TrainConfig, Trainer, fill_noise
-from deepseq_nb.weights import cached_weights
+from deepseq_nb.core.machine import kept_memory
+from deepseq_nb.family import registry
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.weight_files import cached_weights
+from deepseq_nb.model.kernels import OutputLayer, normal_numbers
+from deepseq_nb.model.network import DeepSequence, ModelConfig, _looked_up, one_hot, preset
+from deepseq_nb.model.priors import gaussian_kl
+from deepseq_nb.model.training import TrainConfig, Trainer, fill_noise
+from deepseq_nb.studies import results
 
 LENGTH, LETTERS, BATCH = 253, 20, 100
 HIDDEN, CONV, TILES = 2000, 40, 4
@@ -155,7 +156,7 @@ def local_logits(model: DeepSequence, hidden, w, generator):
 
 def gradient_noise(steps: int, draws: int = 60) -> list[dict]:
     """Variance of the gradient of the reconstruction by the output weights' means and log widths, both ways, on one batch; and ms a gradient."""
-    alignment = Alignment.read(datasets.synthetic_path())
+    alignment = Alignment.read(registry.synthetic_path())
     model = DeepSequence(preset("small"), alignment.tokens.shape[1], seed=1)
     weights = cached_weights(alignment, 0.2)
     trainer = Trainer(model, alignment.tokens, weights, TrainConfig(), torch.device("cpu"))

@@ -13,14 +13,16 @@ from dataclasses import replace
 import pandas as pd
 import torch
 
-from deepseq_nb import datasets, results
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.evaluation import evaluate
-from deepseq_nb.model import DeepSequence, preset
-from deepseq_nb.runs import fit, kept_memory
-from deepseq_nb.scoring import score
-from deepseq_nb.training import TrainConfig, Trainer
-from deepseq_nb.weights import cached_weights
+from deepseq_nb.core.machine import kept_memory
+from deepseq_nb.family import registry
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.weight_files import cached_weights
+from deepseq_nb.model.network import DeepSequence, preset
+from deepseq_nb.model.runs import fit
+from deepseq_nb.model.training import TrainConfig, Trainer
+from deepseq_nb.scores.evaluation import evaluate
+from deepseq_nb.scores.scoring import score
+from deepseq_nb.studies import results
 
 WAYS = {"automatic differentiation": False, "loops": True}
 ESTIMATORS = {"plain": 200, "fast": 20}
@@ -35,8 +37,8 @@ def main() -> None:
     parser.add_argument("--save", action="store_true", help="write results/same_accuracy.csv")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    alignment = Alignment.read(datasets.find("BLAT_ECOLX"))
-    assay, weights = datasets.find("BLAT_ECOLX", kind="assay"), cached_weights(alignment, 0.2)
+    alignment = Alignment.read(registry.find("BLAT_ECOLX"))
+    assay, weights = registry.find("BLAT_ECOLX", kind="assay"), cached_weights(alignment, 0.2)
     rows = []
     for seed in map(int, args.seeds.split(",")):
         config = TrainConfig(steps=1, seed=seed)

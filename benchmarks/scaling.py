@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from deepseq_nb import results
-from deepseq_nb.model import DeepSequence, preset
-from deepseq_nb.runs import kept_memory
-from deepseq_nb.training import TrainConfig, Trainer
-from deepseq_nb.weights import sequence_weights
+from deepseq_nb.core.machine import kept_memory
+from deepseq_nb.family.weights import sequence_weights
+from deepseq_nb.model.network import DeepSequence, preset
+from deepseq_nb.model.training import TrainConfig, Trainer
+from deepseq_nb.studies import results
 
 LENGTHS, BATCHES, DEPTHS = (
     (50, 100, 200, 400, 800),

@@ -26,14 +26,14 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
-from deepseq_nb import datasets
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.model import preset
-from deepseq_nb.results import save_result
-from deepseq_nb.runs import fit, load_run
-from deepseq_nb.scoring import score, score_table
-from deepseq_nb.training import TrainConfig
-from deepseq_nb.variants import all_singles, resolve_variants
+from deepseq_nb.family import registry
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.variants import all_singles, resolve_variants
+from deepseq_nb.model.network import preset
+from deepseq_nb.model.runs import fit, load_run
+from deepseq_nb.model.training import TrainConfig
+from deepseq_nb.scores.scoring import score, score_table
+from deepseq_nb.studies.results import save_result
 
 GB1_SITES = (39, 40, 41, 54)  # of Wu et al. 2016
 WANTED = 0.999  # rank agreement
@@ -211,7 +211,7 @@ def random_variants(focus_map, most: int, substitutions: int) -> list[str]:
 
 
 def scaling(args) -> None:
-    path = datasets.find(args.family)
+    path = registry.find(args.family)
     if path is None:
         raise SystemExit(f"{args.family} has no alignment among the known families: choose another")
     alignment = Alignment.read(path)

@@ -15,10 +15,11 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
-from deepseq_nb.results import save_result
-from deepseq_nb.runs import load_run
-from deepseq_nb.scoring import Scorer, score
-from deepseq_nb.variants import resolve_variants
+from deepseq_nb.family.variants import resolve_variants
+from deepseq_nb.model.runs import load_run
+from deepseq_nb.scores.scorer import Scorer
+from deepseq_nb.scores.scoring import score
+from deepseq_nb.studies.results import save_result
 
 
 @torch.no_grad()

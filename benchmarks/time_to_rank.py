@@ -22,21 +22,24 @@ import pandas as pd
 import torch
 from update import textbook
 
-from deepseq_nb import datasets, results
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.evaluation import evaluate
-from deepseq_nb.model import DeepSequence, ModelConfig, preset
-from deepseq_nb.runs import fit, kept_memory
-from deepseq_nb.scoring import score
-from deepseq_nb.training import TrainConfig, Trainer
-from deepseq_nb.weights import cached_weights, sequence_weights
+from deepseq_nb.core.machine import kept_memory
+from deepseq_nb.family import registry
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.weight_files import cached_weights
+from deepseq_nb.family.weights import sequence_weights
+from deepseq_nb.model.network import DeepSequence, ModelConfig, preset
+from deepseq_nb.model.runs import fit
+from deepseq_nb.model.training import TrainConfig, Trainer
+from deepseq_nb.scores.evaluation import evaluate
+from deepseq_nb.scores.scoring import score
+from deepseq_nb.studies import results
 
 MODELS = {"small": preset("small"), "paper": ModelConfig()}
 
 
 def ours(name: str, seed: int, wanted: float, every: int, most: int) -> dict:
     """Train until the rank correlation is reached; updates, seconds of each part and the correlation."""
-    path, assay = datasets.find("BLAT_ECOLX"), datasets.find("BLAT_ECOLX", kind="assay")
+    path, assay = registry.find("BLAT_ECOLX"), registry.find("BLAT_ECOLX", kind="assay")
     start = time.perf_counter()
     alignment = Alignment.read(path)
     read = time.perf_counter() - start
@@ -62,7 +65,7 @@ def ours(name: str, seed: int, wanted: float, every: int, most: int) -> dict:
 
 def theirs(updates: int = 8) -> list[float]:
     """Seconds of a few updates, the textbook way."""
-    alignment = Alignment.read(datasets.find("BLAT_ECOLX"))
+    alignment = Alignment.read(registry.find("BLAT_ECOLX"))
     return textbook(alignment, cached_weights(alignment, 0.2), updates)
 
 
@@ -126,7 +129,7 @@ def main() -> None:
     parser.add_argument("--theirs", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    if datasets.find("BLAT_ECOLX", kind="assay") is None:
+    if registry.find("BLAT_ECOLX", kind="assay") is None:
         raise SystemExit(
             "BLAT_ECOLX is not here: set DEEPSEQ_DATA, or `deepseq data fetch BLAT_ECOLX`"
         )

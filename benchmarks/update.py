@@ -19,12 +19,13 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from deepseq_nb import datasets, results
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.model import DeepSequence, ModelConfig
-from deepseq_nb.runs import kept_memory
-from deepseq_nb.training import TrainConfig, Trainer
-from deepseq_nb.weights import cached_weights
+from deepseq_nb.core.machine import kept_memory
+from deepseq_nb.family import registry
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.weight_files import cached_weights
+from deepseq_nb.model.network import DeepSequence, ModelConfig
+from deepseq_nb.model.training import TrainConfig, Trainer
+from deepseq_nb.studies import results
 
 
 class Textbook(torch.nn.Module):
@@ -122,7 +123,7 @@ VERSIONS = ("textbook", "kept memory, automatic differentiation", "loops")
 def one(version, updates, threads):
     """Time one version and print its seconds as JSON."""
     torch.set_num_threads(threads)
-    alignment = Alignment.read(datasets.find("BLAT_ECOLX") or datasets.synthetic_path())
+    alignment = Alignment.read(registry.find("BLAT_ECOLX") or registry.synthetic_path())
     weights = cached_weights(alignment, 0.2)
     if version == "textbook":
         taken = textbook(alignment, weights, updates)
@@ -162,7 +163,7 @@ def main():
     table = pd.DataFrame(rows)
     print(table.to_string(index=False))
     if args.save:
-        family = "BLAT_ECOLX" if datasets.find("BLAT_ECOLX") else "synthetic"
+        family = "BLAT_ECOLX" if registry.find("BLAT_ECOLX") else "synthetic"
         torch.set_num_threads(args.threads)
         about = {
             "family": family,

@@ -25,10 +25,10 @@ import numba
 import numpy as np
 import pandas as pd
 
-from deepseq_nb import datasets
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.results import save_result
-from deepseq_nb.weights import identities_needed, sequence_weights
+from deepseq_nb.family import registry
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.weights import identities_needed, sequence_weights
+from deepseq_nb.studies.results import save_result
 
 
 def one_hot(tokens: np.ndarray, gap: int) -> np.ndarray:
@@ -129,9 +129,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", help="name of a table in results/")
     args = parser.parse_args()
-    path = datasets.find("BLAT_ECOLX")
+    path = registry.find("BLAT_ECOLX")
     family = "BLAT_ECOLX" if path is not None else "synthetic"
-    alignment = Alignment.read(path or datasets.synthetic_path())
+    alignment = Alignment.read(path or registry.synthetic_path())
     tokens, gap, theta = alignment.tokens, alignment.gap, args.theta
     print(
         f"{family}: {len(tokens):,} x {tokens.shape[1]}, {numba.config.NUMBA_NUM_THREADS} threads"

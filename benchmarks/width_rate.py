@@ -9,20 +9,21 @@ import tempfile
 import pandas as pd
 import torch
 
-from deepseq_nb import datasets, results
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.evaluation import evaluate
-from deepseq_nb.model import preset
-from deepseq_nb.runs import fit
-from deepseq_nb.scoring import score
-from deepseq_nb.training import TrainConfig
-from deepseq_nb.weights import cached_weights
+from deepseq_nb.family import registry
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.weight_files import cached_weights
+from deepseq_nb.model.network import preset
+from deepseq_nb.model.runs import fit
+from deepseq_nb.model.training import TrainConfig
+from deepseq_nb.scores.evaluation import evaluate
+from deepseq_nb.scores.scoring import score
+from deepseq_nb.studies import results
 
 
 def trajectory(rate: float, marks: list[int], seed: int):
     """One row for each mark."""
-    alignment = Alignment.read(datasets.find("BLAT_ECOLX"))
-    assay, weights = datasets.find("BLAT_ECOLX", kind="assay"), cached_weights(alignment, 0.2)
+    alignment = Alignment.read(registry.find("BLAT_ECOLX"))
+    assay, weights = registry.find("BLAT_ECOLX", kind="assay"), cached_weights(alignment, 0.2)
     with tempfile.TemporaryDirectory() as folder:
         for updates in marks:
             config = TrainConfig(steps=updates, seed=seed, width_rate=rate, checkpoint_every=10**9)

@@ -1,6 +1,8 @@
 """DeepSequence in PyTorch: score the effect of mutations with a latent-variable model of one family.
 
-The names below are stable; they are imported on first use, so that `import deepseq_nb` costs nothing.
+The names in `__all__` are stable; they are imported on first use, so that `import deepseq_nb` costs nothing.
+Everything else lives in rooms: `core`, `family`, `model`, `scores`, `peers`, `studies`, `cli`, each of which
+imports only from those before it.
 """
 
 from importlib import import_module
@@ -8,32 +10,35 @@ from importlib import import_module
 __version__ = "0.1.0"
 
 _HOME = {
-    "Alignment": "alignment",
-    "AlignmentError": "alignment",
-    "VariantError": "variants",
-    "ConfigError": "priors",
-    "CheckpointError": "runs",
-    "ModelConfig": "model",
-    "DeepSequence": "model",
-    "TrainConfig": "training",
-    "Run": "runs",
-    "fit": "runs",
-    "load_run": "runs",
-    "score": "scoring",
-    "evaluate": "evaluation",
+    "Alignment": "family.alignment",
+    "DeepseqError": "core.errors",
+    "AlignmentError": "core.errors",
+    "VariantError": "core.errors",
+    "ConfigError": "core.errors",
+    "CheckpointError": "core.errors",
+    "sequence_weights": "family.weights",
+    "ModelConfig": "model.network",
+    "DeepSequence": "model.network",
+    "preset": "model.network",
+    "TrainConfig": "model.training",
+    "Run": "model.runs",
+    "fit": "model.runs",
+    "fit_many": "model.runs",
+    "load_run": "model.runs",
+    "score": "scores.scoring",
+    "combine": "scores.scoring",
+    "evaluate": "scores.evaluation",
+    "difference": "scores.evaluation",
+    "plot_run": "scores.figures",
 }
-_MODULES = (
-    "alignment", "weights", "variants", "datasets", "priors", "kernels", "model", "training",
-    "runs", "graphs", "scoring", "evaluation", "figures", "baselines", "couplings", "results", "original",
-    "pyro_model", "engines", "book", "experiments", "runner", "cli",
-)  # fmt: skip
-__all__ = [*_HOME, *_MODULES]
+_ROOMS = ("core", "family", "model", "scores", "peers", "studies", "cli")
+__all__ = [*_HOME, *_ROOMS]
 
 
 def __getattr__(name: str):
     if name in _HOME:
         return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    if name in _MODULES:
+    if name in _ROOMS:
         return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from tiny_family import TINY, write_family
 
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.runs import fit
-from deepseq_nb.training import TrainConfig
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.model.runs import fit
+from deepseq_nb.model.training import TrainConfig
 
 
 @pytest.fixture(scope="session")

@@ -15,19 +15,39 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from deepseq_nb import book
+from deepseq_nb.studies import book, contents
 
 ROOT = Path(__file__).resolve().parents[1]
-# DESIGN.md, "The house": a module never imports from one after it
-ORDER = (
-    "alignment", "weights", "variants", "datasets", "priors", "kernels", "model", "training",
-    "runs", "graphs", "scoring", "evaluation", "figures", "baselines", "couplings", "results", "original",
-    "pyro_model", "engines", "book", "experiments", "runner", "cli",
-)  # fmt: skip
+# a module imports only from modules before it, and so only from its own room or a lower one
+ROOMS = {
+    "core": ("errors", "settings", "files", "machine"),
+    "family": (
+        "focus", "formats", "alignment", "weights", "weight_files", "depth", "notation", "variants",
+        "assays", "synthetic", "registry",
+    ),
+    "model": ("priors", "kernels", "network", "training", "checkpoints", "runs", "graphs"),
+    "scores": (
+        "scorer", "fast", "scoring", "metrics", "evaluation", "style", "heatmap", "logo", "figures",
+    ),
+    "peers": (
+        "additive", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",
+        "pyro_model", "engines",
+    ),
+    "studies": ("results", "contents", "site", "book", "grid", "runner"),
+    "cli": (
+        "options", "train", "score", "evaluate", "data", "original", "studies", "main",
+    ),
+}  # fmt: skip
+ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)
 NOTEBOOKS = sorted(path for path in (ROOT / "book").rglob("*.ipynb") if "_build" not in path.parts)
 MODULES = sorted(
-    path for path in (ROOT / "deepseq_nb").glob("*.py") if not path.name.startswith("_")
+    path for path in (ROOT / "deepseq_nb").glob("*/*.py") if not path.name.startswith("_")
 )
+
+
+def module_name(path: Path) -> str:
+    return f"{path.parent.name}.{path.stem}"
+
 
 
 def relative(path: Path) -> str:
@@ -67,12 +87,12 @@ def test_notebooks_are_stripped():
 
 
 def test_every_chapter_is_in_the_table_of_contents_and_the_other_way_round():
-    listed = {path for path in book.chapters(ROOT / "_toc.yml") if path.suffix == ".ipynb"}
+    listed = {path for path in contents.chapters(ROOT / "_toc.yml") if path.suffix == ".ipynb"}
     assert {relative(path) for path in NOTEBOOKS} == {relative(path) for path in listed}
 
 
 def test_every_page_of_prose_is_in_the_table_of_contents():
-    listed = {relative(path) for path in book.chapters(ROOT / "_toc.yml")}
+    listed = {relative(path) for path in contents.chapters(ROOT / "_toc.yml")}
     assert {relative(path) for path in (ROOT / "book").rglob("*.md")} <= listed
 
 
@@ -80,7 +100,7 @@ def test_every_page_of_prose_is_in_the_table_of_contents():
 def test_a_chapter_has_one_parameters_cell_with_the_four_names(path):
     cells = nbformat.read(path, as_version=4).cells
     assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
-    declared = book.declared_parameters(path)
+    declared = contents.declared_parameters(path)
     assert {"profile", "data_dir", "seed", "device"} <= {*declared}
     assert declared["profile"] == "'quick'"
 
@@ -99,7 +119,7 @@ def test_citations_are_in_the_bibliography():
         )
     )
     missing = []
-    for path in book.chapters(ROOT / "_toc.yml", missing_ok=True):
+    for path in contents.chapters(ROOT / "_toc.yml", missing_ok=True):
         text = path.read_text()
         if path.suffix == ".ipynb":
             cells = nbformat.reads(text, as_version=4).cells
@@ -133,7 +153,8 @@ def test_export_changes_nothing(tmp_path):
     assert done.returncode == 0, done.stderr
 
     def contents(root: Path) -> dict[str, bytes]:
-        files = [*(root / "deepseq_nb").glob("*.py"), root / "pyproject.toml"]
+        generated = [*(root / "deepseq_nb").glob("*/[!_]*.py"), root / "deepseq_nb" / "_modidx.py"]
+        files = [*generated, root / "pyproject.toml"]
         return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
 
     here, exported = contents(ROOT), contents(tmp_path)
@@ -143,30 +164,48 @@ def test_export_changes_nothing(tmp_path):
     assert differing == set(), "the chapters say otherwise; run: make export"
 
 
-def test_modules_are_those_of_the_design():
-    assert {path.stem for path in MODULES} <= {*ORDER}
+def test_the_rooms_hold_the_modules_that_are_listed():
+    assert {module_name(path) for path in MODULES} == {*ORDER}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=relative)
-def test_imports_run_one_way(path):
-    imported = set()
+def imported_modules(path: Path) -> set[str]:
+    """The package's modules that a module imports anywhere, inside functions too, as room.name."""
+    found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            imported |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            imported |= {
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{relative(path)}:{node.lineno} imports relatively"
+            found |= {
                 node.module or "",
                 *(f"{node.module}.{alias.name}" for alias in node.names),
             }
-        elif isinstance(node, ast.ImportFrom):
-            imported |= (
-                {f"deepseq_nb.{node.module}"}
-                if node.module
-                else {f"deepseq_nb.{alias.name}" for alias in node.names}
-            )
-    ours = {name.split(".")[1] for name in imported if name.startswith("deepseq_nb.")} & {*ORDER}
-    later = {name for name in ours if ORDER.index(name) >= ORDER.index(path.stem)}
-    assert later == set(), f"{path.stem} may import only from modules before it"
+    return {name.removeprefix("deepseq_nb.") for name in found} & {*ORDER}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_a_module_imports_only_from_floors_below(path):
+    own = module_name(path)
+    later = {name for name in imported_modules(path) if ORDER.index(name) >= ORDER.index(own)}
+    assert later == set(), f"{own} may import only from modules before it"
+
+
+def test_studies_do_not_need_peers():
+    """Both stand on scores; a grid runs where no peer's package is installed."""
+    crossing = {
+        module_name(path)
+        for path in MODULES
+        if path.parent.name == "studies"
+        and any(name.startswith("peers.") for name in imported_modules(path))
+    }
+    assert crossing == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_a_module_is_at_most_500_lines_and_says_what_it_is_for(path):
+    text = path.read_text()
+    assert text.count("\n") <= 500
+    assert ast.get_docstring(ast.parse(text)), "a line `> ...` under the title of its chapter"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
@@ -229,7 +268,7 @@ def test_conda_users_get_the_same_environment():
 
 def test_the_package_that_is_tested_is_this_one():
     origin = Path(book.__file__).resolve().parent
-    assert origin == ROOT / "deepseq_nb"
+    assert origin == ROOT / "deepseq_nb" / "studies"
     assert metadata.version("deepseq-nb") == PROJECT["version"]
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deepseq_nb.model import ModelConfig
-from deepseq_nb.priors import SparsityPrior
-from deepseq_nb.runs import Run
-from deepseq_nb.training import TrainConfig
+from deepseq_nb.model.network import ModelConfig
+from deepseq_nb.model.priors import SparsityPrior
+from deepseq_nb.model.runs import Run
+from deepseq_nb.model.training import TrainConfig
 
 TINY = ModelConfig(
     encoder=(16,), latent=3, decoder=(8, 12), conv=5, sparsity=SparsityPrior(logit_p=0.01)

@@ -7,7 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from deepseq_nb.alignment import Alignment, AlignmentError
+from deepseq_nb.core.errors import AlignmentError
+from deepseq_nb.family.alignment import Alignment
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("DEEPSEQ_DATA"), reason="DEEPSEQ_DATA is not set: no real data here"

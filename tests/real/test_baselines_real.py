@@ -5,10 +5,10 @@ import os
 import pandas as pd
 import pytest
 
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.baselines import SiteIndependent
-from deepseq_nb.evaluation import spearman
-from deepseq_nb.weights import sequence_weights
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.weights import sequence_weights
+from deepseq_nb.peers.sites import SiteIndependent
+from deepseq_nb.scores.metrics import spearman
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("DEEPSEQ_DATA"), reason="DEEPSEQ_DATA is not set: no real data here"

@@ -4,11 +4,11 @@ import os
 
 import pytest
 
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.couplings import Potts
-from deepseq_nb.evaluation import evaluate
-from deepseq_nb.variants import read_assay
-from deepseq_nb.weights import sequence_weights
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.assays import read_assay
+from deepseq_nb.family.weights import sequence_weights
+from deepseq_nb.peers.potts import Potts
+from deepseq_nb.scores.evaluation import evaluate
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("DEEPSEQ_DATA"), reason="DEEPSEQ_DATA is not set: no real data here"

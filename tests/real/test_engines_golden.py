@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from deepseq_nb.engines import ArrayModel, engine, golden_values
-from deepseq_nb.original import (
-    _original_constant,
-    golden_cases,
-    original_names,
-    read_case,
-    relative_difference,
-)
+from deepseq_nb.peers.engines import ArrayModel, engine, golden_values
+from deepseq_nb.peers.parity import _original_constant, golden_cases, read_case, relative_difference
+from deepseq_nb.peers.theano import original_names
 
 NEEDS = {"numpy": "numpy", "torch": "array_api_compat", "jax": "jax", "cupy": "cupy"}
 

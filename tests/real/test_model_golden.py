@@ -3,15 +3,15 @@
 import pytest
 import torch
 
-from deepseq_nb.model import latent_kl, log_likelihood
-from deepseq_nb.original import (
+from deepseq_nb.model.network import latent_kl, log_likelihood
+from deepseq_nb.peers.parity import (
     forward_values,
     golden_cases,
-    original_names,
     read_case,
     relative_difference,
     update_values,
 )
+from deepseq_nb.peers.theano import original_names
 
 CASES = [f"svi_{i:02d}" for i in range(24)] + ["mle_00", "mle_05", "mle_06"]
 

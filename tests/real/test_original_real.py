@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.original import golden_cases, main, verify
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.peers.parity import golden_cases, main, verify
 
 
 def test_all_27_cases_agree_to_twelve_digits(real_data):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepseq_nb.priors import SparsityPrior, gaussian_kl
+from deepseq_nb.model.priors import SparsityPrior, gaussian_kl
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("DEEPSEQ_DATA"),

@@ -5,8 +5,11 @@ import os
 import numpy as np
 import pytest
 
-from deepseq_nb.alignment import ALPHABETS, Alignment, FocusMap
-from deepseq_nb.variants import parse_variant, read_assay, resolve_variants, spelled_variants
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.assays import read_assay
+from deepseq_nb.family.focus import ALPHABETS, FocusMap
+from deepseq_nb.family.notation import parse_variant
+from deepseq_nb.family.variants import resolve_variants, spelled_variants
 
 pytestmark = pytest.mark.skipif(
     "DEEPSEQ_DATA" not in os.environ, reason="DEEPSEQ_DATA is not set: no real families"

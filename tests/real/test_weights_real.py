@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from deepseq_nb.alignment import Alignment
-from deepseq_nb.weights import neff, sequence_weights
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.weights import neff, sequence_weights
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("DEEPSEQ_DATA"), reason="DEEPSEQ_DATA is not set: no real data here"

@@ -1,0 +1,1 @@
+"""The `deepseq` command: one thin module for each group of commands."""

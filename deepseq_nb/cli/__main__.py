@@ -1,0 +1,8 @@
+"""`python -m deepseq_nb.cli`: the `deepseq` command without its script."""
+
+import sys
+
+from deepseq_nb.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What goes in: alignments, weights, variants, assays, and where families are found."""

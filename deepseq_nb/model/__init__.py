@@ -1,0 +1,1 @@
+"""The model and its training: priors, network, compiled loops, runs and their folders."""

@@ -1,0 +1,1 @@
+"""What a run is asked: scores, their agreement with experiments, and figures."""

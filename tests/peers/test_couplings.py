@@ -1,0 +1,424 @@
+"""The pairwise model: value and gradient from the definition, planted couplings found again, scores as differences of energies."""
+
+import itertools
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepseq_nb.core.errors import ConfigError
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.variants import resolve_variants
+from deepseq_nb.family.weights import letter_counts
+from deepseq_nb.peers.potts import Potts, contact_scores, energy, zero_sum
+from deepseq_nb.peers.pseudolikelihood import Coordinates, OneHot, PseudoLikelihood, minimise
+from deepseq_nb.peers.sites import SiteIndependent, fields_with_gaussian_prior
+
+
+def random_model(length: int, letters: int, seed: int, scale: float = 1.0) -> tuple:
+    """Fields (L, A) and symmetric couplings (L, A, L, A) without self-couplings, float64."""
+    rng = np.random.default_rng(seed)
+    h, J = rng.normal(size=(length, letters)), np.zeros((length, letters, length, letters))
+    for i, j in itertools.combinations(range(length), 2):
+        J[i, :, j] = scale * rng.normal(size=(letters, letters))
+        J[j, :, i] = J[i, :, j].T
+    return h, J
+
+
+def energy_by_definition(h, J, tokens) -> float:
+    """The double sum, term by term; letters from A on are gaps."""
+    there = [i for i, a in enumerate(tokens) if a < h.shape[1]]
+    single = sum(h[i, tokens[i]] for i in there)
+    return single + sum(J[i, tokens[i], j, tokens[j]] for i, j in itertools.combinations(there, 2))
+
+
+def value_by_definition(h, J, tokens, weights, lambda_h, lambda_j) -> float:
+    """The formula of the chapter, one sequence and one site at a time."""
+    length, letters = h.shape
+    total = lambda_h * (h**2).sum()
+    total += lambda_j * sum(
+        (J[i, :, j] ** 2).sum() for i, j in itertools.combinations(range(length), 2)
+    )
+    for row, weight in zip(tokens, weights, strict=True):
+        for i in (i for i in range(length) if row[i] < letters):
+            others = [j for j in range(length) if j != i and row[j] < letters]
+            logits = h[i] + sum((J[i, :, j, row[j]] for j in others), np.zeros(letters))
+            total -= weight * (logits[row[i]] - np.log(np.exp(logits).sum()))
+    return total
+
+
+@pytest.fixture
+def problem():
+    """Thirty RNA sequences of five sites with gaps, weights, and a random model."""
+    rng = np.random.default_rng(3)
+    h, J = random_model(5, 4, 4, 0.5)
+    return h, J, rng.integers(0, 5, (30, 5)).astype(np.uint8), rng.random(30)
+
+
+def as_tensors(h, J) -> tuple[torch.Tensor, torch.Tensor]:
+    size = h.size
+    return torch.from_numpy(h.ravel()).float(), torch.from_numpy(J.reshape(size, size)).float()
+
+
+@pytest.fixture(scope="module")
+def family():
+    """400 protein sequences drawn around the focus, with gaps; two columns change together."""
+    rng = np.random.default_rng(5)
+    rows = rng.choice(list("ACDE"), (400, 6), p=(0.4, 0.3, 0.2, 0.1))
+    rows[:, 4] = np.where(rng.random(400) < 0.9, rows[:, 1], rows[:, 4])
+    rows[rng.random(rows.shape) < 0.05] = "-"
+    rows[0] = list("ACADCA")
+    return Alignment.from_strings(
+        ["".join(r) for r in rows], names=["seq/11-16", *map(str, range(399))]
+    )
+
+
+@pytest.fixture(scope="module")
+def fitted(family):
+    return Potts.fit(family)
+
+
+# value and gradient -----------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(2, 5), st.integers(0, 10**6))
+def test_one_hot_products_are_matrix_products(n, length, letters, seed):
+    rng = np.random.default_rng(seed)
+    tokens = rng.integers(0, letters + 1, (n, length)).astype(np.uint8)
+    x = (tokens[:, :, None] == np.arange(letters)).reshape(n, -1).astype(float)
+    dense, wide = rng.normal(size=(length * letters, 7)), rng.normal(size=(n, 7))
+    product, transposed = np.ones((n, 7)), np.ones((length * letters, 7))
+    one_hot = OneHot(tokens, letters)
+    one_hot.add_product(dense, product)
+    one_hot.add_transposed_product(wide, transposed)
+    np.testing.assert_allclose(product, 1 + x @ dense, atol=1e-12)
+    np.testing.assert_allclose(transposed, 1 + x.T @ wide, atol=1e-12)
+
+
+def test_value_is_the_formula_summed_term_by_term(problem):
+    h, J, tokens, weights = problem
+    value, *_ = PseudoLikelihood(tokens, weights, 4, 0.3, 0.7)(*as_tensors(h, J))
+    assert value == pytest.approx(value_by_definition(h, J, tokens, weights, 0.3, 0.7), rel=1e-6)
+
+
+def test_without_data_only_the_penalty_is_left_and_counts_each_pair_once(problem):
+    h, J, tokens, _ = problem
+    value, *_ = PseudoLikelihood(tokens, np.zeros(30), 4, 1.0, 2.0)(*as_tensors(h, J))
+    pairs = sum((J[i, :, j] ** 2).sum() for i, j in itertools.combinations(range(5), 2))
+    assert value == pytest.approx((h**2).sum() + 2 * pairs, rel=1e-6)
+
+
+def test_gradient_is_that_of_finite_differences(problem):
+    h, J, tokens, weights = problem
+    _, by_h, by_J = PseudoLikelihood(tokens, weights, 4, 0.3, 0.7)(*as_tensors(h, J))
+
+    def value(h, J):
+        return value_by_definition(h, J, tokens, weights, 0.3, 0.7)
+
+    for i, a in ((0, 0), (3, 2)):
+        step = np.zeros_like(h)
+        step[i, a] = 1e-5
+        slope = (value(h + step, J) - value(h - step, J)) / 2e-5
+        assert by_h.view(5, 4)[i, a].item() == pytest.approx(slope, rel=1e-4, abs=1e-4)
+    for i, a, j, b in ((0, 1, 3, 2), (4, 0, 2, 3), (1, 1, 2, 1)):
+        step = np.zeros_like(J)
+        step[i, a, j, b] = step[j, b, i, a] = 1e-5
+        slope = (value(h, J + step) - value(h, J - step)) / 2e-5
+        both = by_J.view(5, 4, 5, 4)
+        assert (both[i, a, j, b] + both[j, b, i, a]).item() == pytest.approx(
+            slope, rel=1e-4, abs=1e-4
+        )
+
+
+def test_gradient_is_that_of_automatic_differentiation(problem):
+    h, J, tokens, weights = problem
+    _, by_h, by_J = PseudoLikelihood(tokens, weights, 4, 0.3, 0.7)(*as_tensors(h, J))
+    H, full = (torch.from_numpy(part).requires_grad_() for part in (h, J))
+    one_hot = torch.nn.functional.one_hot(torch.from_numpy(tokens).long(), 5)[..., :4].double()
+    log_p = (H + torch.einsum("iajb,njb->nia", full, one_hot)).log_softmax(-1)
+    loss = 0.3 * (H**2).sum() + 0.35 * (full**2).sum()
+    (loss - (torch.from_numpy(weights) * (one_hot * log_p).sum((1, 2))).sum()).backward()
+    expected = full.grad + full.grad.permute(2, 3, 0, 1)
+    expected[range(5), :, range(5)] = 0
+    torch.testing.assert_close(by_h.view(5, 4), H.grad.float(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(2 * by_J.view(5, 4, 5, 4), expected.float(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_row_of_gaps_asks_nothing(problem):
+    h, J, tokens, weights = problem
+    more = np.concatenate([tokens, np.full((1, 5), 4, np.uint8)])
+    plain = PseudoLikelihood(tokens, weights, 4, 0.3, 0.7)(*as_tensors(h, J))
+    padded = PseudoLikelihood(more, np.append(weights, 9.0), 4, 0.3, 0.7)(*as_tensors(h, J))
+    assert plain[0] == pytest.approx(padded[0])
+    torch.testing.assert_close(plain[2], padded[2])
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 30])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_chunks_and_threads_change_nothing(problem, chunk, threads, monkeypatch):
+    h, J, tokens, weights = problem
+    expected = PseudoLikelihood(tokens, weights, 4, 0.3, 0.7)(*as_tensors(h, J))
+    for name, size in (("CHUNK", chunk), ("STRIP", 6), ("SITES", 2), ("SEQUENCES", 4)):
+        monkeypatch.setattr(couplings, name, size)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    found = PseudoLikelihood(tokens, weights, 4, 0.3, 0.7)(*as_tensors(h, J))
+    assert found[0] == pytest.approx(expected[0])
+    torch.testing.assert_close(found[1:], expected[1:], rtol=1e-4, atol=1e-5)
+
+
+# coordinates and minimiser ----------------------------------------------------------------------------------------
+
+
+def test_coordinates_start_at_the_independent_model(problem):
+    _, _, tokens, weights = problem
+    counts = letter_counts(tokens, weights, 4)
+    at = Coordinates(PseudoLikelihood(tokens, weights, 4, 0.01, 0.5), counts, weights.sum())
+    fields, J = at.parameters(at.start)
+    np.testing.assert_allclose(
+        fields.view(5, 4), fields_with_gaussian_prior(counts, 0.01), atol=1e-5
+    )
+    assert (J == 0).all()
+
+
+def test_gradient_in_coordinates_is_that_of_finite_differences(problem):
+    _, _, tokens, weights = problem
+    counts = letter_counts(tokens, weights, 4)
+    at = Coordinates(PseudoLikelihood(tokens, weights, 4, 0.01, 0.5), counts, weights.sum())
+    point, way = (random_model(5, 4, seed, 0.3) for seed in (1, 2))
+    u, d = (torch.cat([part.view(-1) for part in as_tensors(*pair)]) for pair in (point, way))
+
+    def value(u):
+        fields, J = (part.double().numpy() for part in at.parameters(u))
+        return value_by_definition(
+            fields.reshape(5, 4), J.reshape(5, 4, 5, 4), tokens, weights, 0.01, 0.5
+        )
+
+    slope = (value(u + 1e-2 * d) - value(u - 1e-2 * d)) / 2e-2
+    assert torch.dot(at(u)[1], d).item() == pytest.approx(slope, rel=1e-3)
+
+
+def test_minimiser_solves_a_quadratic_whose_curvatures_differ():
+    curvature = torch.logspace(0, 3, 40)
+    goal = torch.linspace(-1, 1, 40)
+
+    def bowl(u):
+        gradient = curvature * (u - goal)
+        return 0.5 * torch.dot(gradient, u - goal).item(), gradient
+
+    found, trace, reached = minimise(bowl, torch.zeros(40), 1e-6, 1e-3)
+    assert reached and trace.left.iloc[-1] <= 1e-6
+    torch.testing.assert_close(found, goal, atol=2e-3, rtol=0)
+
+
+def test_minimiser_says_when_it_did_not_get_there():
+    _, trace, reached = minimise(
+        lambda u: (u.square().sum().item() * 50, 100 * u), torch.ones(3), 1e-12, 1e-4, 1
+    )
+    assert not reached and len(trace) == 2
+
+
+def test_fit_ends_where_the_gradient_is_zero(family):
+    fitted = Potts.fit(family, tolerance=1e-7)
+    objective = PseudoLikelihood(family.tokens, np.ones(400), 20, 0.01, 0.01 * 5 * 19)
+    _, by_h, by_J = objective(*as_tensors(fitted.fields, fitted.couplings))
+    assert fitted.converged and by_h.abs().max() < 0.1 and by_J.abs().max() < 0.1
+
+
+def test_fitted_couplings_are_symmetric_and_no_site_couples_with_itself(fitted):
+    np.testing.assert_allclose(fitted.couplings, fitted.couplings.transpose(2, 3, 0, 1), atol=1e-6)
+    assert (fitted.couplings[range(6), :, range(6)] == 0).all()
+
+
+def test_no_weights_means_equal_weights(family, fitted):
+    ones = Potts.fit(family, np.ones(400))
+    np.testing.assert_array_equal(ones.couplings, fitted.couplings)
+
+
+def test_scaling_weights_and_penalties_together_changes_nothing(family):
+    weights = np.random.default_rng(2).random(400)
+    first = Potts.fit(family, weights, 0.1, 2.0, tolerance=1e-7)
+    second = Potts.fit(family, 3 * weights, 0.3, 6.0, tolerance=1e-7)
+    np.testing.assert_allclose(first.score().score, second.score().score, atol=0.02)
+
+
+def test_without_couplings_it_is_the_independent_model_of_hopf_2017(family):
+    strict = Potts.fit(family, lambda_j=1e7)
+    counts = letter_counts(family.tokens, np.ones(400), 20)
+    np.testing.assert_allclose(strict.fields, fields_with_gaussian_prior(counts), atol=2e-3)
+    assert np.abs(strict.couplings).max() < 1e-3
+
+
+# planted couplings ------------------------------------------------------------------------------------------------
+
+
+def test_endless_data_give_the_planted_model_back():
+    """All 4^4 sequences, weighted by their exact probability: as if infinitely many had been drawn."""
+    h, J = random_model(4, 4, 7, 0.7)
+    tokens = np.array(list(itertools.product(range(4), repeat=4)), dtype=np.uint8)
+    p = np.exp([energy_by_definition(h, J, row) for row in tokens])
+    rows = ["".join("ACGU"[t] for t in row) for row in tokens]
+    family = Alignment.from_strings(rows, alphabet="rna")
+    fitted = Potts.fit(family, 1e6 * p / p.sum(), 1e-3, 1e-3, tolerance=1e-9, max_steps=500)
+    planted = Potts(
+        fields=h.astype(np.float32), couplings=J.astype(np.float32), focus_map=family.focus_map
+    )
+    planted, found = zero_sum(planted), zero_sum(fitted)
+    np.testing.assert_allclose(found.couplings, planted.couplings, atol=0.02)
+    np.testing.assert_allclose(found.fields, planted.fields, atol=0.02)
+
+
+def test_planted_couplings_are_recovered_from_sampled_sequences():
+    rng = np.random.default_rng(11)
+    h, J = random_model(8, 4, 12, 0.0)
+    h /= 2
+    pairs = [(0, 4), (1, 6), (2, 7), (3, 5)]
+    for i, j in pairs:
+        block = rng.normal(size=(4, 4))
+        J[i, :, j], J[j, :, i] = block, block.T
+    tokens = rng.integers(0, 4, (5000, 8))
+    for _ in range(40):
+        for i in range(8):
+            logits = h[i] + sum(J[i, :, j, tokens[:, j]] for j in range(8) if j != i)
+            tokens[:, i] = (logits + rng.gumbel(size=(5000, 4))).argmax(axis=1)
+    family = Alignment.from_strings(
+        ["".join("ACGU"[t] for t in row) for row in tokens], alphabet="rna"
+    )
+    fitted = Potts.fit(family, lambda_j=1.0)
+    planted = Potts(
+        fields=h.astype(np.float32), couplings=J.astype(np.float32), focus_map=family.focus_map
+    )
+    one, two = zero_sum(planted).couplings, zero_sum(fitted).couplings
+    assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.95
+    strength = contact_scores(fitted)
+    i, j = np.triu_indices(8, 1)
+    strongest = np.argsort(-strength[i, j])[:4]
+    assert {(int(i[k]), int(j[k])) for k in strongest} == set(pairs)
+
+
+# scores -----------------------------------------------------------------------------------------------------------
+
+SOME = [
+    "A11C",
+    "C12D",
+    "A11C:C12D",
+    "D14A:C15E",
+    "A11E:C12A:A16D",
+    "A11-",
+    "A11-:C15D",
+    "WT",
+    "A11A",
+]
+
+
+def test_energy_is_the_double_sum(family, fitted):
+    rows = family.tokens[:20]
+    expected = [energy_by_definition(fitted.fields, fitted.couplings, row) for row in rows]
+    np.testing.assert_allclose(energy(fitted, rows), expected, atol=1e-4)
+
+
+def test_scores_are_differences_of_energies(family, fitted):
+    table, wild = resolve_variants(SOME, family.focus_map), family.focus_map.tokens
+    tokens = table.tokens(slice(None), wild)
+    expected = [
+        energy_by_definition(fitted.fields.astype(float), fitted.couplings.astype(float), row)
+        - energy_by_definition(fitted.fields.astype(float), fitted.couplings.astype(float), wild)
+        for row in tokens
+    ]
+    np.testing.assert_allclose(fitted.score(table).score, expected, atol=1e-5)
+
+
+def test_synonymous_substitution_scores_exactly_zero__deepsequence_12(fitted):
+    assert fitted.score(["WT", "A11A"]).score.tolist() == [0.0, 0.0]
+
+
+def test_columns_that_change_together_show_epistasis_and_others_hardly_any(fitted):
+    def epistasis(a, b):
+        table = fitted.score([f"{a}:{b}", a, b]).score
+        return table[0] - table[1] - table[2]
+
+    assert epistasis("C12A", "C15A") > 1.0
+    assert abs(epistasis("A11C", "A13C")) < 0.3
+
+
+def test_a_zero_sum_gauge_has_zero_sums(fitted):
+    zero = zero_sum(fitted)
+    np.testing.assert_allclose(zero.couplings.sum(axis=1), 0, atol=1e-4)
+    np.testing.assert_allclose(zero.couplings.sum(axis=3), 0, atol=1e-4)
+    np.testing.assert_allclose(zero.fields.sum(axis=1), 0, atol=1e-4)
+
+
+def test_scores_of_substitutions_are_the_same_in_every_gauge(fitted):
+    substitutions = [text for text in SOME if "-" not in text]
+    one, two = fitted.score(substitutions), zero_sum(fitted).score(substitutions)
+    np.testing.assert_allclose(one.score, two.score, atol=1e-4)
+
+
+def test_contact_scores_are_norms_without_the_average_product():
+    J = np.zeros((3, 2, 3, 2), np.float32)
+    for (i, j), size in {(0, 1): 3.0, (0, 2): 1.0, (1, 2): 2.0}.items():
+        J[i, :, j] = size * np.array([[0.5, -0.5], [-0.5, 0.5]])  # norm = size, already zero-sum
+        J[j, :, i] = J[i, :, j].T
+    family = Alignment.from_strings(["ACG"], alphabet="rna")
+    model = Potts(fields=np.zeros((3, 2), np.float32), couplings=J, focus_map=family.focus_map)
+    # means over the others: 2, 2.5, 1.5, of all 2
+    expected = [[0, 3 - 2.5, 1 - 1.5], [0.5, 0, 2 - 1.875], [-0.5, 0.125, 0]]
+    np.testing.assert_allclose(contact_scores(model), expected, atol=1e-6)
+
+
+# the table --------------------------------------------------------------------------------------------------------
+
+
+def test_table_is_that_of_every_scorer(family, fitted):
+    ours, theirs = fitted.score(), SiteIndependent.fit(family).score()
+    pd.testing.assert_frame_equal(ours.drop(columns="score"), theirs.drop(columns="score"))
+    assert list(ours.columns) == list(theirs.columns) and ours.score.notna().all()
+
+
+def test_rejected_rows_keep_their_place_and_have_no_score(fitted):
+    table = fitted.score(["A11C", "C11A", "A99C", "junk", "C12D"])
+    assert table.score.isna().tolist() == [False, True, True, True, False]
+    assert all(table.reason[table.status != "ok"])
+
+
+def test_offset_shifts_positions(fitted):
+    assert fitted.score(["A10C"], offset=1).score[0] == fitted.score(["A11C"]).score[0]
+
+
+def test_empty_list_gives_an_empty_table(fitted):
+    assert len(fitted.score([])) == 0
+
+
+# what is refused --------------------------------------------------------------------------------------------------
+
+
+def test_weights_of_another_alignment_are_refused(family):
+    with pytest.raises(ConfigError, match="3 weights for 400 sequences"):
+        Potts.fit(family, np.ones(3))
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["lambda_h", "lambda_j"])
+def test_penalties_must_be_above_zero(family, name, bad):
+    with pytest.raises(ConfigError, match=f"{name} must be above 0"):
+        Potts.fit(family, **{name: bad})
+
+
+def test_weights_that_are_all_zero_are_refused(family):
+    with pytest.raises(ConfigError, match="sum of weights must be above 0"):
+        Potts.fit(family, np.zeros(400))
+
+
+def test_a_fit_that_is_not_settled_says_so(family):
+    with pytest.warns(UserWarning, match="not settled after 2 steps"):
+        assert not Potts.fit(family, max_steps=2).converged
+
+
+def test_a_fit_that_is_settled_says_nothing(family):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Potts.fit(family, lambda_j=50)
