@@ -25,7 +25,7 @@ ROOMS = {
         "focus", "formats", "alignment", "weights", "weight_files", "depth", "notation", "variants",
         "assays", "synthetic", "registry",
     ),
-    "model": ("priors", "kernels", "network", "training", "checkpoints", "graphs", "runs"),
+    "model": ("priors", "kernels", "network", "training", "checkpoints", "loop", "graphs", "runs"),
     "scores": (
         "scorer", "fast", "scoring", "metrics", "evaluation", "style", "heatmap", "logo", "figures",
     ),
