@@ -26,10 +26,10 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
-        "focus", "formats", "alignment", "weights", "weight_files", "depth", "notation", "variants",
+        "focus", "formats", "reading", "alignment", "weights", "weight_files", "depth", "notation", "variants",
         "assays", "synthetic", "registry",
     ),
-    "model": ("priors", "kernels", "network", "training", "checkpoints", "runs", "graphs"),
+    "model": ("priors", "kernels", "network", "training", "checkpoints", "loop", "graphs", "runs"),
     "scores": (
         "scorer", "fast", "scoring", "metrics", "evaluation", "style", "heatmap", "logo", "figures",
     ),
@@ -37,7 +37,7 @@ ROOMS = {
         "additive", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",
         "pyro_model", "engines",
     ),
-    "studies": ("results", "contents", "site", "book", "grid", "runner"),
+    "studies": ("results", "contents", "execution", "site", "book", "grid", "runner"),
     "cli": (
         "options", "train", "score", "evaluate", "data", "original", "studies", "main",
     ),
