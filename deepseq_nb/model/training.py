@@ -49,7 +49,7 @@ class TrainConfig:
     """How a model is trained."""
 
     steps: int = 1000  # updates
-    batch_size: int = 100  # sequences an update, drawn by weight with replacement
+    batch_size: int = 100  # sequences per update, drawn by weight with replacement
     learning_rate: float | int = 0.001
     width_rate: float | int = (
         1.0  # how many times faster the decoder's log standard deviations move
