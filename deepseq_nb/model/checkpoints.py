@@ -164,7 +164,17 @@ class RunSettings:
     train: TrainConfig
     decisions: dict[str, Any]  # what was decided for the user, and why
 
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the file."""
+        model, train = self.model.to_json(), self.train.to_json()
+        version = {"version": __version__}
+        return version | {"model": model, "train": train, "decisions": self.decisions}
+
 # %% ../../book/workshop/checkpoints.ipynb #974764cf
+_HINT = "try a smaller learning rate or a warm-up"
+_NOTHING_SAVED = f"no checkpoint had been written; {_HINT}"
+
+
 class RunFolder:
     """The folder of one run: where its files are, and what they say."""
 
@@ -217,11 +227,10 @@ class RunFolder:
 
     def advice(self) -> str:
         """What is safe, and what to try, when training blows up."""
-        hint = "try a smaller learning rate or a warm-up"
         if not self.state.exists():
-            return f"no checkpoint had been written; {hint}"
+            return _NOTHING_SAVED
         step = load_tensors(self.state)[1]["step"]
-        return f"the last good checkpoint, update {step}, is in {self.state.parent}; {hint}"
+        return f"the last good checkpoint, update {step}, is in {self.state.parent}; {_HINT}"
 
 # %% ../../book/workshop/checkpoints.ipynb #826affa2
 def check_folder(
@@ -254,6 +263,18 @@ def check_folder(
                 )
 
 # %% ../../book/workshop/checkpoints.ipynb #5a7700c2
+def _check_finite(model: DeepSequence, steps: int, writer: "RunWriter") -> None:
+    """Raise `TrainingError` for a parameter that is no longer a finite number."""
+    if not all(bool(p.isfinite().all()) for p in model.parameters()):
+        raise TrainingError(f"after update {steps} a parameter is not finite: {writer.advice()}")
+
+
+def _sweep(folder: RunFolder) -> None:
+    """Remove what killed processes left behind."""
+    for place in (folder.path, folder.state.parent):
+        remove_leftovers(place)
+
+
 def _write_history(folder: RunFolder, rows: np.ndarray) -> None:
     """`history.csv`, written anew."""
     text = history_table(rows).to_csv(index=False, lineterminator="\n")
@@ -277,23 +298,15 @@ class RunWriter:
     """
 
     def __init__(
-        self,
-        out: Path | str | None,
-        settings: RunSettings,
-        about: dict[str, Any],
-        overwrite: bool = False,
+        self, out: Path | str | None, settings: RunSettings, about: dict[str, Any], overwrite=False
     ):
         self.settings, self.about = settings, about
         # `folder` is where the run belongs, `now` where its files are written
         self.folder = self.now = None if out is None else RunFolder(out)
         if self.folder is not None and self.folder.taken and overwrite:
             self.now = RunFolder(temporary_name(self.folder.path / "new"))
-        self.stamp = {
-            "version": __version__,
-            "checksum": about["checksum"],
-            "theta": settings.train.theta,
-            "seed": settings.train.seed,
-        }
+        self.stamp = {"version": __version__, "checksum": about["checksum"]}
+        self.stamp |= {"theta": settings.train.theta, "seed": settings.train.seed}
 
     @property
     def path(self) -> Path | None:
@@ -304,24 +317,14 @@ class RunWriter:
         """Remove what killed processes left behind, and write what is known before the first update."""
         if self.now is None:
             return
-        for place in (self.folder.path, self.folder.state.parent):
-            remove_leftovers(place)
+        _sweep(self.folder)
         self.now.state.parent.mkdir(parents=True, exist_ok=True)
-        config = {
-            "version": __version__,
-            "model": self.settings.model.to_json(),
-            "train": self.settings.train.to_json(),
-            "decisions": self.settings.decisions,
-        }
-        write_atomic(self.now.config, json.dumps(config, indent=1) + "\n")
+        write_atomic(self.now.config, json.dumps(self.settings.to_json(), indent=1) + "\n")
         write_atomic(self.now.alignment, json.dumps(self.about) + "\n")
 
     def checkpoint(self, trainer: Trainer, history: torch.Tensor) -> None:
         """Save the state after `len(history)` updates; raises `TrainingError` rather than save numbers that are not finite."""
-        if not all(bool(p.isfinite().all()) for p in trainer.model.parameters()):
-            raise TrainingError(
-                f"after update {len(history)} a parameter is not finite: {self.advice()}"
-            )
+        _check_finite(trainer.model, len(history), self)
         if self.now is None:
             return
         history = history.cpu()
@@ -352,5 +355,4 @@ class RunWriter:
 
     def advice(self) -> str:
         """As `RunFolder.advice`, also for a run that is not kept."""
-        nothing = "no checkpoint had been written; try a smaller learning rate or a warm-up"
-        return nothing if self.now is None else self.now.advice()
+        return _NOTHING_SAVED if self.now is None else self.now.advice()

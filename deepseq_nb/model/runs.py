@@ -311,7 +311,7 @@ def _continued(settings: RunSettings, folders: list[Path | str]) -> RunSettings 
         settings = replace(settings, model=model, train=train)
     return settings
 
-
+# %% ../../book/structure/runs.ipynb #7e45fd61
 def _make(
     alignment: Alignment,
     settings: RunSettings,
@@ -345,7 +345,7 @@ def _make(
         runs += _make_group(plan, group, options._replace(resume=resume), first=not runs)
     return runs
 
-
+# %% ../../book/structure/runs.ipynb #7e45fd62
 def _finish(making: Making, focus_map: FocusMap) -> Run:
     """Save the parameters; the run."""
     writer, trainer = making.writer, making.trainer
