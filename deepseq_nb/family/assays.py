@@ -150,17 +150,21 @@ def _records(
                     ", ".join(name.strip() for name in rows[0][:8]),
                 )
                 raise VariantError(
-                    f"{path}, line {number}: found {len(row)} fields, expected {width} as in the header ({names})"
+                    f"{path}, line {number}: found {len(row)} fields, expected {width} as in the header ({names})",
+                    file=str(path),
+                    line=number,
                 )
             rows.append(row)
     except csv.Error as error:
         number = lines[min(max(reader.line_num, 1), len(lines)) - 1][0]
         raise VariantError(
-            f"{path}, line {number}: a quoted field is not closed or not followed by {delimiter!r} ({error})"
+            f"{path}, line {number}: a quoted field is not closed or not followed by {delimiter!r} ({error})",
+            file=str(path),
+            line=number,
         ) from None
     return [name.strip() for name in rows[0]], rows[1:], delimiter
 
-
+# %% ../../book/workshop/tables.ipynb #0e417750
 def read_assay(path: Path | str, variant_column: str | None = None) -> pd.DataFrame:
     """Read a table of measurements: CSV, TSV or semicolons, plain or gzip, as a
     frame with the column "variant" (text, untouched).

@@ -6,9 +6,10 @@
 __all__ = ['ALPHABETS', 'alphabet_letters', 'token_table', 'FocusMap', 'find_focus', 'find_first_residue', 'find_columns']
 
 # %% ../../book/structure/residues.ipynb #eaf4585e
+import math
 import re
 from bisect import bisect_left
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 
 import numpy as np
@@ -16,6 +17,9 @@ from jaxtyping import UInt8
 
 from deepseq_nb.core.errors import (
     AlignmentError,
+)
+from deepseq_nb.core.settings import (
+    config_to_json,
 )
 
 # %% ../../book/structure/residues.ipynb #aca16a02
@@ -40,7 +44,9 @@ def alphabet_letters(alphabet: str) -> str:
     ):
         names = ", ".join(ALPHABETS)
         raise AlignmentError(
-            f"alphabet: found {alphabet!r}, expected one of {names}, or at least two different upper-case letters"
+            f"alphabet: found {alphabet!r}, expected one of {names}, "
+            "or at least two different upper-case letters",
+            setting="alphabet",
         )
     return letters
 
@@ -58,9 +64,7 @@ def token_table(letters: str, unknown: int = 255) -> UInt8[np.ndarray, "256"]:
 # %% ../../book/structure/residues.ipynb #5d25c87c
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FocusMap:
-    """The one map between the residue numbers users see and the columns inside; L
-    is the number of columns.
-    """
+    """The one map between residue numbers and the L columns inside."""
 
     name: str  # the focus sequence's name
     sequence: str  # wild-type letters of the L modelled columns
@@ -76,16 +80,18 @@ class FocusMap:
         length = len(self.sequence)
         if not length == len(self.residues) == len(self.occupancy):
             raise AlignmentError(
-                f"focus map of {self.name!r}: {length} letters, {len(self.residues)} residue numbers and "
-                f"{len(self.occupancy)} occupancies, expected as many of each"
+                f"focus map of {self.name!r}: {length} letters, "
+                f"{len(self.residues)} residue numbers and {len(self.occupancy)} "
+                "occupancies, expected as many of each"
             )
-        inside = {self.start + i: letter for i, letter in enumerate(self.full_sequence)}
-        last = None
+        inside = dict(enumerate(self.full_sequence, self.start))
+        last = -math.inf
         for letter, residue in zip(self.sequence, self.residues, strict=True):
-            if inside.get(residue) != letter or (last is not None and residue <= last):
+            there = inside.get(residue, "outside the sequence")
+            if there != letter or residue <= last:
                 raise AlignmentError(
-                    f"focus map of {self.name!r}: residue {residue} is {letter} in one place and "
-                    f"{inside.get(residue, 'outside the sequence')} in another, or out of order"
+                    f"focus map of {self.name!r}: residue {residue} is {letter} in "
+                    f"one place and {there} in another, or out of order"
                 )
             last = residue
 
@@ -97,41 +103,36 @@ class FocusMap:
     @property
     def tokens(self) -> UInt8[np.ndarray, " length"]:
         """The wild type as tokens (L,)."""
-        return token_table(self.alphabet)[np.frombuffer(self.sequence.encode(), np.uint8)]
+        letters = np.frombuffer(self.sequence.encode(), np.uint8)
+        return token_table(self.alphabet)[letters]
 
     def column(self, residue: int) -> int | None:
-        """Column of a residue number, or None where that residue is not modelled."""
+        """Column of a residue number, or None where it is not modelled."""
         column = bisect_left(self.residues, residue)
-        return column if column < len(self.residues) and self.residues[column] == residue else None
+        found = self.residues[column : column + 1] == (residue,)
+        return column if found else None
 
     def to_json(self) -> dict:
         """Plain types only, as saved with a run."""
-        return {
-            **asdict(self),
-            "residues": list(self.residues),
-            "occupancy": list(self.occupancy),
-        }
+        return config_to_json(self)
 
     @classmethod
     def from_json(cls, values: dict) -> "FocusMap":
-        """What `to_json` wrote; raises AlignmentError on unknown or missing keys,
-        by name.
-        """
+        """What `to_json` wrote; AlignmentError names an unknown or missing key."""
         names = {field.name for field in fields(cls)}
         if wrong := sorted(names ^ set(values)):
             raise AlignmentError(
-                f"focus map: unknown or missing key {wrong[0]!r}, expected {', '.join(sorted(names))}"
+                f"focus map: unknown or missing key {wrong[0]!r}, "
+                f"expected {', '.join(sorted(names))}"
             )
-        plain = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in values.items()
-        }
-        plain["occupancy"] = tuple(float(value) for value in plain["occupancy"])
-        return cls(**plain)
+        residues = tuple(values["residues"])
+        occupancy = tuple(float(value) for value in values["occupancy"])
+        return cls(**{**values, "residues": residues, "occupancy": occupancy})
 
 # %% ../../book/structure/residues.ipynb #39f04eb2
 _RANGE = re.compile(r"/([0-9]{1,9})-([0-9]{1,9})(?::[^/]*)?\Z")  # some files add :WEIGHT
 
-
+# %% ../../book/structure/residues.ipynb #d864c8ff
 def find_focus(names: list[str], focus: str | None, path: str) -> tuple[int, tuple[str, ...]]:
     """Row of the focus sequence: the first, or by name, name without range, field between '|', or beginning."""
     if focus is None:
@@ -190,17 +191,22 @@ def find_first_residue(
         )
     if found is None:
         return 1, (
-            f"no /start-stop in the name {name!r}: residues numbered from 1 (or pass --first-residue; first_residue= in Python)",
+            f"no /start-stop in the name {name!r}: residues numbered from 1 "
+            "(or pass --first-residue; first_residue= in Python)",
         )
     start, stop = int(found[1]), int(found[2])
     if stop < start:
         raise AlignmentError(
-            f"{path}: the range in the focus name {name!r} runs backwards; say first_residue= instead"
+            f"{path}: the range in the focus name {name!r} runs backwards; "
+            "say first_residue= instead",
+            file=path,
         )
     if stop - start + 1 != residues:
         raise AlignmentError(
-            f"{path}: the focus name {name!r} spans {stop - start + 1:,} residues but its row holds {residues:,}; "
-            f"correct the name, or say first_residue={start} if the first letter is residue {start}"
+            f"{path}: the focus name {name!r} spans {stop - start + 1:,} residues "
+            f"but its row holds {residues:,}; correct the name, or say "
+            f"first_residue={start} if the first letter is residue {start}",
+            file=path,
         )
     return start, ()
 
@@ -212,7 +218,8 @@ def find_columns(row: bytes, format: str, columns: str, letters: str):
     bytes_ = np.frombuffer(row, np.uint8)
     known = np.frombuffer((letters + letters.lower()).encode(), np.uint8)
     lower = (bytes_ >= ord("a")) & (bytes_ <= ord("z"))
-    residue = lower | ((bytes_ >= ord("A")) & (bytes_ <= ord("Z"))) | np.isin(bytes_, known)
+    upper = (bytes_ >= ord("A")) & (bytes_ <= ord("Z"))
+    residue = lower | upper | np.isin(bytes_, known)
     order = np.cumsum(residue) - 1
     text = bytes(bytes_[residue]).decode().upper()
     if format == "a3m":

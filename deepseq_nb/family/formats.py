@@ -96,7 +96,7 @@ class Records:
         line = f" (line {self.lines[index]})" if self.lines else ""
         return f"record {index + 1} {self.names[index]!r}{line}"
 
-
+# %% ../../book/workshop/formats.ipynb #de9386fa
 def fasta_records(data: bytes, path: str) -> Records:
     """Records of FASTA, a2m and a3m; the name is the first word after any number of
     '>'.
@@ -187,7 +187,7 @@ def _ragged(rows: list[bytes], records: Records) -> str:
     odd, like = next(i for i, n in enumerate(lengths) if n != usual), lengths.index(usual)
     return f"{records.label(odd)} has {lengths[odd]:,} columns, expected {usual:,} as in {records.label(like)}"
 
-
+# %% ../../book/workshop/formats.ipynb #5a199074
 def stack_records(records: Records, path: str, format: str | None, suffix: str):
     """The rows as one matrix of bytes (N, W), with the settled format and notices; raises AlignmentError on ragged."""
     ragged = _ragged(records.rows, records)

@@ -97,7 +97,7 @@ class Piece(NamedTuple):
     reason: str
     substitution: Substitution | None
 
-
+# %% ../../book/workshop/notation.ipynb #1d11cb3a
 def _read_event(event: re.Match, alphabet: str) -> Piece:
     """A deletion, insertion, duplication, extension or frameshift, as matched by
     `_EVENT`.

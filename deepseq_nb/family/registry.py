@@ -124,7 +124,7 @@ def _family_files(name: str) -> list[DatasetFile]:
         f"there is no family {name!r} in the registry: {hint}It knows {', '.join(known)}"
     )
 
-
+# %% ../../book/workshop/downloads.ipynb #6fc9011f
 def _select(name: str, file: str | None, kind: str | None) -> list[DatasetFile]:
     if kind is not None and kind not in KINDS:
         raise DatasetError(f"kind {kind!r} is not one of {', '.join(KINDS)}")
@@ -208,7 +208,7 @@ def _problem(entry: DatasetFile, url: str, folder: Path, why: str) -> DatasetErr
     )
     return DatasetError(f"{entry.file} ({entry.family}): {why}; {advice}")
 
-
+# %% ../../book/workshop/downloads.ipynb #5b416344
 def _retrieve(
     entry: DatasetFile,
     url: str,
@@ -252,7 +252,7 @@ def _family_rows(text: str, entry: DatasetFile) -> str:
         ]
     )
 
-
+# %% ../../book/workshop/downloads.ipynb #41ec5285
 def _add_focus_row(text: str, entry: DatasetFile) -> str:
     from Bio.Align import PairwiseAligner
 
@@ -341,7 +341,7 @@ def _present(entry: DatasetFile) -> Path | None:
             )
     return None
 
-
+# %% ../../book/workshop/downloads.ipynb #a2fa458c
 def fetch(
     name: str,
     kind: str | None = None,

@@ -243,7 +243,7 @@ class Landscape:
         a, b = wild[i], wild[j]
         return coupling - coupling[:, [b]] - coupling[[a], :] + coupling[a, b]
 
-
+# %% ../../book/workshop/synthetic.ipynb #32f31e63
 def make_landscape(config: SyntheticConfig) -> Landscape:
     """The landscape that a configuration determines."""
     kinds, table = draw_fields(config)
@@ -269,7 +269,7 @@ class Tree:
         """Time from root to leaves."""
         return max(self.ended)
 
-
+# %% ../../book/workshop/synthetic.ipynb #f5d8d395
 def grow_tree(config: SyntheticConfig) -> Tree:
     """A birth process with inherited paces, stopped when the next split would
     exceed the number of sequences.
@@ -378,7 +378,7 @@ def _layout(config: SyntheticConfig) -> str:
         text += "".join("." * n for after, n in config.loops if after == column)
     return text
 
-
+# %% ../../book/workshop/synthetic.ipynb #8531808f
 def observe(
     config: SyntheticConfig, leaves: UInt8[np.ndarray, "n length"], focus: int
 ) -> tuple[tuple[str, str], ...]:

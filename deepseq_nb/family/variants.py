@@ -70,7 +70,8 @@ class VariantTable:
         inside = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         which = np.repeat(first, count) + inside
         out = np.repeat(wild[None], len(chosen), axis=0)
-        out[np.repeat(np.arange(len(chosen)), count), self.columns[which]] = self.mutants[which]
+        row = np.repeat(np.arange(len(chosen)), count)
+        out[row, self.columns[which]] = self.mutants[which]
         return out
 
     def summary(self) -> str:
@@ -85,7 +86,8 @@ class VariantTable:
             if n
         ]
         rejected = f"{len(self) - scored:,} rejected"
-        return f"{scored:,} scored, {rejected}" + (f": {', '.join(reasons)}" if reasons else "")
+        why = f": {', '.join(reasons)}" if reasons else ""
+        return f"{scored:,} scored, {rejected}{why}"
 
     def shift_hint(self) -> str | None:
         """The shift of positions that would make most wild-type letters agree,
@@ -106,7 +108,7 @@ class _Place(NamedTuple):
     occupancy: float
     residue: int
 
-
+# %% ../../book/structure/variants.ipynb #66838ead
 def _locate(piece: Piece, focus_map: FocusMap, offset: int) -> _Place:
     """Find a piece's column, after comparing its wild-type letter with the focus
     sequence.
@@ -128,7 +130,10 @@ def _locate(piece: Piece, focus_map: FocusMap, offset: int) -> _Place:
         reason = f"alignment has {letter} at {where}, the variant says {wild}"
         return _Place("wild type differs", reason, -1, -1, np.nan, here)
     if column is None:
-        why = "is inside the protein but not a modelled column (lower-case in the alignment, or too sparse)"
+        why = (
+            "is inside the protein but not a modelled column "
+            "(lower-case in the alignment, or too sparse)"
+        )
         return _Place(
             "outside the alignment",
             f"residue {where} {why}: train with --columns all to include it",
@@ -222,20 +227,27 @@ def _shift_hint(rows: Rows, focus_map: FocusMap, offset: int) -> str | None:
     total = int(counts.sum())
     who = f"all {total:,}" if agree == total else f"{agree:,} of {total:,}"
     if best == 0:
-        return f"{who} wild-type letters agree if positions are not shifted: leave out --offset {offset}"
+        return (
+            f"{who} wild-type letters agree if positions are not shifted: "
+            f"leave out --offset {offset}"
+        )
     return (
         f"{who} wild-type letters agree if positions are shifted by {best:+d}: pass --offset {best}"
     )
 
 # %% ../../book/structure/variants.ipynb #4e1410ff
-def _double_changes(rows: Rows, residues: Int64[np.ndarray, " pieces"]) -> dict[int, str]:
+def _double_changes(
+    rows: Rows,
+    residues: Int64[np.ndarray, " pieces"],
+) -> dict[int, str]:
     """Rows in which two pieces name the same residue, with the reason."""
     row, residue = rows.row, residues[rows.ids]
     order = np.lexsort((residue, row))
     same = (np.diff(row[order]) == 0) & (np.diff(residue[order]) == 0)
     found: dict[int, str] = {}
     for k in np.flatnonzero(same).tolist():
-        first, second = (rows.pieces[rows.ids[order[k + i]]].substitution for i in (0, 1))
+        twice = rows.ids[order[k : k + 2]]
+        first, second = (rows.pieces[i].substitution for i in twice)
         if first is not None and second is not None:
             names = f"{format_variant([first])} and {format_variant([second])}"
             found.setdefault(
@@ -245,7 +257,11 @@ def _double_changes(rows: Rows, residues: Int64[np.ndarray, " pieces"]) -> dict[
     return found
 
 # %% ../../book/structure/variants.ipynb #9d6f38c6
-def resolve_variants(texts: Iterable[str], focus_map: FocusMap, offset: int = 0) -> VariantTable:
+def resolve_variants(
+    texts: Iterable[str],
+    focus_map: FocusMap,
+    offset: int = 0,
+) -> VariantTable:
     """Place variants on the columns of an alignment; `offset` is added to every
     residue number. Never raises for a bad variant.
 
@@ -273,17 +289,21 @@ def resolve_variants(texts: Iterable[str], focus_map: FocusMap, offset: int = 0)
         if status[v] == "ok":
             status[v], reason[v] = "conflict", why
     fine = status == "ok"
-    warned = np.array([place.status == "ok" and place.reason != "" for place in places], bool)
+    warnings = [place.reason if place.status == "ok" else "" for place in places]
+    warned = np.array([text != "" for text in warnings], bool)
     for k in np.flatnonzero(warned[rows.ids] & fine[row]).tolist():
-        reason[row[k]] = "; ".join(filter(None, [reason[row[k]], places[rows.ids[k]].reason]))
+        said = reason[row[k]], places[rows.ids[k]].reason
+        reason[row[k]] = "; ".join(filter(None, said))
     changed = fine[row] & (token[rows.ids] >= 0)
     occupancy = np.ones(n)
     np.minimum.at(occupancy, row, np.where(good, share, 0.0)[rows.ids])
     occupancy[~fine] = np.nan
+    counts = np.bincount(row[changed], minlength=n)
     return VariantTable(
         text=rows.texts, status=status, reason=tuple(reason), occupancy=occupancy,
-        columns=column[rows.ids[changed]].astype(np.int32), mutants=token[rows.ids[changed]].astype(np.uint8),
-        offsets=np.concatenate([[0], np.cumsum(np.bincount(row[changed], minlength=n))]).astype(np.int64),
+        columns=column[rows.ids[changed]].astype(np.int32),
+        mutants=token[rows.ids[changed]].astype(np.uint8),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         hint=None if good.all() else _shift_hint(rows, focus_map, offset),
     )  # fmt: skip
 
@@ -308,7 +328,8 @@ def all_pairs(focus_map: FocusMap, residues: Iterable[int]) -> list[str]:
     if missing := [residue for residue in chosen if focus_map.column(residue) is None]:
         known = f"{focus_map.residues[0]}-{focus_map.residues[-1]}"
         raise VariantError(
-            f"residue {missing[0]} is not a modelled column: expected residues of {focus_map.name} in {known}"
+            f"residue {missing[0]} is not a modelled column: expected residues of "
+            f"{focus_map.name} in {known}"
         )
     at = {residue: focus_map.sequence[focus_map.column(residue)] for residue in chosen}
     changes = {
@@ -323,7 +344,11 @@ def all_pairs(focus_map: FocusMap, residues: Iterable[int]) -> list[str]:
     ]
 
 # %% ../../book/structure/variants.ipynb #fb895532
-def spelled_variants(spellings: Iterable[str], residues: Sequence[int], wild: str) -> list[str]:
+def spelled_variants(
+    spellings: Iterable[str],
+    residues: Sequence[int],
+    wild: str,
+) -> list[str]:
     """Turn `ADGV` at residues (39, 40, 41, 54) with wild type `VDGV` into `V39A`;
     the wild type itself into `WT`.
 
@@ -331,14 +356,16 @@ def spelled_variants(spellings: Iterable[str], residues: Sequence[int], wild: st
     """
     if len(wild) != len(residues):
         raise VariantError(
-            f"the wild type {wild!r} has {len(wild)} letters, expected {len(residues)}, one for each residue"
+            f"the wild type {wild!r} has {len(wild)} letters, expected "
+            f"{len(residues)}, one for each residue"
         )
     wild, variants = wild.upper(), []
     for row, spelling in enumerate(spellings, 1):
         letters = spelling.strip().upper() if isinstance(spelling, str) else ""
         if len(letters) != len(wild):
             raise VariantError(
-                f"row {row}: {spelling!r} has {len(letters)} letters, expected {len(wild)} as in {wild!r}"
+                f"row {row}: {spelling!r} has {len(letters)} letters, expected "
+                f"{len(wild)} as in {wild!r}"
             )
         if letters == wild:
             variants.append("WT")

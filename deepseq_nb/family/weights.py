@@ -28,7 +28,7 @@ def check_theta(theta: float | int) -> float:
     """theta as a float in [0, 0.5]; raises WeightsError, with a hint where it looks
     like an identity.
     """
-    theta = float(theta)
+    theta, wanted = float(theta), "a divergence from 0 to 0.5, such as 0.2"
     if not 0 <= theta <= 0.5:
         share = theta / 100 if 1 < theta <= 100 else theta
         hint = (
@@ -37,7 +37,8 @@ def check_theta(theta: float | int) -> float:
             else ""
         )
         raise WeightsError(
-            f"theta: found {theta:.6g}, expected a divergence from 0 to 0.5, such as 0.2{hint}"
+            f"theta: found {theta:.6g}, expected {wanted}{hint}",
+            setting="theta",
         )
     return theta
 
@@ -68,13 +69,14 @@ def sequence_weights(
             )
     if tokens.size and not tokens.max() <= gap < 254:
         raise WeightsError(
-            f"tokens: found token {tokens.max()}, expected 0 to {gap}, where {gap} is the gap"
+            f"tokens: found token {tokens.max()}, expected 0 to {gap} (the gap)",
+            setting="tokens",
         )
     if not tokens.size:
         return np.zeros(len(tokens))
-    weights = (
-        1.0 / neighbour_counts(tokens, gap, theta, progress) if theta else np.ones(len(tokens))
-    )
+    weights = np.ones(len(tokens))
+    if theta:
+        weights /= neighbour_counts(tokens, gap, theta, progress)
     weights[tokens.min(axis=1) == gap] = 0  # no letter below the gap: a row of gaps
     return weights
 
@@ -110,5 +112,5 @@ def letter_counts(
     """Weighted counts of each letter in each column (L, A); gaps (tokens >=
     `letters`) are not counted.
     """
-    counts = [np.bincount(column, weights, minlength=letters)[:letters] for column in tokens.T]
-    return np.stack(counts).astype(float)
+    counts = [np.bincount(column, weights, minlength=letters) for column in tokens.T]
+    return np.stack([row[:letters] for row in counts]).astype(float)
