@@ -19,6 +19,7 @@ from deepseq_nb.family.focus import (
 from deepseq_nb.family.reading import (
     ReadOptions,
     ReadReport,
+    Share,
     content_checksum,
     decode_rows,
     encode_rows,
@@ -44,9 +45,8 @@ class Alignment:
     def read(
         cls, path: Path | str, focus: str | None = None, alphabet: str = "protein",
         *, format: str | None = None, columns: str = "focus", unknown: str = "drop",
-        max_sequence_gaps: float | int | None = None,
-        max_column_gaps: float | int | None = None, first_residue: int | None = None
-    ) -> "Alignment":  # fmt: skip
+        max_sequence_gaps: Share = None, max_column_gaps: Share = None,
+        first_residue: int | None = None) -> "Alignment":  # fmt: skip
         """Read a2m, a3m, FASTA, Stockholm or Clustal; raises AlignmentError."""
         return read_alignment(path, ReadOptions(
             focus=focus, alphabet=alphabet, format=format, columns=columns,
@@ -56,10 +56,11 @@ class Alignment:
     @classmethod
     def from_strings(
         cls, sequences: Sequence[str], names: Sequence[str] | None = None,
-        focus: str | None = None, alphabet: str = "protein") -> "Alignment":  # fmt: skip
+        focus: str | None = None, alphabet: str = "protein",
+    ) -> "Alignment":  # fmt: skip
         """Rows in memory, seq1, seq2, ... unless named; raises AlignmentError."""
-        options = ReadOptions(focus=focus, alphabet=alphabet)
-        return alignment_of(sequences, names, options)
+        how = ReadOptions(focus=focus, alphabet=alphabet)
+        return alignment_of(sequences, names, how)
 
     @property
     def alphabet(self) -> str:

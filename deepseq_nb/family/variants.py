@@ -96,6 +96,9 @@ class VariantTable:
         return self.hint
 
 # %% ../../book/structure/variants.ipynb #96d14912
+_DELETED = "is scored as a gap: it adds nothing, the chain is not shortened"
+
+
 class _Place(NamedTuple):
     """A piece on the map: its column and token (both -1 where it has none) or why
     not.
@@ -143,11 +146,7 @@ def _locate(piece: Piece, focus_map: FocusMap, offset: int) -> _Place:
             here,
         )
     token = focus_map.gap if mutant == "-" else focus_map.alphabet.index(mutant)
-    warning = (
-        f"deletion at {where} is scored as a gap: it adds nothing, the chain is not shortened"
-        if mutant == "-"
-        else ""
-    )
+    warning = f"deletion at {where} {_DELETED}" if mutant == "-" else ""
     return _Place(
         "ok",
         warning,
@@ -231,9 +230,8 @@ def _shift_hint(rows: Rows, focus_map: FocusMap, offset: int) -> str | None:
             f"{who} wild-type letters agree if positions are not shifted: "
             f"leave out --offset {offset}"
         )
-    return (
-        f"{who} wild-type letters agree if positions are shifted by {best:+d}: pass --offset {best}"
-    )
+    agreement = f"{who} wild-type letters agree if positions are shifted"
+    return f"{agreement} by {best:+d}: pass --offset {best}"
 
 # %% ../../book/structure/variants.ipynb #4e1410ff
 def _double_changes(
@@ -371,7 +369,6 @@ def spelled_variants(
             variants.append("WT")
             continue
         sites = zip(wild, residues, letters, strict=True)
-        variants.append(
-            ":".join(f"{was}{residue}{now}" for was, residue, now in sites if was != now)
-        )
+        changes = [f"{a}{residue}{b}" for a, residue, b in sites if a != b]
+        variants.append(":".join(changes))
     return variants
