@@ -6,7 +6,6 @@
 __all__ = ['Alignment', 'read_alignment', 'alignment_of', 'ReadOptions', 'ReadReport']
 
 # %% ../../book/structure/alignments.ipynb #dddfc72c
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,9 @@ from deepseq_nb.family.focus import (
 from deepseq_nb.family.reading import (
     ReadOptions,
     ReadReport,
+    Share,
+    content_checksum,
+    decode_rows,
     encode_rows,
     read_file,
     read_strings,
@@ -30,7 +32,7 @@ _all_ = ["ReadOptions", "ReadReport"]  # an alignment carries one of each
 # %% ../../book/structure/alignments.ipynb #abdec0ac
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Alignment:
-    """Kept sequences x modelled columns of one family, as tokens, with the map to residue numbers."""
+    """Kept sequences x modelled columns of one family, with the map to residues."""
 
     tokens: UInt8[np.ndarray, "n length"]  # letters by number; gap = len(alphabet)
     names: tuple[str, ...]  # (N,) as read; duplicates stay
@@ -40,28 +42,25 @@ class Alignment:
     options: ReadOptions = field(default_factory=ReadOptions)  # how it was read
 
     @classmethod
-    def read(cls, path: Path | str, focus: str | None = None, alphabet: str = "protein", *, format: str | None = None,
-             columns: str = "focus", unknown: str = "drop", max_sequence_gaps: float | int | None = None,
-             max_column_gaps: float | int | None = None, first_residue: int | None = None) -> "Alignment":  # fmt: skip
-        """Read a2m, a3m, FASTA, Stockholm or Clustal, plain or gzip, as `ReadOptions` say; raises AlignmentError."""
-        options = ReadOptions(
-            focus=focus, alphabet=alphabet, format=format, columns=columns, unknown=unknown,
-            max_sequence_gaps=max_sequence_gaps, max_column_gaps=max_column_gaps, first_residue=first_residue,
-        )  # fmt: skip
-        return read_alignment(path, options)
+    def read(
+        cls, path: Path | str, focus: str | None = None, alphabet: str = "protein",
+        *, format: str | None = None, columns: str = "focus", unknown: str = "drop",
+        max_sequence_gaps: Share = None, max_column_gaps: Share = None,
+        first_residue: int | None = None) -> "Alignment":  # fmt: skip
+        """Read a2m, a3m, FASTA, Stockholm or Clustal; raises AlignmentError."""
+        return read_alignment(path, ReadOptions(
+            focus=focus, alphabet=alphabet, format=format, columns=columns,
+            unknown=unknown, max_sequence_gaps=max_sequence_gaps,
+            max_column_gaps=max_column_gaps, first_residue=first_residue))  # fmt: skip
 
     @classmethod
-    def from_strings(cls, sequences: Sequence[str], names: Sequence[str] | None = None, focus: str | None = None,
-                     alphabet: str = "protein", *, format: str | None = None, columns: str = "focus",
-                     unknown: str = "drop", max_sequence_gaps: float | int | None = None,
-                     max_column_gaps: float | int | None = None,
-                     first_residue: int | None = None) -> "Alignment":  # fmt: skip
-        """The same from rows in memory; without names they are called seq1, seq2, ...; raises AlignmentError."""
-        options = ReadOptions(
-            focus=focus, alphabet=alphabet, format=format, columns=columns, unknown=unknown,
-            max_sequence_gaps=max_sequence_gaps, max_column_gaps=max_column_gaps, first_residue=first_residue,
-        )  # fmt: skip
-        return alignment_of(sequences, names, options)
+    def from_strings(
+        cls, sequences: Sequence[str], names: Sequence[str] | None = None,
+        focus: str | None = None, alphabet: str = "protein",
+    ) -> "Alignment":  # fmt: skip
+        """Rows in memory, seq1, seq2, ... unless named; raises AlignmentError."""
+        how = ReadOptions(focus=focus, alphabet=alphabet)
+        return alignment_of(sequences, names, how)
 
     @property
     def alphabet(self) -> str:
@@ -85,35 +84,31 @@ class Alignment:
 
     @property
     def occupancy(self) -> Float[np.ndarray, " length"]:
-        """Share of the kept sequences with a residue in each column (L,)."""
+        """Share of the sequences with a residue in each column (L,)."""
         return np.array(self.focus_map.occupancy)
 
     @property
     def checksum(self) -> str:
-        """SHA-256 over alphabet, residue numbers, focus sequence, shape and tokens: the identity of the content."""
-        about = self.alphabet, self.focus_map.residues, self.focus_map.sequence, self.tokens.shape
-        content = hashlib.sha256("".join(f"{part}|" for part in about).encode())
-        content.update(np.ascontiguousarray(self.tokens).data)
-        return content.hexdigest()
+        """SHA-256 over letters, residue numbers, focus, shape and tokens."""
+        return content_checksum(self.tokens, self.focus_map)
 
     def encode(self, sequences: Sequence[str]) -> UInt8[np.ndarray, "n length"]:
-        """Rows over the modelled columns as tokens; raises AlignmentError on another length or letter."""
+        """Rows as tokens; raises AlignmentError on another length or letter."""
         return encode_rows(sequences, self.alphabet, len(self.focus_map.sequence))
 
     def decode(self, tokens: UInt8[np.ndarray, "n length"]) -> list[str]:
         """Tokens as rows of letters, gaps as '-'."""
-        letters = np.frombuffer((self.alphabet + "-").encode(), np.uint8)
-        return [bytes(row).decode() for row in letters[tokens]]
+        return decode_rows(tokens, self.alphabet)
 
 # %% ../../book/structure/alignments.ipynb #e9c73da0
-def read_alignment(path: Path | str, options: ReadOptions | None = None) -> Alignment:
+def read_alignment(path: Path | str, options: ReadOptions) -> Alignment:
     """The alignment in a file, read as `options` say; raises AlignmentError."""
-    options = options or ReadOptions()
     return Alignment(**read_file(Path(path), options)._asdict(), options=options)
 
 
 def alignment_of(
     sequences: Sequence[str], names: Sequence[str] | None, options: ReadOptions
 ) -> Alignment:
-    """The alignment of rows in memory, read as `options` say; raises AlignmentError."""
-    return Alignment(**read_strings(sequences, names, options)._asdict(), options=options)
+    """Rows in memory, as `options` say; raises AlignmentError."""
+    reading = read_strings(sequences, names, options)
+    return Alignment(**reading._asdict(), options=options)

@@ -31,13 +31,17 @@ from deepseq_nb.family.notation import (
 # %% ../../book/structure/variants.ipynb #d2e13606
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VariantTable:
-    """V variants against one `FocusMap`, every input row in order; M substitutions in compressed rows."""
+    """V variants against one `FocusMap`, every input row in order; M substitutions
+    in compressed rows.
+    """
 
     text: tuple[str, ...]  # (V,) as given
     status: np.ndarray  # object (V,), one of STATUSES
-    reason: tuple[str, ...]  # (V,) why not; "" when ok, or a warning about a deletion
+    # (V,) why not; "" when ok, or a warning about a deletion
+    reason: tuple[str, ...]
     columns: Int32[np.ndarray, " substitutions"]
-    mutants: UInt8[np.ndarray, " substitutions"]  # tokens; a deletion is the gap token
+    # tokens; a deletion is the gap token
+    mutants: UInt8[np.ndarray, " substitutions"]
     # row v owns [offsets[v], offsets[v + 1]); rejected and synonymous rows own none
     offsets: Int64[np.ndarray, " variants_and_1"]
     # least occupancy of its columns; 1 for the wild type, nan when rejected
@@ -55,17 +59,25 @@ class VariantTable:
     def tokens(
         self, rows: slice | np.ndarray, wild: UInt8[np.ndarray, " length"]
     ) -> UInt8[np.ndarray, "rows length"]:
-        """Tokens of the chosen rows (a slice, indices or a mask) on the wild type; rejected rows are the wild type."""
+        """Tokens of the chosen rows (a slice, indices or a mask) on the wild type;
+        rejected rows are the wild type.
+        """
         chosen = np.arange(len(self))[rows]
-        first, count = self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen]
+        first, count = (
+            self.offsets[chosen],
+            self.offsets[chosen + 1] - self.offsets[chosen],
+        )
         inside = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         which = np.repeat(first, count) + inside
         out = np.repeat(wild[None], len(chosen), axis=0)
-        out[np.repeat(np.arange(len(chosen)), count), self.columns[which]] = self.mutants[which]
+        row = np.repeat(np.arange(len(chosen)), count)
+        out[row, self.columns[which]] = self.mutants[which]
         return out
 
     def summary(self) -> str:
-        """One sentence: how many are scored, and how many are rejected for which reason."""
+        """One sentence: how many are scored, and how many are rejected for which
+        reason.
+        """
         counts = {status: int((self.status == status).sum()) for status in STATUSES}
         scored = counts.pop("ok")
         reasons = [
@@ -74,15 +86,23 @@ class VariantTable:
             if n
         ]
         rejected = f"{len(self) - scored:,} rejected"
-        return f"{scored:,} scored, {rejected}" + (f": {', '.join(reasons)}" if reasons else "")
+        why = f": {', '.join(reasons)}" if reasons else ""
+        return f"{scored:,} scored, {rejected}{why}"
 
     def shift_hint(self) -> str | None:
-        """The shift of positions that would make most wild-type letters agree, where they do not; else None."""
+        """The shift of positions that would make most wild-type letters agree,
+        where they do not; else None.
+        """
         return self.hint
 
 # %% ../../book/structure/variants.ipynb #96d14912
+_DELETED = "is scored as a gap: it adds nothing, the chain is not shortened"
+
+
 class _Place(NamedTuple):
-    """A piece on the map: its column and token (both -1 where it has none) or why not."""
+    """A piece on the map: its column and token (both -1 where it has none) or why
+    not.
+    """
 
     status: str
     reason: str
@@ -91,15 +111,20 @@ class _Place(NamedTuple):
     occupancy: float
     residue: int
 
-
+# %% ../../book/structure/variants.ipynb #66838ead
 def _locate(piece: Piece, focus_map: FocusMap, offset: int) -> _Place:
-    """Find a piece's column, after comparing its wild-type letter with the focus sequence."""
+    """Find a piece's column, after comparing its wild-type letter with the focus
+    sequence.
+    """
     if piece.substitution is None:
         return _Place(piece.status, piece.reason, -1, -1, np.nan, -1)
     wild, residue, mutant = piece.substitution
     here = residue + offset
     where = f"{here} ({residue}{offset:+d})" if offset else f"{here}"
-    first, last = focus_map.start, focus_map.start + len(focus_map.full_sequence) - 1
+    first, last = (
+        focus_map.start,
+        focus_map.start + len(focus_map.full_sequence) - 1,
+    )
     if not first <= here <= last:
         reason = f"residue {where} is outside the protein's known range {first}-{last}"
         return _Place("outside the alignment", reason, -1, -1, np.nan, here)
@@ -108,7 +133,10 @@ def _locate(piece: Piece, focus_map: FocusMap, offset: int) -> _Place:
         reason = f"alignment has {letter} at {where}, the variant says {wild}"
         return _Place("wild type differs", reason, -1, -1, np.nan, here)
     if column is None:
-        why = "is inside the protein but not a modelled column (lower-case in the alignment, or too sparse)"
+        why = (
+            "is inside the protein but not a modelled column "
+            "(lower-case in the alignment, or too sparse)"
+        )
         return _Place(
             "outside the alignment",
             f"residue {where} {why}: train with --columns all to include it",
@@ -118,13 +146,14 @@ def _locate(piece: Piece, focus_map: FocusMap, offset: int) -> _Place:
             here,
         )
     token = focus_map.gap if mutant == "-" else focus_map.alphabet.index(mutant)
-    warning = (
-        f"deletion at {where} is scored as a gap: it adds nothing, the chain is not shortened"
-        if mutant == "-"
-        else ""
-    )
+    warning = f"deletion at {where} {_DELETED}" if mutant == "-" else ""
     return _Place(
-        "ok", warning, column, -1 if mutant == wild else token, focus_map.occupancy[column], here
+        "ok",
+        warning,
+        column,
+        -1 if mutant == wild else token,
+        focus_map.occupancy[column],
+        here,
     )
 
 # %% ../../book/structure/variants.ipynb #d8590603
@@ -134,11 +163,16 @@ def _shift_votes(
     counts: Int64[np.ndarray, " n"],
     focus_map: FocusMap,
 ) -> tuple[Int64[np.ndarray, " shifts"], Int64[np.ndarray, " shifts"]]:
-    """All shifts with any agreement, and the wild-type letters (weighted by `counts`) that agree under each."""
+    """All shifts with any agreement, and the wild-type letters (weighted by
+    `counts`) that agree under each.
+    """
     sequence = np.array(list(focus_map.full_sequence))
     shifts, votes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for letter in np.unique(sequence):
-        mine, places = wilds == letter, focus_map.start + np.flatnonzero(sequence == letter)
+        mine, places = (
+            wilds == letter,
+            focus_map.start + np.flatnonzero(sequence == letter),
+        )
         shifts.append((places[None, :] - residues[mine][:, None]).ravel())
         votes.append(np.repeat(counts[mine], len(places)))
     shift, which = np.unique(np.concatenate(shifts), return_inverse=True)
@@ -146,10 +180,14 @@ def _shift_votes(
 
 # %% ../../book/structure/variants.ipynb #a0fc0a35
 def _shift_hint(rows: Rows, focus_map: FocusMap, offset: int) -> str | None:
-    """The sentence of `VariantTable.shift_hint`, where most wild types disagree and one other shift stands out."""
+    """The sentence of `VariantTable.shift_hint`, where most wild types disagree and
+    one other shift stands out.
+    """
     claims: dict[tuple[int, str], int] = {}
     for piece, n in zip(
-        rows.pieces, np.bincount(rows.ids, minlength=len(rows.pieces)).tolist(), strict=True
+        rows.pieces,
+        np.bincount(rows.ids, minlength=len(rows.pieces)).tolist(),
+        strict=True,
     ):
         if piece.substitution is not None:
             key = (piece.substitution.residue, piece.substitution.wild)
@@ -158,7 +196,10 @@ def _shift_hint(rows: Rows, focus_map: FocusMap, offset: int) -> str | None:
         return None
     residues, wilds = (np.array(values) for values in zip(*claims, strict=True))
     counts = np.array(list(claims.values()), np.int64)
-    first, last = focus_map.start, focus_map.start + len(focus_map.full_sequence) - 1
+    first, last = (
+        focus_map.start,
+        focus_map.start + len(focus_map.full_sequence) - 1,
+    )
     shifts, votes = _shift_votes(residues, wilds, counts, focus_map)
     if not len(shifts):
         return None
@@ -185,32 +226,45 @@ def _shift_hint(rows: Rows, focus_map: FocusMap, offset: int) -> str | None:
     total = int(counts.sum())
     who = f"all {total:,}" if agree == total else f"{agree:,} of {total:,}"
     if best == 0:
-        return f"{who} wild-type letters agree if positions are not shifted: leave out --offset {offset}"
-    return (
-        f"{who} wild-type letters agree if positions are shifted by {best:+d}: pass --offset {best}"
-    )
+        return (
+            f"{who} wild-type letters agree if positions are not shifted: "
+            f"leave out --offset {offset}"
+        )
+    agreement = f"{who} wild-type letters agree if positions are shifted"
+    return f"{agreement} by {best:+d}: pass --offset {best}"
 
 # %% ../../book/structure/variants.ipynb #4e1410ff
-def _double_changes(rows: Rows, residues: Int64[np.ndarray, " pieces"]) -> dict[int, str]:
+def _double_changes(
+    rows: Rows,
+    residues: Int64[np.ndarray, " pieces"],
+) -> dict[int, str]:
     """Rows in which two pieces name the same residue, with the reason."""
     row, residue = rows.row, residues[rows.ids]
     order = np.lexsort((residue, row))
     same = (np.diff(row[order]) == 0) & (np.diff(residue[order]) == 0)
     found: dict[int, str] = {}
     for k in np.flatnonzero(same).tolist():
-        first, second = (rows.pieces[rows.ids[order[k + i]]].substitution for i in (0, 1))
+        twice = rows.ids[order[k : k + 2]]
+        first, second = (rows.pieces[i].substitution for i in twice)
         if first is not None and second is not None:
             names = f"{format_variant([first])} and {format_variant([second])}"
             found.setdefault(
-                int(row[order[k]]), f"residue {first.residue} is changed twice, {names}"
+                int(row[order[k]]),
+                f"residue {first.residue} is changed twice, {names}",
             )
     return found
 
 # %% ../../book/structure/variants.ipynb #9d6f38c6
-def resolve_variants(texts: Iterable[str], focus_map: FocusMap, offset: int = 0) -> VariantTable:
-    """Place variants on the columns of an alignment; `offset` is added to every residue number. Never raises for a bad variant.
+def resolve_variants(
+    texts: Iterable[str],
+    focus_map: FocusMap,
+    offset: int = 0,
+) -> VariantTable:
+    """Place variants on the columns of an alignment; `offset` is added to every
+    residue number. Never raises for a bad variant.
 
-    Every row of `texts` comes back in order with a status; the wild-type letter is checked for every piece.
+    Every row of `texts` comes back in order with a status; the wild-type letter is
+    checked for every piece.
     """
     rows = read_rows(texts, focus_map.alphabet)
     places = [_locate(piece, focus_map, offset) for piece in rows.pieces]
@@ -233,23 +287,29 @@ def resolve_variants(texts: Iterable[str], focus_map: FocusMap, offset: int = 0)
         if status[v] == "ok":
             status[v], reason[v] = "conflict", why
     fine = status == "ok"
-    warned = np.array([place.status == "ok" and place.reason != "" for place in places], bool)
+    warnings = [place.reason if place.status == "ok" else "" for place in places]
+    warned = np.array([text != "" for text in warnings], bool)
     for k in np.flatnonzero(warned[rows.ids] & fine[row]).tolist():
-        reason[row[k]] = "; ".join(filter(None, [reason[row[k]], places[rows.ids[k]].reason]))
+        said = reason[row[k]], places[rows.ids[k]].reason
+        reason[row[k]] = "; ".join(filter(None, said))
     changed = fine[row] & (token[rows.ids] >= 0)
     occupancy = np.ones(n)
     np.minimum.at(occupancy, row, np.where(good, share, 0.0)[rows.ids])
     occupancy[~fine] = np.nan
+    counts = np.bincount(row[changed], minlength=n)
     return VariantTable(
         text=rows.texts, status=status, reason=tuple(reason), occupancy=occupancy,
-        columns=column[rows.ids[changed]].astype(np.int32), mutants=token[rows.ids[changed]].astype(np.uint8),
-        offsets=np.concatenate([[0], np.cumsum(np.bincount(row[changed], minlength=n))]).astype(np.int64),
+        columns=column[rows.ids[changed]].astype(np.int32),
+        mutants=token[rows.ids[changed]].astype(np.uint8),
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         hint=None if good.all() else _shift_hint(rows, focus_map, offset),
     )  # fmt: skip
 
 # %% ../../book/structure/variants.ipynb #eb4411ed
 def all_singles(focus_map: FocusMap) -> list[str]:
-    """All single substitutions of the modelled columns, L x (A - 1) of them, in order of residue."""
+    """All single substitutions of the modelled columns, L x (A - 1) of them, in
+    order of residue.
+    """
     return [
         f"{wild}{residue}{mutant}"
         for wild, residue in zip(focus_map.sequence, focus_map.residues, strict=True)
@@ -259,12 +319,15 @@ def all_singles(focus_map: FocusMap) -> list[str]:
 
 
 def all_pairs(focus_map: FocusMap, residues: Iterable[int]) -> list[str]:
-    """All double substitutions at the chosen residues; raises `VariantError` for a residue that has no column."""
+    """All double substitutions at the chosen residues; raises `VariantError` for a
+    residue that has no column.
+    """
     chosen = sorted({int(residue) for residue in residues})
     if missing := [residue for residue in chosen if focus_map.column(residue) is None]:
         known = f"{focus_map.residues[0]}-{focus_map.residues[-1]}"
         raise VariantError(
-            f"residue {missing[0]} is not a modelled column: expected residues of {focus_map.name} in {known}"
+            f"residue {missing[0]} is not a modelled column: expected residues of "
+            f"{focus_map.name} in {known}"
         )
     at = {residue: focus_map.sequence[focus_map.column(residue)] for residue in chosen}
     changes = {
@@ -279,27 +342,33 @@ def all_pairs(focus_map: FocusMap, residues: Iterable[int]) -> list[str]:
     ]
 
 # %% ../../book/structure/variants.ipynb #fb895532
-def spelled_variants(spellings: Iterable[str], residues: Sequence[int], wild: str) -> list[str]:
-    """Turn `ADGV` at residues (39, 40, 41, 54) with wild type `VDGV` into `V39A`; the wild type itself into `WT`.
+def spelled_variants(
+    spellings: Iterable[str],
+    residues: Sequence[int],
+    wild: str,
+) -> list[str]:
+    """Turn `ADGV` at residues (39, 40, 41, 54) with wild type `VDGV` into `V39A`;
+    the wild type itself into `WT`.
 
     Raises `VariantError` where a spelling has another length than `residues`.
     """
     if len(wild) != len(residues):
         raise VariantError(
-            f"the wild type {wild!r} has {len(wild)} letters, expected {len(residues)}, one for each residue"
+            f"the wild type {wild!r} has {len(wild)} letters, expected "
+            f"{len(residues)}, one for each residue"
         )
     wild, variants = wild.upper(), []
     for row, spelling in enumerate(spellings, 1):
         letters = spelling.strip().upper() if isinstance(spelling, str) else ""
         if len(letters) != len(wild):
             raise VariantError(
-                f"row {row}: {spelling!r} has {len(letters)} letters, expected {len(wild)} as in {wild!r}"
+                f"row {row}: {spelling!r} has {len(letters)} letters, expected "
+                f"{len(wild)} as in {wild!r}"
             )
         if letters == wild:
             variants.append("WT")
             continue
         sites = zip(wild, residues, letters, strict=True)
-        variants.append(
-            ":".join(f"{was}{residue}{now}" for was, residue, now in sites if was != now)
-        )
+        changes = [f"{a}{residue}{b}" for a, residue, b in sites if a != b]
+        variants.append(":".join(changes))
     return variants

@@ -232,7 +232,7 @@ class OutputParts(NamedTuple):
     conv: torch.Tensor | None  # (C, A)
     scale: torch.Tensor | None  # (H/P, L), of a unit's letters at a position; the P tiles share it
     bias: torch.Tensor | None  # (L*A,)
-    temperature: torch.Tensor | None  # (1,), that divides: larger is sharper
+    temperature: torch.Tensor | None  # (1,), inverse: larger is sharper
     profile: torch.Tensor | None  # (L, A), added last
     size: tuple[int, int]  # L and A
 

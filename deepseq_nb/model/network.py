@@ -305,7 +305,7 @@ class Decoder(nn.Module):
 
     @property
     def noise_size(self) -> int:
-        """As that of the weights."""
+        """As `DecoderWeights.noise_size`."""
         return self.weights.noise_size
 
     def draw(self, noise: Float[torch.Tensor, " noise"] | None = None) -> dict[str, torch.Tensor]:
@@ -319,9 +319,9 @@ class Decoder(nn.Module):
         generator: torch.Generator | None = None,
     ) -> Float[torch.Tensor, "batch hidden"]:
         """Activations of the last hidden layer `(B, H)`; with a generator, dropout is applied (point weights only)."""
-        config = self.config
-        for i in range(len(config.decoder)):
-            last = i + 1 == len(config.decoder)
+        config, layers = self.config, len(self.config.decoder)
+        for i in range(layers):
+            last = i + 1 == layers
             kind = config.final_nonlinearity if last else config.decoder_nonlinearity
             z = torch.addmm(w[f"b_decode_{i}"], z, w[f"W_decode_{i}"])  # (B, H_i)
             z = NONLINEARITIES[kind](z)
@@ -350,10 +350,7 @@ class Decoder(nn.Module):
         return self.logits(self.hidden(z, w), self.output_weights(w), w).log_softmax(-1)
 
     def output(
-        self,
-        hidden: Float[torch.Tensor, "batch hidden"],
-        w: dict[str, torch.Tensor],
-        layer: OutputLayer | None = None,
+        self, hidden: torch.Tensor, w: dict[str, torch.Tensor], layer: OutputLayer | None = None
     ) -> Float[torch.Tensor, "batch length alphabet"]:
         """As `logits` with `output_weights(w)`, in the kept memory of `layer` where there is one."""
         parts = output_parts(self, w)

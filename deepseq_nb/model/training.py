@@ -49,7 +49,7 @@ class TrainConfig:
     """How a model is trained."""
 
     steps: int = 1000  # updates
-    batch_size: int = 100  # sequences an update, drawn by weight with replacement
+    batch_size: int = 100  # sequences per update, drawn by weight with replacement
     learning_rate: float | int = 0.001
     width_rate: float | int = (
         1.0  # how many times faster the decoder's log standard deviations move
@@ -301,22 +301,17 @@ class Batches:
         """The strength of both KLs at update `step`."""
         return min(1.0, step / self.config.warm_up) if self.config.warm_up else 1.0
 
+# %% ../../book/structure/training.ipynb #11dbcc66
+def _row(*parts: torch.Tensor) -> torch.Tensor:
+    """A row of the history, in the order of `HISTORY`."""
+    return torch.stack([part.detach().double() for part in parts])
+
 # %% ../../book/structure/training.ipynb #11dbcc67
 class Trainer(Batches):
-    """A model, its optimiser and its data on one device; `update(t)` makes the t-th update.
+    """A model, its optimiser and its data; `fused` None takes `FusedDraws` where they serve, else `Draws`."""
 
-    `fused` chooses between `FusedDraws` and `Draws`; None takes the fast ones where they serve.
-    """
-
-    def __init__(
-        self,
-        model: DeepSequence,
-        tokens: np.ndarray,
-        weights: np.ndarray,
-        config: TrainConfig,
-        device: torch.device,
-        fused: bool | None = None,
-    ):
+    def __init__(self, model: DeepSequence, tokens: np.ndarray, weights: np.ndarray, config: TrainConfig,
+                 device: torch.device, fused: bool | None = None):  # fmt: skip
         super().__init__(tokens, weights, model.config.latent, config, device)
         self.model = model.to(device, getattr(torch, config.dtype))
         self._optimiser = _optimiser(self.model, config)
@@ -324,7 +319,7 @@ class Trainer(Batches):
 
     @property
     def optimiser(self) -> torch.optim.Optimizer:
-        """What moves the parameters. Another one put here moves them all: `FusedDraws`, which know only Adam, give way to `Draws`."""
+        """What moves the parameters; another one put here moves them all, and `FusedDraws`, which know only Adam, give way."""
         return self._optimiser
 
     @optimiser.setter
@@ -345,15 +340,9 @@ class Trainer(Batches):
         dropout = self.generator("dropout", step) if self.model.config.dropout else None
         return self.objective(tokens, latent, w, scale_noise, self.warm_up(step), dropout)
 
-    def objective(
-        self,
-        tokens: torch.Tensor,
-        latent: torch.Tensor,
-        w: dict[str, torch.Tensor],
-        scale_noise: torch.Tensor | None,
-        warm_up: float | torch.Tensor,
-        dropout: torch.Generator | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def objective(self, tokens: torch.Tensor, latent: torch.Tensor, w: dict[str, torch.Tensor],
+                  scale_noise: torch.Tensor | None, warm_up: float | torch.Tensor,
+                  dropout: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
         """As `loss`, once everything random is drawn: tokens `(B, L)`, noise of z `(B, Z)`, weights, noise of the scales."""
         terms = self.model.elbo(tokens, w, latent, dropout, self.draws.layer)
         price = weight_cost(self.model.decoder, w, scale_noise, skip=self.draws.closed)
@@ -361,8 +350,7 @@ class Trainer(Batches):
         reconstruction, kl_latent = terms.reconstruction.mean(), terms.kl_latent.mean()
         strength = torch.as_tensor(warm_up, dtype=torch.float64, device=self.device)
         loss = strength * (self.config.kl_scale * kl_latent + kl_weights) - reconstruction
-        parts = (loss, reconstruction, kl_latent, kl_weights, strength)
-        return loss, torch.stack([part.detach().double() for part in parts])
+        return loss, _row(loss, reconstruction, kl_latent, kl_weights, strength)
 
     def update(self, step: int) -> Float64[torch.Tensor, " terms"]:
         """Make update `step` (from 1) and return its history row, as it stood before the parameters moved."""
@@ -377,7 +365,7 @@ class Trainer(Batches):
         return row
 
     def rehearse(self) -> float:
-        """Seconds that an update will take: those of the gradients of update 0, which training never makes, and a third more."""
+        """Seconds that an update will take: a third more than its gradients; update 0 is never made in training."""
         start = _now(self.device)
         self.loss(0)[0].backward()
         return 1.3 * (_now(self.device) - start)

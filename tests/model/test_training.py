@@ -10,7 +10,6 @@ from tiny_family import QUICK, TINY, same
 
 from deepseq_nb.core.errors import CheckpointError, ConfigError
 from deepseq_nb.family.alignment import Alignment
-from deepseq_nb.family.depth import SITE_PSEUDOCOUNT
 from deepseq_nb.model.network import DeepSequence, ModelConfig, preset
 from deepseq_nb.model.priors import SparsityPrior
 from deepseq_nb.model.runs import fit, load_run
@@ -74,7 +73,7 @@ def test_training_raises_the_reconstruction(alignment):
 def test_a_site_prior_holds_the_columns_letters_and_survives_saving(alignment, tmp_path):
     config, weights = replace(TINY, site_prior=True), np.linspace(0.1, 1, len(alignment.tokens))
     run = fit(alignment, config, QUICK, tmp_path / "run", weights=weights)
-    sites = SiteIndependent.fit(alignment, weights, pseudocount=SITE_PSEUDOCOUNT).log_frequencies
+    sites = SiteIndependent.fit(alignment, weights, pseudocount=1.0).log_frequencies
     profile = run.model.decoder.site_profile
     assert np.allclose(profile.log_softmax(-1), sites, atol=1e-5)
     loaded = load_run(tmp_path / "run", device="cpu").model.decoder.site_profile
