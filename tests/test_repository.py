@@ -30,7 +30,7 @@ ROOMS = {
         "scorer", "fast", "scoring", "metrics", "evaluation", "style", "heatmap", "logo", "figures",
     ),
     "peers": (
-        "additive", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",
+        "additive", "folders", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",
         "pyro_model", "engines",
     ),
     "studies": ("results", "contents", "site", "book", "grid", "runner"),
@@ -47,7 +47,6 @@ MODULES = sorted(
 
 def module_name(path: Path) -> str:
     return f"{path.parent.name}.{path.stem}"
-
 
 
 def relative(path: Path) -> str:

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import no_type_check
 
-import numba
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, Float32, Float64, UInt8
 
+from deepseq_nb.core.machine import (
+    compiled,
+)
 from deepseq_nb.peers.sites import (
     fields_with_gaussian_prior,
 )
@@ -25,7 +27,7 @@ from deepseq_nb.peers.sites import (
 STRIP, SITES, SEQUENCES, CHUNK = 320, 16, 128, 1024  # sizes chosen so that loops stay in the cache
 
 
-@numba.njit(nogil=True, fastmath=True)
+@compiled
 @no_type_check  # numba compiles this function itself, not a checking wrapper around it
 def _add_rows(out, dense, rows, starts, lo, hi):
     """out[i, lo:hi] += the sum of dense[rows[starts[i] : starts[i + 1]], lo:hi]."""
