@@ -25,7 +25,7 @@ ROOMS = {
         "focus", "formats", "reading", "alignment", "weights", "weight_files", "depth", "notation", "variants",
         "assays", "synthetic", "registry",
     ),
-    "model": ("priors", "kernels", "network", "training", "checkpoints", "runs", "graphs"),
+    "model": ("priors", "kernels", "network", "training", "checkpoints", "loop", "graphs", "runs"),
     "scores": (
         "scorer", "fast", "scoring", "metrics", "evaluation", "style", "heatmap", "logo", "figures",
     ),
