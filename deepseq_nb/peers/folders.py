@@ -43,6 +43,7 @@ def about_family(
     return {
         "checksum": alignment.checksum,
         "source": str(alignment.report.path),
+        "options": alignment.options.to_json(),
         "sequences": len(alignment.tokens),
         "neff": float(np.sum(weights)),
         "theta": theta,
