@@ -210,7 +210,7 @@ def price_of_weights(
 
 
 def loss(m: ArrayModel, p: dict[str, Any], x: Any, noise: Any, latent: Any, neff: float) -> Any:
-    """What an update of training minimises, in nats a sequence: minus the mean ELBO of a batch, plus the decoder's price over Neff.
+    """What an update of training minimises, in nats per sequence: minus the mean ELBO of a batch, plus the decoder's price over Neff.
 
     `x` `(B, L, A)` one-hot; `noise` of the weights, flat, and `latent` `(B, Z)`, or None for no noise.
     """

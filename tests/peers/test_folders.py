@@ -9,6 +9,7 @@ from small_potts import random_model
 
 from deepseq_nb.core.errors import CheckpointError, ConfigError
 from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.model.runs import load_run
 from deepseq_nb.peers import folders
 from deepseq_nb.peers.potts import Potts
 from deepseq_nb.peers.sites import SiteIndependent
@@ -166,6 +167,19 @@ def test_a_damaged_or_foreign_folder_is_refused_in_one_sentence(saved, tmp_path,
     with pytest.raises(CheckpointError, match=says) as caught:
         SiteIndependent.load(folder)
     assert str(tmp_path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["SiteIndependent", "Potts"])
+def test_load_run_says_which_model_a_folder_holds(saved, name):
+    with pytest.raises(CheckpointError, match=f"holds a {name} model, not a run: .*{name}.load"):
+        load_run(saved[name])
+
+
+def test_how_the_alignment_was_read_is_kept(tmp_path, family):
+    alignment = Alignment.read(family, unknown="gap", max_sequence_gaps=0.5)
+    about = SiteIndependent.load(SiteIndependent.fit(alignment).save(tmp_path / "m")).about
+    assert about["options"] == alignment.options.to_json()
+    assert about["options"]["unknown"] == "gap" and about["source"] == str(family)
 
 
 def test_arrays_that_do_not_fit_the_residue_map_are_refused(rna, models, tmp_path):
