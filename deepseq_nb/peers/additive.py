@@ -31,7 +31,8 @@ from deepseq_nb.family.variants import (
 def resolved(
     variants: Sequence[str] | VariantTable | None, focus_map: FocusMap, offset: int = 0
 ) -> VariantTable:
-    """Variants as a table: one that is resolved already as it is, notations resolved, None as all singles."""
+    """Variants as a table: one that is resolved already as it is, notations
+    resolved, None as all singles."""
     if isinstance(variants, VariantTable):
         return variants
     texts = all_singles(focus_map) if variants is None else list(variants)
@@ -41,7 +42,8 @@ def resolved(
 def checked_weights(
     alignment: Alignment, weights: Float[np.ndarray, " n"] | None
 ) -> Float[np.ndarray, " n"]:
-    """`weights` (N,) as they fit `alignment`, finite and not negative; None gives ones. Raises `ConfigError`."""
+    """`weights` (N,) as they fit `alignment`, finite and not negative; None gives
+    ones. Raises `ConfigError`."""
     rows = len(alignment.tokens)
     weights = np.ones(rows) if weights is None else np.asarray(weights, dtype=float)
     if weights.shape != (rows,):
@@ -59,8 +61,10 @@ def additive_scores(
     focus_map: FocusMap,
     extra: Float[np.ndarray, " variants"] | None = None,
 ) -> pd.DataFrame:
-    """The table that every scorer returns, for scores that add up: `fields` (L, A) of the mutant letters minus those of
-    the wild type, in nats, plus `extra` (V,) where a model has more to say. A gap contributes nothing."""
+    """The table that every scorer returns, for scores that add up: `fields` (L, A)
+    of the mutant letters minus those of
+    the wild type, in nats, plus `extra` (V,) where a model has more to say. A gap
+    contributes nothing."""
     with_gap = np.pad(fields, ((0, 0), (0, 1)))
     wild = focus_map.tokens[table.columns]
     change = with_gap[table.columns, table.mutants] - with_gap[table.columns, wild]

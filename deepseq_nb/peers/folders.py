@@ -39,7 +39,8 @@ from deepseq_nb.model.checkpoints import (
 def about_family(
     alignment: Alignment, weights: np.ndarray, theta: float | int | None = None
 ) -> dict[str, Any]:
-    """What a simple model keeps of its alignment, as plain JSON: checksum, source, reading, sequences, Neff, theta."""
+    """What a simple model keeps of its alignment, as plain JSON: checksum, source,
+    reading, sequences, Neff, theta."""
     return {
         "checksum": alignment.checksum,
         "source": str(alignment.report.path),
@@ -85,7 +86,8 @@ def save_model(
     about: dict[str, Any],
     overwrite: bool = False,
 ) -> Path:
-    """Write a simple model of `kind`, the name of its class; returns the folder. Raises `ConfigError` for one that is taken."""
+    """Write a simple model of `kind`, the name of its class; returns the folder.
+    Raises `ConfigError` for one that is taken."""
     folder = Path(folder)
     _refuse_to_write(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +104,8 @@ def save_model(
 
 # %% ../../book/workshop/peer_folders.ipynb #4b710eb8
 class SavedModel(NamedTuple):
-    """What a folder holds: settings and arrays by name, the residue map, and what is known of the family."""
+    """What a folder holds: settings and arrays by name, the residue map, and what
+    is known of the family."""
 
     settings: dict[str, Any]
     arrays: dict[str, np.ndarray]
@@ -122,7 +125,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _config(folder: Path, kind: str) -> dict[str, Any]:
-    """The configuration of a model of `kind`; raises `CheckpointError` that says what the folder holds instead."""
+    """The configuration of a model of `kind`; raises `CheckpointError` that says
+    what the folder holds instead."""
     if not (folder / "config.json").exists():
         raise CheckpointError(
             f"{folder} holds no model: it has no config.json, which a finished `save` writes last"
@@ -143,9 +147,11 @@ def _config(folder: Path, kind: str) -> dict[str, Any]:
 def load_model(
     folder: Path | str, kind: str, shapes: dict[str, str], settings: dict[str, type]
 ) -> SavedModel:
-    """What `save_model` wrote; `shapes` names the axes of each array, l for length and a for alphabet.
+    """What `save_model` wrote; `shapes` names the axes of each array, l for length
+    and a for alphabet.
 
-    Raises `CheckpointError`, in one sentence, for a folder that is unfinished, damaged, changed, or holds something else.
+    Raises `CheckpointError`, in one sentence, for a folder that is unfinished,
+    damaged, changed, or holds something else.
     """
     folder = Path(folder)
     config = _config(folder, kind)

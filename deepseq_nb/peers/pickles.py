@@ -23,11 +23,13 @@ from deepseq_nb.core.errors import (
 
 # %% ../../book/workshop/pickles.ipynb #9529d6a5
 class _Refused(Exception):
-    """Why a pickle is not read; becomes a `CheckpointError` with the file's name."""
+    """Why a pickle is not read; becomes a `CheckpointError` with the file's
+    name."""
 
 
 class _PickledDtype:
-    """What a pickle says about an array's type: a letter with a size, and a byte order."""
+    """What a pickle says about an array's type: a letter with a size, and a byte
+    order."""
 
     __slots__ = ("code", "order")
 
@@ -46,7 +48,8 @@ class _PickledDtype:
 
 
 class _PickledArray:
-    """An array under construction: empty until the pickle hands over shape, type and bytes."""
+    """An array under construction: empty until the pickle hands over shape, type
+    and bytes."""
 
     __slots__ = ("spend", "value")
 
@@ -69,7 +72,8 @@ class _PickledArray:
 
 # %% ../../book/workshop/pickles.ipynb #ef37093c
 class _Stand:
-    """Stands for one of the names a pickle may ask for; calling it runs our code, and nothing can be set on it."""
+    """Stands for one of the names a pickle may ask for; calling it runs our code,
+    and nothing can be set on it."""
 
     __slots__ = ("__call",)
 
@@ -84,7 +88,8 @@ class _Stand:
 
 # %% ../../book/workshop/pickles.ipynb #f1e106d2
 class _ArrayUnpickler(pickle.Unpickler):
-    """Reads a dictionary of arrays; `find_class` gives out stand-ins and refuses every other name."""
+    """Reads a dictionary of arrays; `find_class` gives out stand-ins and refuses
+    every other name."""
 
     def __init__(self, data: bytes):
         super().__init__(io.BytesIO(data), encoding="latin1")  # a str of Python 2 is bytes
@@ -113,7 +118,8 @@ class _ArrayUnpickler(pickle.Unpickler):
         raise _Refused("it refers to an object outside the file")
 
     def spend(self, data: Any) -> bytes:
-        """The bytes of `data`, counted: a pickle can point at one large string many times."""
+        """The bytes of `data`, counted: a pickle can point at one large string many
+        times."""
         self.left -= len(data)
         if self.left < 0:
             raise _Refused("its arrays are larger than the file")
@@ -149,7 +155,8 @@ _INSTRUCTIONS, _BYTES = 200_000, 8 * 2**30  # more than any parameter file has
 
 
 def _instructions(data: bytes) -> Iterator[tuple[str, Any]]:
-    """Name and argument of each instruction of a pickle, none of them run; `pickletools.genops` stumbles over bytes in protocol 0."""
+    """Name and argument of each instruction of a pickle, none of them run;
+    `pickletools.genops` stumbles over bytes in protocol 0."""
     file, name = io.BytesIO(data), ""
     while name != "STOP":
         opcode = pickletools.code2op[file.read(1).decode("latin1")]
@@ -161,7 +168,8 @@ def _instructions(data: bytes) -> Iterator[tuple[str, Any]]:
 
 
 def _scan(data: bytes) -> None:
-    """Read a pickle's instructions without running one; raises `_Refused` for what no dictionary of arrays needs."""
+    """Read a pickle's instructions without running one; raises `_Refused` for what
+    no dictionary of arrays needs."""
     for count, (name, argument) in enumerate(_instructions(data)):
         if name not in _OPCODES:
             what = f" {argument[:60]!r}" if isinstance(argument, str) else ""
@@ -171,9 +179,11 @@ def _scan(data: bytes) -> None:
 
 # %% ../../book/workshop/pickles.ipynb #d512ad16
 def load_original_parameters(path: Path | str) -> dict[str, np.ndarray]:
-    """The arrays of a `PREFIX_params.pkl` of the original, by name; nothing in the file is executed.
+    """The arrays of a `PREFIX_params.pkl` of the original, by name; nothing in the
+    file is executed.
 
-    Raises `CheckpointError` for a file that is missing, damaged, larger than 8 GiB, or anything but a dictionary of
+    Raises `CheckpointError` for a file that is missing, damaged, larger than 8 GiB,
+    or anything but a dictionary of
     arrays of finite numbers.
     """
     path = Path(path)
@@ -200,7 +210,8 @@ def load_original_parameters(path: Path | str) -> dict[str, np.ndarray]:
 
 
 def _plain_arrays(loaded: Any) -> dict[str, np.ndarray]:
-    """What was unpickled as names and arrays; raises `_Refused` for anything else."""
+    """What was unpickled as names and arrays; raises `_Refused` for anything
+    else."""
     if type(loaded) is not dict or not loaded:
         raise _Refused("it holds no dictionary")
     for name, array in loaded.items():

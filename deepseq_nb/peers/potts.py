@@ -55,7 +55,8 @@ def pair_terms(
     couplings: Float32[np.ndarray, "length alphabet length alphabet"],
     wild: UInt8[np.ndarray, " length"],
 ) -> Float64[np.ndarray, " variants"]:
-    """The epistatic part of each variant's score (V,), in nats: the second sum of the text."""
+    """The epistatic part of each variant's score (V,), in nats: the second sum of
+    the text."""
     letters, total = couplings.shape[1], np.zeros(len(table))
     counts = np.diff(table.offsets)
 
@@ -82,7 +83,8 @@ def coordinates_of(
     lambda_h: float | int,
     lambda_j: float | int | None,
 ) -> tuple[Coordinates, float]:
-    """The problem that `Potts.fit` solves, ready to be minimised, and Neff; `lambda_j` None is 0.01 (L - 1) (A - 1)."""
+    """The problem that `Potts.fit` solves, ready to be minimised, and Neff;
+    `lambda_j` None is 0.01 (L - 1) (A - 1)."""
     weights, letters = checked_weights(alignment, weights), len(alignment.alphabet)
     total = float(weights.sum())
     if lambda_j is None:
@@ -97,7 +99,8 @@ def coordinates_of(
 # %% ../../book/background/couplings.ipynb #0ae139a7
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Potts:
-    """A family as fields and couplings, the model of EVmutation. Make one with `Potts.fit`."""
+    """A family as fields and couplings, the model of EVmutation. Make one with
+    `Potts.fit`."""
 
     fields: Float32[np.ndarray, "length alphabet"]  # h, nats
     couplings: Float32[np.ndarray, "length alphabet length alphabet"]  # J, symmetric, nats
@@ -117,9 +120,12 @@ class Potts:
         max_steps: int = 200,
         theta: float | int | None = None,
     ) -> "Potts":
-        """Maximum pseudo-likelihood under `weights` (N,), None for equal ones, with the penalties of the chapter.
+        """Maximum pseudo-likelihood under `weights` (N,), None for equal ones, with
+        the penalties of the chapter.
 
-        `tolerance` is in nats per effective sequence; `theta`, if known, is kept with the model. Needs about 80 (L A)^2 bytes of memory. Warns where it does not get
+        `tolerance` is in nats per effective sequence; `theta`, if known, is kept
+        with the model. Needs about 80 (L A)^2 bytes of memory. Warns where it does
+        not get
         there; raises `ConfigError`. Sources: Ekeberg 2013; Hopf 2017.
         """
         problem, total = coordinates_of(alignment, weights, lambda_h, lambda_j)
@@ -144,9 +150,11 @@ class Potts:
     def score(
         self, variants: Sequence[str] | VariantTable | None = None, offset: int = 0
     ) -> pd.DataFrame:
-        """E(variant) - E(wild type) in nats, one row per variant in order; None scores all singles.
+        """E(variant) - E(wild type) in nats, one row per variant in order; None
+        scores all singles.
 
-        Columns: variant, score, std_error (0), status, reason, occupancy; a rejected row has no score.
+        Columns: variant, score, std_error (0), status, reason, occupancy; a
+        rejected row has no score.
         """
         variants = resolved(variants, self.focus_map, offset)
         wild, sites = self.focus_map.tokens, np.arange(len(self.fields))
@@ -155,7 +163,8 @@ class Potts:
         return additive_scores(variants, local.astype(np.float64), self.focus_map, pairs)
 
     def save(self, folder: Path | str, overwrite: bool = False) -> Path:
-        """Keep the model in a folder; raises `ConfigError` where one is kept already."""
+        """Keep the model in a folder; raises `ConfigError` where one is kept
+        already."""
         arrays, kind = {"fields": self.fields, "couplings": self.couplings}, type(self).__name__
         if self.trace is not None:
             arrays["trace"] = self.trace[["value", "left"]].to_numpy(np.float64)
@@ -164,7 +173,8 @@ class Potts:
 
     @classmethod
     def load(cls, folder: Path | str) -> "Potts":
-        """The model that `save` kept; raises `CheckpointError` for a folder that holds none, or a damaged one."""
+        """The model that `save` kept; raises `CheckpointError` for a folder that
+        holds none, or a damaged one."""
         shapes = {"fields": "la", "couplings": "lala"}
         kept = load_model(folder, cls.__name__, shapes, {"converged": bool})
         trace = kept.arrays.get("trace")
@@ -176,7 +186,8 @@ class Potts:
 
 # %% ../../book/background/couplings.ipynb #24de7f2d
 def energy(model: Potts, tokens: UInt8[np.ndarray, "n length"]) -> Float64[np.ndarray, " n"]:
-    """E(x) of whole sequences (n,), in nats up to the constant log Z; a gap contributes nothing."""
+    """E(x) of whole sequences (n,), in nats up to the constant log Z; a gap
+    contributes nothing."""
     length, letters = model.fields.shape
     total = np.zeros(len(tokens))
     for first in range(0, len(tokens), CHUNK):
@@ -195,7 +206,8 @@ def energy(model: Potts, tokens: UInt8[np.ndarray, "n length"]) -> Float64[np.nd
 
 # %% ../../book/background/couplings.ipynb #6f67dd4c
 def zero_sum(model: Potts) -> Potts:
-    """The same model in the zero-sum gauge: every row and column of each J_ij, and each h_i, sums to 0 (Ekeberg 2013)."""
+    """The same model in the zero-sum gauge: every row and column of each J_ij, and
+    each h_i, sums to 0 (Ekeberg 2013)."""
     J = model.couplings.astype(np.float64)
     rows, columns = J.mean(axis=3, keepdims=True), J.mean(axis=1, keepdims=True)
     both = rows.mean(axis=1, keepdims=True)
@@ -208,7 +220,8 @@ def zero_sum(model: Potts) -> Potts:
 
 # %% ../../book/background/couplings.ipynb #d38410dc
 def contact_scores(model: Potts) -> Float64[np.ndarray, "length length"]:
-    """Frobenius norms of the zero-sum couplings after the average product correction (L, L), nats; 0 on the diagonal."""
+    """Frobenius norms of the zero-sum couplings after the average product
+    correction (L, L), nats; 0 on the diagonal."""
     J = zero_sum(model).couplings
     norms = np.sqrt(np.square(J, dtype=np.float64).sum(axis=(1, 3)))
     others = max(len(norms) - 1, 1)

@@ -47,10 +47,12 @@ def _add_rows(out, dense, rows, starts, lo, hi):
 
 # %% ../../book/workshop/pseudolikelihood.ipynb #7e262cb4
 class OneHot:
-    """The one-hot matrix X (n, L * A) of tokens (n, L), kept as the places of its ones; a gap has none."""
+    """The one-hot matrix X (n, L * A) of tokens (n, L), kept as the places of its
+    ones; a gap has none."""
 
     def __init__(self, tokens: UInt8[np.ndarray, "n length"], letters: int):
-        """Lists of the letters of each sequence, and of the sequences with each letter."""
+        """Lists of the letters of each sequence, and of the sequences with each
+        letter."""
         n, length = tokens.shape
         sequence, site = np.nonzero(tokens < letters)
         place = site * letters + tokens[sequence, site]
@@ -59,7 +61,8 @@ class OneHot:
 
     @staticmethod
     def _lists(rows, members, groups, size):
-        """For each group the members of row 0, of row 1, ... one after another, and where each row's begin."""
+        """For each group the members of row 0, of row 1, ... one after another, and
+        where each row's begin."""
         lists = []
         for group in np.unique(groups):
             here = groups == group
@@ -87,7 +90,8 @@ class OneHot:
 
 # %% ../../book/workshop/pseudolikelihood.ipynb #d8e24689
 class PseudoLikelihood:
-    """F of the text for one weighted alignment: tokens (N, L), weights (N,), and the two penalties."""
+    """F of the text for one weighted alignment: tokens (N, L), weights (N,), and
+    the two penalties."""
 
     def __init__(
         self,
@@ -113,7 +117,8 @@ class PseudoLikelihood:
         fields: Float32[torch.Tensor, " places"],
         couplings: Float32[torch.Tensor, "places places"],
     ) -> tuple[float, torch.Tensor, torch.Tensor]:
-        """F in nats, and its gradients by the fields and by each entry of the symmetric couplings."""
+        """F in nats, and its gradients by the fields and by each entry of the
+        symmetric couplings."""
         self.evaluations += 1
         value, by_fields, by_couplings = 0.0, torch.zeros_like(fields), torch.zeros_like(couplings)
         for x, observed, share in self.chunks:
@@ -139,13 +144,15 @@ class PseudoLikelihood:
 def without_self(
     matrix: Float32[torch.Tensor, "places places"], shape: tuple[int, int]
 ) -> Float32[torch.Tensor, "places places"]:
-    """Sets the block of each site with itself to zero, in place; `shape` is (L, A)."""
+    """Sets the block of each site with itself to zero, in place; `shape` is (L,
+    A)."""
     matrix.view(*shape, *shape).diagonal(dim1=0, dim2=2).zero_()
     return matrix
 
 # %% ../../book/workshop/pseudolikelihood.ipynb #1b97c92b
 class Coordinates:
-    """F of centred and scaled coordinates: one flat vector u for fields (L * A,) and symmetric couplings (L * A, L * A)."""
+    """F of centred and scaled coordinates: one flat vector u for fields (L * A,)
+    and symmetric couplings (L * A, L * A)."""
 
     def __init__(
         self,
@@ -153,7 +160,8 @@ class Coordinates:
         counts: Float64[np.ndarray, "length alphabet"],
         total: float,
     ):
-        """`counts` are the weighted letter counts, `total` is Neff. `start` is the independent model."""
+        """`counts` are the weighted letter counts, `total` is Neff. `start` is the
+        independent model."""
         self.objective, places = objective, counts.size
         fields = fields_with_gaussian_prior(counts, objective.lambda_h)
         p = np.exp(fields - fields.max(axis=1, keepdims=True))
@@ -192,9 +200,11 @@ def minimise(
     first_step: float = 1.0,
     max_steps: int = 200,
 ) -> tuple[torch.Tensor, pd.DataFrame, bool]:
-    """Minimum of a convex function that returns value and gradient, by L-BFGS with a memory of five steps (Liu 1989).
+    """Minimum of a convex function that returns value and gradient, by L-BFGS with
+    a memory of five steps (Liu 1989).
 
-    Stops when half the squared gradient is below `enough`. Returns the point, the trace (value and left, by step), and whether
+    Stops when half the squared gradient is below `enough`. Returns the point, the
+    trace (value and left, by step), and whether
     that was reached within `max_steps` and the precision of float32.
     """
     point, (value, gradient), memory, trace = start, function(start), [], []
@@ -223,7 +233,8 @@ def newton_direction(
     gradient: Float32[torch.Tensor, " coordinates"],
     memory: list[tuple[torch.Tensor, torch.Tensor]],
 ) -> Float32[torch.Tensor, " coordinates"]:
-    """Minus the gradient, turned by the curvature that pairs of (step, change of gradient) have met."""
+    """Minus the gradient, turned by the curvature that pairs of (step, change of
+    gradient) have met."""
     direction, passed = -gradient, []
     for step, change in reversed(memory):
         curvature = torch.dot(step, change)

@@ -44,7 +44,8 @@ from deepseq_nb.peers.folders import (
 # %% ../../book/background/mutation_effects.ipynb #85d4afe6
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteIndependent:
-    """A family as independent columns: weighted letter frequencies with a pseudocount. Make one with `fit`."""
+    """A family as independent columns: weighted letter frequencies with a
+    pseudocount. Make one with `fit`."""
 
     log_frequencies: Float[np.ndarray, "length alphabet"]  # log f_i(a), nats
     focus_map: FocusMap
@@ -59,9 +60,11 @@ class SiteIndependent:
         pseudocount: float | int = 1.0,
         theta: float | int | None = None,
     ) -> "SiteIndependent":
-        """Frequencies of `alignment` under `weights` (N,); None weighs all sequences equally.
+        """Frequencies of `alignment` under `weights` (N,); None weighs all
+        sequences equally.
 
-        `pseudocount` is in sequences and must be above 0; `theta`, if known, is kept with the model. Raises `ConfigError`.
+        `pseudocount` is in sequences and must be above 0; `theta`, if known, is
+        kept with the model. Raises `ConfigError`.
         """
         if not (np.isfinite(pseudocount) and pseudocount > 0):
             raise ConfigError(
@@ -82,22 +85,26 @@ class SiteIndependent:
     def score(
         self, variants: Sequence[str] | VariantTable | None = None, offset: int = 0
     ) -> pd.DataFrame:
-        """log p(variant) - log p(wild type) in nats, one row per variant in order; None scores all singles.
+        """log p(variant) - log p(wild type) in nats, one row per variant in order;
+        None scores all singles.
 
-        Columns: variant, score, std_error (0), status, reason, occupancy; a rejected row has no score.
+        Columns: variant, score, std_error (0), status, reason, occupancy; a
+        rejected row has no score.
         """
         variants = resolved(variants, self.focus_map, offset)
         return additive_scores(variants, self.log_frequencies, self.focus_map)
 
     def save(self, folder: Path | str, overwrite: bool = False) -> Path:
-        """Keep the model in a folder; raises `ConfigError` where one is kept already."""
+        """Keep the model in a folder; raises `ConfigError` where one is kept
+        already."""
         arrays = {"log_frequencies": self.log_frequencies}
         settings, kind = {"pseudocount": float(self.pseudocount)}, type(self).__name__
         return save_model(folder, kind, settings, arrays, self.focus_map, self.about, overwrite)
 
     @classmethod
     def load(cls, folder: Path | str) -> "SiteIndependent":
-        """The model that `save` kept; raises `CheckpointError` for a folder that holds none, or a damaged one."""
+        """The model that `save` kept; raises `CheckpointError` for a folder that
+        holds none, or a damaged one."""
         kept = load_model(folder, cls.__name__, {"log_frequencies": "la"}, {"pseudocount": float})
         return cls(
             log_frequencies=kept.arrays["log_frequencies"], focus_map=kept.focus_map,
@@ -108,8 +115,10 @@ class SiteIndependent:
 def fields_with_gaussian_prior(
     counts: Float[np.ndarray, "length alphabet"], strength: float | int = 0.01, steps: int = 60
 ) -> Float[np.ndarray, "length alphabet"]:
-    """The independent model of Hopf 2017: fields (L, A) in nats that maximise the log posterior of the weighted
-    `counts` (L, A) under a Gaussian prior of precision 2 `strength`; Newton's method, at most `steps`."""
+    """The independent model of Hopf 2017: fields (L, A) in nats that maximise the
+    log posterior of the weighted
+    `counts` (L, A) under a Gaussian prior of precision 2 `strength`; Newton's
+    method, at most `steps`."""
     fields, total, identity = np.zeros_like(counts), counts.sum(axis=1), np.eye(counts.shape[1])
     for _ in range(steps):
         p = np.exp(fields - fields.max(axis=1, keepdims=True))

@@ -53,9 +53,11 @@ from deepseq_nb.peers.pickles import (
 
 # %% ../../book/reconstruction/original_parameters.ipynb #c485519a
 def named_parameters(model: DeepSequence) -> dict[str, torch.Tensor]:
-    """The model's parameters under the original's names and in its orientation: views, so writing to them sets the model.
+    """The model's parameters under the original's names and in its orientation:
+    views, so writing to them sets the model.
 
-    `W_encode_*`, `W_hmu` and `W_hsigma` are (inputs, outputs); a variational weight is `NAME-mu` and `NAME-log_sigma`.
+    `W_encode_*`, `W_hmu` and `W_hsigma` are (inputs, outputs); a variational weight
+    is `NAME-mu` and `NAME-log_sigma`.
     """
     named = {}
     if model.encoder.conv is not None:
@@ -74,7 +76,8 @@ def named_parameters(model: DeepSequence) -> dict[str, torch.Tensor]:
 
 
 def original_names(model: DeepSequence) -> dict[str, torch.Tensor]:
-    """As `named_parameters`, for a model that the original has; raises `ConfigError` for one that it does not."""
+    """As `named_parameters`, for a model that the original has; raises
+    `ConfigError` for one that it does not."""
     if model.config.site_prior:
         raise ConfigError(
             "site_prior is not known to the original: train with site_prior=False (--shallow off) to export"
@@ -83,7 +86,8 @@ def original_names(model: DeepSequence) -> dict[str, torch.Tensor]:
 
 # %% ../../book/reconstruction/original_parameters.ipynb #05a84747
 def _matrix(shapes: dict[str, tuple[int, ...]], name: str) -> tuple[int, int]:
-    """Shape of a parameter that must be there as a matrix; raises `CheckpointError`."""
+    """Shape of a parameter that must be there as a matrix; raises
+    `CheckpointError`."""
     if len(shapes.get(name, ())) != 2:
         raise CheckpointError(
             f"parameter {name}: found {shapes.get(name, 'none')}, expected a matrix"
@@ -94,7 +98,8 @@ def _matrix(shapes: dict[str, tuple[int, ...]], name: str) -> tuple[int, int]:
 def _check_columns(
     found: tuple[int, int], outputs: int, width: int, length: int, alphabet_size: int
 ) -> None:
-    """Raise `CheckpointError` unless columns and letters of parameters and alignment agree."""
+    """Raise `CheckpointError` unless columns and letters of parameters and
+    alignment agree."""
     if found != (length, alphabet_size) or outputs != length * width:
         raise CheckpointError(
             f"the parameters are for {found[0]} columns of {found[1]} letters, the alignment has {length} columns of "
@@ -108,10 +113,13 @@ def infer_config(
     alphabet_size: int,
     base: ModelConfig | None = None,
 ) -> ModelConfig:
-    """The configuration that parameters under the original's names belong to, for an alignment of `length` columns.
+    """The configuration that parameters under the original's names belong to, for
+    an alignment of `length` columns.
 
-    What shapes cannot tell (kind of sparsity, prior widths, nonlinearities) is taken from `base`, by default the
-    original's choices. Raises `CheckpointError` for parameters that are incomplete or made for another alignment.
+    What shapes cannot tell (kind of sparsity, prior widths, nonlinearities) is
+    taken from `base`, by default the
+    original's choices. Raises `CheckpointError` for parameters that are incomplete
+    or made for another alignment.
     """
     base, shapes = base or ModelConfig(), {name: value.shape for name, value in parameters.items()}
     point = not any(name.endswith("-mu") for name in shapes)
@@ -152,7 +160,8 @@ def original_model(
     alphabet_size: int,
     base: ModelConfig | None = None,
 ) -> DeepSequence:
-    """The model that the original's parameters describe, float64 if any of them is; raises `CheckpointError` by name."""
+    """The model that the original's parameters describe, float64 if any of them is;
+    raises `CheckpointError` by name."""
     try:
         config = infer_config(parameters, length, alphabet_size, base)
     except ConfigError as error:
@@ -175,9 +184,11 @@ def import_original(
     path: Path | str, alignment: Alignment, out: Path | str, base: ModelConfig | None = None,
     theta: float | int = 0.2, overwrite: bool = False,
 ) -> Run:  # fmt: skip
-    """Turn a parameter file of the original into a run folder that can be scored; returns the run.
+    """Turn a parameter file of the original into a run folder that can be scored;
+    returns the run.
 
-    Raises `CheckpointError` for a file that is refused or belongs to another alignment, `ConfigError` when `out` holds a run.
+    Raises `CheckpointError` for a file that is refused or belongs to another
+    alignment, `ConfigError` when `out` holds a run.
     """
     out, parameters = Path(out), load_original_parameters(path)
     model = original_model(parameters, alignment.tokens.shape[1], alignment.gap, base)
@@ -197,7 +208,8 @@ def import_original(
 
 
 def export_original(run: Run | Path | str, path: Path | str, overwrite: bool = False) -> Path:
-    """Write a run's parameters as an `.npz` file under the original's names, readable without pickle."""
+    """Write a run's parameters as an `.npz` file under the original's names,
+    readable without pickle."""
     run = run if isinstance(run, Run) else load_run(run)
     buffer = io.BytesIO()
     np.savez(
