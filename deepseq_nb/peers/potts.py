@@ -9,8 +9,7 @@ __all__ = ['pair_terms', 'coordinates_of', 'Potts', 'energy', 'zero_sum', 'conta
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -37,9 +36,8 @@ from deepseq_nb.peers.additive import (
     resolved,
 )
 from deepseq_nb.peers.folders import (
+    Kept,
     about_family,
-    load_model,
-    save_model,
 )
 from deepseq_nb.peers.pseudolikelihood import (
     CHUNK,
@@ -98,7 +96,7 @@ def coordinates_of(
 
 # %% ../../book/background/couplings.ipynb #0ae139a7
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Potts:
+class Potts(Kept):
     """A family as fields and couplings, the model of EVmutation. Make one with
     `Potts.fit`."""
 
@@ -108,6 +106,9 @@ class Potts:
     trace: pd.DataFrame | None = None  # of the fit: value of F and nats left, by step
     converged: bool = True
     about: dict[str, Any] = field(default_factory=dict)  # of the alignment, where it is known
+    _arrays: ClassVar[dict[str, str]] = {"fields": "la", "couplings": "lala"}
+    _settings: ClassVar[dict[str, type]] = {"converged": bool}
+    _tables: ClassVar[dict[str, tuple[str, ...]]] = {"trace": ("value", "left")}
 
     @classmethod
     def fit(
@@ -161,28 +162,6 @@ class Potts:
         local = self.fields + self.couplings[:, :, sites, wild].sum(axis=2)  # in the wild type
         pairs = pair_terms(variants, self.couplings, wild)
         return additive_scores(variants, local.astype(np.float64), self.focus_map, pairs)
-
-    def save(self, folder: Path | str, overwrite: bool = False) -> Path:
-        """Keep the model in a folder; raises `ConfigError` where one is kept
-        already."""
-        arrays, kind = {"fields": self.fields, "couplings": self.couplings}, type(self).__name__
-        if self.trace is not None:
-            arrays["trace"] = self.trace[["value", "left"]].to_numpy(np.float64)
-        settings = {"converged": bool(self.converged)}
-        return save_model(folder, kind, settings, arrays, self.focus_map, self.about, overwrite)
-
-    @classmethod
-    def load(cls, folder: Path | str) -> "Potts":
-        """The model that `save` kept; raises `CheckpointError` for a folder that
-        holds none, or a damaged one."""
-        shapes = {"fields": "la", "couplings": "lala"}
-        kept = load_model(folder, cls.__name__, shapes, {"converged": bool})
-        trace = kept.arrays.get("trace")
-        return cls(
-            fields=kept.arrays["fields"], couplings=kept.arrays["couplings"],
-            focus_map=kept.focus_map, converged=kept.settings["converged"], about=kept.about,
-            trace=None if trace is None else pd.DataFrame(trace, columns=["value", "left"]),
-        )  # fmt: skip
 
 # %% ../../book/background/couplings.ipynb #24de7f2d
 def energy(model: Potts, tokens: UInt8[np.ndarray, "n length"]) -> Float64[np.ndarray, " n"]:

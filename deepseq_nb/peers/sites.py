@@ -8,8 +8,7 @@ __all__ = ['SiteIndependent', 'fields_with_gaussian_prior']
 # %% ../../book/background/mutation_effects.ipynb #e118c067
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -36,14 +35,13 @@ from deepseq_nb.peers.additive import (
     resolved,
 )
 from deepseq_nb.peers.folders import (
+    Kept,
     about_family,
-    load_model,
-    save_model,
 )
 
 # %% ../../book/background/mutation_effects.ipynb #85d4afe6
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SiteIndependent:
+class SiteIndependent(Kept):
     """A family as independent columns: weighted letter frequencies with a
     pseudocount. Make one with `fit`."""
 
@@ -51,6 +49,8 @@ class SiteIndependent:
     focus_map: FocusMap
     pseudocount: float | int
     about: dict[str, Any] = field(default_factory=dict)  # of the alignment, where it is known
+    _arrays: ClassVar[dict[str, str]] = {"log_frequencies": "la"}
+    _settings: ClassVar[dict[str, type]] = {"pseudocount": float}
 
     @classmethod
     def fit(
@@ -93,23 +93,6 @@ class SiteIndependent:
         """
         variants = resolved(variants, self.focus_map, offset)
         return additive_scores(variants, self.log_frequencies, self.focus_map)
-
-    def save(self, folder: Path | str, overwrite: bool = False) -> Path:
-        """Keep the model in a folder; raises `ConfigError` where one is kept
-        already."""
-        arrays = {"log_frequencies": self.log_frequencies}
-        settings, kind = {"pseudocount": float(self.pseudocount)}, type(self).__name__
-        return save_model(folder, kind, settings, arrays, self.focus_map, self.about, overwrite)
-
-    @classmethod
-    def load(cls, folder: Path | str) -> "SiteIndependent":
-        """The model that `save` kept; raises `CheckpointError` for a folder that
-        holds none, or a damaged one."""
-        kept = load_model(folder, cls.__name__, {"log_frequencies": "la"}, {"pseudocount": float})
-        return cls(
-            log_frequencies=kept.arrays["log_frequencies"], focus_map=kept.focus_map,
-            pseudocount=kept.settings["pseudocount"], about=kept.about,
-        )  # fmt: skip
 
 # %% ../../book/background/mutation_effects.ipynb #7276c12e
 def fields_with_gaussian_prior(
