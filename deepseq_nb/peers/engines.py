@@ -9,8 +9,9 @@ __all__ = ['ARRAY_NONLINEARITIES', 'ENGINES', 'ArrayModel', 'sigmoid', 'encode',
 
 # %% ../../book/pyro_trials/engines.ipynb #17a4d513
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, wraps
 from importlib import import_module
 from math import lgamma, log, pi, prod
 from typing import Any
@@ -34,7 +35,7 @@ from deepseq_nb.model.priors import (
     SparsityPrior,
 )
 from deepseq_nb.peers.theano import (
-    original_names,
+    named_parameters,
 )
 from deepseq_nb.scores.scorer import (
     Scorer,
@@ -43,20 +44,24 @@ from deepseq_nb.scores.scorer import (
 # %% ../../book/pyro_trials/engines.ipynb #d6cb5274
 @dataclass(frozen=True)
 class ArrayModel:
-    """The model's settings and the namespace `xp` of the array library that runs it."""
+    """The model's settings and the namespace `xp` of the array library that runs
+    it."""
 
     xp: Any
     config: ModelConfig
     length: int
     alphabet_size: int
+    site_profile: Any = None  # log frequencies (L, A) of a model with a site prior
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Names and shapes of the decoder's weights, in the order of their noise."""
+        """Names and shapes of the decoder's weights, in the order of their
+        noise."""
         return decoder_shapes(self.config, self.length, self.alphabet_size)
 
 # %% ../../book/pyro_trials/engines.ipynb #f0367b13
 def sigmoid(xp: Any, x: Any) -> Any:
-    """1 / (1 + exp(-x)), without overflow, accurate where it is small, and with its gradient everywhere."""
+    """1 / (1 + exp(-x)), without overflow, accurate where it is small, and with its
+    gradient everywhere."""
     return xp.exp(-xp.logaddexp(xp.zeros_like(x), -x))
 
 
@@ -73,7 +78,8 @@ ARRAY_NONLINEARITIES: dict[str, Callable[[Any, Any], Any]] = {
 
 # %% ../../book/pyro_trials/engines.ipynb #de075239
 def encode(m: ArrayModel, p: dict[str, Any], x: Any) -> tuple[Any, Any]:
-    """q(z|x): one-hot sequences `(B, L, A)` to mean and log standard deviation `(B, Z)`."""
+    """q(z|x): one-hot sequences `(B, L, A)` to mean and log standard deviation `(B,
+    Z)`."""
     f = partial(ARRAY_NONLINEARITIES[m.config.encoder_nonlinearity], m.xp)
     hidden = f(x @ p["W_conv_encode"]) if m.config.encoder_conv else x  # (B, L, C or A)
     hidden = m.xp.reshape(hidden, (x.shape[0], -1))
@@ -83,7 +89,8 @@ def encode(m: ArrayModel, p: dict[str, Any], x: Any) -> tuple[Any, Any]:
 
 # %% ../../book/pyro_trials/engines.ipynb #95c606aa
 def draw(m: ArrayModel, p: dict[str, Any], noise: Any = None) -> dict[str, Any]:
-    """One set of decoder weights by name from standard normal numbers in the order of `decoder_shapes`; without them, the means."""
+    """One set of decoder weights by name from standard normal numbers in the order
+    of `decoder_shapes`; without them, the means."""
     if m.config.weights == "point":
         return {n: p["W_conv_decode" if n == "W_conv" else n] for n in m.shapes()}
     if noise is None:
@@ -97,7 +104,8 @@ def draw(m: ArrayModel, p: dict[str, Any], noise: Any = None) -> dict[str, Any]:
 
 # %% ../../book/pyro_trials/engines.ipynb #f94ec876
 def output_matrix(m: ArrayModel, w: dict[str, Any]) -> Any:
-    """What each hidden unit adds to each logit, `(H, L*A)`: convolution, then the tiled sparsity scale."""
+    """What each hidden unit adds to each logit, `(H, L*A)`: convolution, then the
+    tiled sparsity scale."""
     out, hidden, tiles = w["W_out"], m.config.final_width, m.config.patterns
     if m.config.conv:
         out = m.xp.reshape(out, (hidden * m.length, m.config.conv)) @ w["W_conv"]  # (H*L, A)
@@ -119,20 +127,23 @@ def hidden_units(m: ArrayModel, z: Any, w: dict[str, Any]) -> Any:
 
 
 def output_logits(m: ArrayModel, z: Any, w: dict[str, Any], out: Any) -> Any:
-    """Unnormalised log-probabilities `(B, L, A)` for z `(B, Z)` and the matrix of `output_matrix`."""
+    """Unnormalised log-probabilities `(B, L, A)` for z `(B, Z)` and the matrix of
+    `output_matrix`."""
     logits = hidden_units(m, z, w) @ out
-    if m.config.output_bias:
+    if "b_out" in w:
         logits = logits + w["b_out"]
     if m.config.temperature:
         t = w["final_pwm_scale"]
         logits = logits * m.xp.logaddexp(t, m.xp.zeros_like(t))
-    return m.xp.reshape(logits, (-1, m.length, m.alphabet_size))
+    logits = m.xp.reshape(logits, (-1, m.length, m.alphabet_size))
+    return logits if m.site_profile is None else logits + m.site_profile
 
 # %% ../../book/pyro_trials/engines.ipynb #b335c087
 def elbo_terms(
     m: ArrayModel, x: Any, posterior: tuple[Any, Any], noise: Any, w: dict[str, Any], out: Any
 ) -> tuple[Any, Any]:
-    """log p(x|z, w) and KL(q(z|x) || N(0, I)), each `(B,)` in nats; `noise` `(B, Z)` or `(Z,)`, or None for z at its mean."""
+    """log p(x|z, w) and KL(q(z|x) || N(0, I)), each `(B,)` in nats; `noise` `(B,
+    Z)` or `(Z,)`, or None for z at its mean."""
     xp, (mu, log_sigma) = m.xp, posterior
     z = mu if noise is None else mu + xp.exp(log_sigma) * noise
     logits = output_logits(m, z, w, out)
@@ -164,7 +175,8 @@ def _log_density(xp: Any, prior: SparsityPrior, s: Any) -> Any:
 
 # %% ../../book/pyro_trials/engines.ipynb #489f5311
 def _scale_kl(xp: Any, prior: SparsityPrior, mu: Any, log_sigma: Any, noise: Any) -> Any:
-    """KL of the sparsity scales to their prior: closed where it is Gaussian, else from one draw."""
+    """KL of the sparsity scales to their prior: closed where it is Gaussian, else
+    from one draw."""
     if prior.gaussian is not None:
         return _normal_kl(xp, mu, log_sigma, *prior.gaussian)
     sample = mu if noise is None else mu + xp.exp(log_sigma) * noise
@@ -172,7 +184,8 @@ def _scale_kl(xp: Any, prior: SparsityPrior, mu: Any, log_sigma: Any, noise: Any
 
 
 def _point_penalty(m: ArrayModel, w: dict[str, Any]) -> Any:
-    """L2 and sparsity penalties of the maximum-likelihood class, as in `deepseq_nb.model.network`."""
+    """L2 and sparsity penalties of the maximum-likelihood class, as in
+    `deepseq_nb.model.network`."""
     xp, config, prior = m.xp, m.config, m.config.sparsity
     total = xp.sum(w["W_out"] * 0.0)
     if config.l2:
@@ -192,7 +205,8 @@ def _point_penalty(m: ArrayModel, w: dict[str, Any]) -> Any:
 def price_of_weights(
     m: ArrayModel, p: dict[str, Any], w: dict[str, Any], scale_noise: Any = None
 ) -> Any:
-    """What the decoder costs in nats, before the division by Neff; `scale_noise` `(H/P, L)` for priors that are no Gaussian."""
+    """What the decoder costs in nats, before the division by Neff; `scale_noise`
+    `(H/P, L)` for priors that are no Gaussian."""
     if m.config.weights == "point":
         return _point_penalty(m, w)
     total = 0.0
@@ -207,9 +221,11 @@ def price_of_weights(
 
 
 def loss(m: ArrayModel, p: dict[str, Any], x: Any, noise: Any, latent: Any, neff: float) -> Any:
-    """What an update of training minimises, in nats a sequence: minus the mean ELBO of a batch, plus the decoder's price over Neff.
+    """What an update of training minimises, in nats per sequence: minus the mean
+    ELBO of a batch, plus the decoder's price over Neff.
 
-    `x` `(B, L, A)` one-hot; `noise` of the weights, flat, and `latent` `(B, Z)`, or None for no noise.
+    `x` `(B, L, A)` one-hot; `noise` of the weights, flat, and `latent` `(B, Z)`, or
+    None for no noise.
     """
     w = draw(m, p, noise)
     reconstruction, kl = elbo_terms(m, x, encode(m, p, x), latent, w, output_matrix(m, w))
@@ -218,7 +234,8 @@ def loss(m: ArrayModel, p: dict[str, Any], x: Any, noise: Any, latent: Any, neff
 # %% ../../book/pyro_trials/engines.ipynb #49763aa3
 @dataclass(frozen=True)
 class Engine:
-    """An array library: its namespace, and how to get arrays in and out, compile a function, and differentiate it."""
+    """An array library: its namespace, and how to get arrays in and out, compile a
+    function, and differentiate it."""
 
     name: str
     xp: Any
@@ -226,6 +243,7 @@ class Engine:
     numpy: Callable[[Any], np.ndarray]
     compiled: Callable[[Callable], Callable]
     value_and_grad: Callable[[Callable], Callable] | None  # in the first argument
+    precise: Callable[[], AbstractContextManager] = nullcontext  # inside, float64 stays float64
 
 
 def _numpy_engine() -> Engine:
@@ -244,10 +262,21 @@ def _torch_engine() -> Engine:
 
 def _jax_engine() -> Engine:
     jax = import_module("jax")
-    jax.config.update("jax_enable_x64", True)  # before any array is made
-    array = lambda t: jax.numpy.asarray(t.detach().cpu().numpy())  # noqa: E731
-    gradient = lambda f: jax.jit(jax.value_and_grad(f))  # noqa: E731
-    return Engine("jax", jax.numpy, array, np.asarray, jax.jit, gradient)
+    precise = partial(jax.enable_x64, True)  # for a while; the user's own setting is put back
+
+    def inside(function):
+        @wraps(function)
+        def call(*args, **named):
+            with precise():
+                return function(*args, **named)
+
+        return call
+
+    array = inside(lambda t: jax.numpy.asarray(t.detach().cpu().numpy()))
+    gradient = lambda f: inside(jax.jit(jax.value_and_grad(f)))  # noqa: E731
+    return Engine(
+        "jax", jax.numpy, array, np.asarray, lambda f: inside(jax.jit(f)), gradient, precise
+    )
 
 
 def _cupy_engine() -> Engine:
@@ -262,7 +291,8 @@ ENGINES: dict[str, Callable[[], Engine]] = {
 
 
 def engine(name: str) -> Engine:
-    """The engine of that name; raises `ConfigError` for an unknown one and where its package is missing."""
+    """The engine of that name; raises `ConfigError` for an unknown one and where
+    its package is missing."""
     check_choice("engine", name, tuple(ENGINES))
     try:
         return ENGINES[name]()
@@ -274,13 +304,22 @@ def engine(name: str) -> Engine:
 
 # %% ../../book/pyro_trials/engines.ipynb #58815d34
 def array_model(model: DeepSequence, engine: Engine) -> tuple[ArrayModel, dict[str, Any]]:
-    """Our model's settings on an engine, and its parameters as that engine's arrays under the original's names."""
-    named = {name: engine.array(value) for name, value in original_names(model).items()}
-    return ArrayModel(engine.xp, model.config, model.length, model.alphabet_size), named
+    """Our model's settings on an engine, and its parameters as that engine's arrays
+    under the original's names."""
+    named = {name: engine.array(value) for name, value in named_parameters(model).items()}
+    return _settings_on(model, engine.xp, engine.array), named
+
+
+def _settings_on(model: DeepSequence, xp: Any, array: Callable[[torch.Tensor], Any]) -> ArrayModel:
+    """The model's settings, and where it has a site prior, the profile that stands
+    in place of an output bias."""
+    profile = array(model.decoder.site_profile) if model.config.site_prior else None
+    return ArrayModel(xp, model.config, model.length, model.alphabet_size, profile)
 
 # %% ../../book/pyro_trials/engines.ipynb #2861f306
 def golden_values(m: ArrayModel, p: dict[str, Any], x: Any, neff: float) -> dict[str, Any]:
-    """What an engine makes of a batch without noise, under the names and with the signs of the original's reference files."""
+    """What an engine makes of a batch without noise, under the names and with the
+    signs of the original's reference files."""
     w, (mu, log_sigma) = draw(m, p), encode(m, p, x)
     out = output_matrix(m, w)
     reconstruction, kl = elbo_terms(m, x, (mu, log_sigma), None, w, out)
@@ -299,7 +338,8 @@ def golden_values(m: ArrayModel, p: dict[str, Any], x: Any, neff: float) -> dict
 
 # %% ../../book/pyro_trials/engines.ipynb #61d3cd14
 class EngineScorer(Scorer):
-    """As `Scorer`, with its noise, but the arithmetic is done by an engine, in float64."""
+    """As `Scorer`, with its noise, but the arithmetic is done by an engine, in
+    float64."""
 
     def __init__(
         self,
@@ -310,8 +350,8 @@ class EngineScorer(Scorer):
     ):
         super().__init__(model, seed, batch_size)
         self.engine = engine or _numpy_engine()
-        m = ArrayModel(self.engine.xp, model.config, model.length, model.alphabet_size)
-        self.parameters = {n: self._array(v) for n, v in original_names(model).items()}
+        m = _settings_on(model, self.engine.xp, self._array)
+        self.parameters = {n: self._array(v) for n, v in named_parameters(model).items()}
         compiled = self.engine.compiled
         self._encode = compiled(partial(encode, m))
         self._weights = compiled(lambda p, noise: (w := draw(m, p, noise), output_matrix(m, w)))
@@ -321,7 +361,8 @@ class EngineScorer(Scorer):
         return self.engine.array(tensor.double())
 
     def posterior(self, tokens: torch.Tensor) -> tuple[Any, Any]:
-        """One-hot sequences of a batch, and their mean and log standard deviation of z, on the engine."""
+        """One-hot sequences of a batch, and their mean and log standard deviation
+        of z, on the engine."""
         x = self._array(one_hot(tokens, self.model.alphabet_size, torch.float64))
         return x, self._encode(self.parameters, x)
 
@@ -334,25 +375,29 @@ class EngineScorer(Scorer):
         """As `Scorer.elbo`, computed by the engine."""
         (x, q), (w, out, latent) = posterior, drawn
         reconstruction, kl = self._terms(x, q, latent, w, out)
-        return torch.from_numpy(np.array(self.engine.numpy(reconstruction - kl)))
+        with self.engine.precise():
+            return torch.from_numpy(np.array(self.engine.numpy(reconstruction - kl)))
 
 # %% ../../book/pyro_trials/engines.ipynb #e2dba036
 def engine_estimator(name: str) -> Callable[..., EngineScorer]:
-    """What `score(..., estimator=)` takes to score on the engine of that name; raises `ConfigError` where it is missing."""
+    """What `score(..., estimator=)` takes to score on the engine of that name;
+    raises `ConfigError` where it is missing."""
     return partial(EngineScorer, engine=engine(name))
 
 # %% ../../book/pyro_trials/engines.ipynb #94e3c028
 def pytensor_function(model: DeepSequence, neff: float, mode: Any = None) -> Callable:
-    """Loss and gradients compiled by PyTensor: a function of parameters (a dictionary), x, noise and latent noise.
+    """Loss and gradients compiled by PyTensor: a function of parameters (a
+    dictionary), x, noise and latent noise.
 
-    `mode`: a PyTensor mode, such as None (its default), "NUMBA" or "JAX". Raises `ConfigError` where PyTensor is missing.
+    `mode`: a PyTensor mode, such as None (its default), "NUMBA" or "JAX". Raises
+    `ConfigError` where PyTensor is missing.
     """
     try:
         pytensor, pt = import_module("pytensor"), import_module("pytensor.tensor")
     except ImportError:
         raise ConfigError("PyTensor is not installed: pip install 'deepseq-nb[engines]'") from None
-    m = ArrayModel(pt, model.config, model.length, model.alphabet_size)
-    named, dtype = original_names(model), str(next(model.parameters()).dtype).split(".")[1]
+    m = _settings_on(model, pt, lambda t: t.detach().numpy())
+    named, dtype = named_parameters(model), str(next(model.parameters()).dtype).split(".")[1]
     p = {n: pt.tensor(n, dtype=dtype, shape=tuple(v.shape)) for n, v in named.items()}
     x = pt.tensor("x", dtype=dtype, shape=(None, model.length, model.alphabet_size))
     noise = pt.tensor("noise", dtype=dtype, shape=(model.decoder.noise_size,))
@@ -370,7 +415,8 @@ def pytensor_function(model: DeepSequence, neff: float, mode: Any = None) -> Cal
 
 # %% ../../book/pyro_trials/engines.ipynb #36e585d3
 def _numpyro_priors(config: ModelConfig, shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple]:
-    """Mean and width of every weight's prior; raises `ConfigError` where one is no Gaussian."""
+    """Mean and width of every weight's prior; raises `ConfigError` where one is no
+    Gaussian."""
     sparsity = config.sparsity
     if config.weights == "point" or (sparsity.gaussian is None and sparsity.kind != "none"):
         raise ConfigError("NumPyro's closed forms need variational weights and a Gaussian prior")
@@ -380,11 +426,13 @@ def _numpyro_priors(config: ModelConfig, shapes: dict[str, tuple[int, ...]]) -> 
 
 # %% ../../book/pyro_trials/engines.ipynb #9e59e154
 def numpyro_loss(model: DeepSequence, neff: float) -> Callable:
-    """The loss as NumPyro derives it from a program and a guide: a function of parameters, x, noise and latent noise.
+    """The loss as NumPyro derives it from a program and a guide: a function of
+    parameters, x, noise and latent noise.
 
-    For variational weights with a Gaussian (logit, analytic) or no sparsity prior. Raises `ConfigError` otherwise, and where NumPyro is missing.
+    For variational weights with a Gaussian (logit, analytic) or no sparsity prior.
+    Raises `ConfigError` otherwise, and where NumPyro is missing.
     """
-    m = ArrayModel(None, model.config, model.length, model.alphabet_size)
+    m = _settings_on(model, None, lambda t: t.detach().numpy())
     priors = _numpyro_priors(m.config, m.shapes())
     try:
         numpyro, infer = import_module("numpyro"), import_module("numpyro.infer")

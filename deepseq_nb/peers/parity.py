@@ -43,7 +43,8 @@ from deepseq_nb.peers.theano import (
 
 # %% ../../book/reconstruction/parity.ipynb #6b14dc28
 def case_config(case: dict[str, Any]) -> ModelConfig:
-    """Our configuration of one row of `cases.json`; raises `CheckpointError` for a setting that is missing or cannot be."""
+    """Our configuration of one row of `cases.json`; raises `CheckpointError` for a
+    setting that is missing or cannot be."""
     try:
         point, tiles = case["cls"].endswith("MLE"), case["n_patterns"]
         layers, final = list(case["decoder_architecture"]), case["final_decode_nonlinearity"]
@@ -80,7 +81,8 @@ def case_config(case: dict[str, Any]) -> ModelConfig:
 
 # %% ../../book/reconstruction/parity.ipynb #dbc414e4
 class Case(NamedTuple):
-    """One configuration of the original: its settings, our model with its parameters, and every array it left."""
+    """One configuration of the original: its settings, our model with its
+    parameters, and every array it left."""
 
     settings: dict[str, Any]
     model: DeepSequence
@@ -88,12 +90,14 @@ class Case(NamedTuple):
 
     @property
     def history(self) -> np.ndarray:
-        """Per update: objective, log p(x|z), minus the weights' KL over Neff, minus the latent KL, `(20, 4)`."""
+        """Per update: objective, log p(x|z), minus the weights' KL over Neff, minus
+        the latent KL, `(20, 4)`."""
         return next(v for k, v in self.arrays.items() if k.startswith("update_history"))
 
 
 def golden_cases(folder: Path | str) -> list[dict[str, Any]]:
-    """The rows of `cases.json`; raises `CheckpointError` when it is missing, damaged, or lists other files than there are."""
+    """The rows of `cases.json`; raises `CheckpointError` when it is missing,
+    damaged, or lists other files than there are."""
     path = Path(folder) / "cases.json"
     try:
         cases = json.loads(path.read_text())
@@ -115,7 +119,8 @@ def golden_cases(folder: Path | str) -> list[dict[str, Any]]:
 def _expected_shapes(
     arrays: dict[str, np.ndarray], model: DeepSequence
 ) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every array of a case, but for the history's, whose name varies; batches may have any size."""
+    """Name and shape of every array of a case, but for the history's, whose name
+    varies; batches may have any size."""
     names = {name: tuple(value.shape) for name, value in original_names(model).items()}
     size = max([1, *arrays["x"].shape[:1]]) if "x" in arrays else 1
     updated = max([1, *arrays["update_x"].shape[1:2]]) if "update_x" in arrays else 1
@@ -132,7 +137,8 @@ def _expected_shapes(
 
 
 def _array_problems(arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> list[str]:
-    """What is missing, of another shape, not a number, or of no use; empty when all is well."""
+    """What is missing, of another shape, not a number, or of no use; empty when all
+    is well."""
     problems = [f"{name} is missing" for name in shapes if name not in arrays]
     problems += [f"{name} is not an array of this case" for name in arrays if name not in shapes]
     for name in [name for name in shapes if name in arrays]:
@@ -151,7 +157,8 @@ def _array_problems(arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, 
 
 # %% ../../book/reconstruction/parity.ipynb #60e19d3c
 def read_case(folder: Path | str, case: dict[str, Any]) -> Case:
-    """Build the float64 model of one row of `cases.json` and load its file; raises `CheckpointError` for what does not fit."""
+    """Build the float64 model of one row of `cases.json` and load its file; raises
+    `CheckpointError` for what does not fit."""
     path = Path(folder) / case["file"]
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -177,13 +184,15 @@ def read_case(folder: Path | str, case: dict[str, Any]) -> Case:
 def one_hot_tokens(
     x: Shaped[np.ndarray, "*batch length alphabet"],
 ) -> UInt8[np.ndarray, "*batch length"]:
-    """One-hot rows `(..., L, A)` as tokens `(..., L)`; an all-zero row is a gap, token A."""
+    """One-hot rows `(..., L, A)` as tokens `(..., L)`; an all-zero row is a gap,
+    token A."""
     return np.where(x.any(-1), x.argmax(-1), x.shape[-1]).astype(np.uint8)
 
 
 @torch.no_grad()
 def forward_values(case: Case) -> dict[str, np.ndarray]:
-    """What the model makes of the batch `x`, under the names and with the signs of the reference file."""
+    """What the model makes of the batch `x`, under the names and with the signs of
+    the reference file."""
     model, x = case.model, torch.from_numpy(one_hot_tokens(case.arrays["x"]))
     mu, log_sigma = model.encoder(x)
     w = model.decoder.draw()
@@ -204,7 +213,8 @@ LOG_TWO_ERROR = float(np.log(np.float32(2))) - float(np.log(2.0))  # 1.9e-9
 
 
 def _original_constant(config: ModelConfig, model: DeepSequence) -> float:
-    """What the original's log 2 in single precision adds to minus the price of the weights."""
+    """What the original's log 2 in single precision adds to minus the price of the
+    weights."""
     if config.sparsity.kind not in ("horseshoe", "laplacian", "ard"):
         return 0.0
     strength = config.sparsity_penalty if config.weights == "point" else 1.0
@@ -216,7 +226,8 @@ def _original_constant(config: ModelConfig, model: DeepSequence) -> float:
 
 
 def update_values(case: Case, updates: int = 20) -> dict[str, np.ndarray]:
-    """History, parameters and Adam's moments of that many updates, under the reference file's names; changes the model."""
+    """History, parameters and Adam's moments of that many updates, under the
+    reference file's names; changes the model."""
     model, settings, arrays = case.model, case.settings, case.arrays
     batches, neff = torch.from_numpy(one_hot_tokens(arrays["update_x"])), float(arrays["Neff"])
     betas = settings.get("b1", 0.9), settings.get("b2", 0.999)
@@ -250,7 +261,8 @@ def _snapshot(group: str, tensors: dict[str, torch.Tensor]) -> dict[str, np.ndar
 def _moment(
     model: DeepSequence, optimiser: AdamOriginal, key: str, sign: float
 ) -> dict[str, torch.Tensor]:
-    """One of Adam's moments under the original's names; the original maximises, so its first moment has the other sign."""
+    """One of Adam's moments under the original's names; the original maximises, so
+    its first moment has the other sign."""
     values = {p.data_ptr(): sign * optimiser.state[p][key] for p in model.parameters()}
     named = original_names(model)
     flipped = {name for name in named if name.startswith(("W_encode", "W_hmu", "W_hsigma"))}
@@ -266,7 +278,8 @@ BEFORE, AFTER = 1e-9, 1e-7  # tolerances before and after updates
 def relative_difference(
     ours: Shaped[np.ndarray, "*shape"], theirs: Shaped[np.ndarray, "*shape"], floor: float = 1e-30
 ) -> tuple[float, float]:
-    """Largest |ours - theirs| over the largest |theirs| (at least `floor`), and over each |theirs| (at least 1e-4 of that).
+    """Largest |ours - theirs| over the largest |theirs| (at least `floor`), and
+    over each |theirs| (at least 1e-4 of that).
 
     An entry that is not a number counts as infinitely different.
     """
@@ -289,14 +302,16 @@ QUANTITIES = (
 
 
 def _history_columns(history: np.ndarray) -> dict[str, np.ndarray]:
-    """The history by column, each on its own scale; the parameter KL once more as it was before any update."""
+    """The history by column, each on its own scale; the parameter KL once more as
+    it was before any update."""
     names = ("objective", "log p(x|z)", "parameter KL", "latent KL")
     columns = {f"history/{name}": history[:, i] for i, name in enumerate(names)}
     return columns | {"first/parameter_kl": history[:1, 2]}
 
 
 def compare_case(case: Case) -> list[dict[str, Any]]:
-    """One row a quantity: case, quantity, array (the worst), difference, entrywise, tolerance, problem ("")."""
+    """One row a quantity: case, quantity, array (the worst), difference, entrywise,
+    tolerance, problem ("")."""
     ours = forward_values(case) | update_values(case)
     ours |= _history_columns(ours.pop("update_history"))
     theirs = case.arrays | _history_columns(case.history)
@@ -320,7 +335,8 @@ def compare_case(case: Case) -> list[dict[str, Any]]:
 
 # %% ../../book/reconstruction/parity.ipynb #0ef07b3f
 def _unshared_neff(cases: dict[str, Case]) -> dict[str, str]:
-    """Problems by file: an Neff that no quantity of its case depends on and that no other case has."""
+    """Problems by file: an Neff that no quantity of its case depends on and that no
+    other case has."""
     idle = {name for name, case in cases.items() if not case.history[:, 2].any()}
     shared = {float(case.arrays["Neff"]) for name, case in cases.items() if name not in idle}
     if len(shared) != 1 or len(cases) - len(idle) < 3:
@@ -331,10 +347,13 @@ def _unshared_neff(cases: dict[str, Case]) -> dict[str, str]:
 
 
 def verify(folder: Path | str) -> pd.DataFrame:
-    """Compare every case of a folder of reference values with this package, in float64.
+    """Compare every case of a folder of reference values with this package, in
+    float64.
 
-    One row a case and quantity: case, quantity, array, difference, entrywise, tolerance, problem, ok. A case that cannot be
-    compared is one row with its problem. Raises `CheckpointError` when `cases.json` is not there or not usable.
+    One row a case and quantity: case, quantity, array, difference, entrywise,
+    tolerance, problem, ok. A case that cannot be
+    compared is one row with its problem. Raises `CheckpointError` when `cases.json`
+    is not there or not usable.
     """
     rows, cases = [], {}
 
@@ -357,7 +376,8 @@ def verify(folder: Path | str) -> pd.DataFrame:
 
 # %% ../../book/reconstruction/parity.ipynb #0dc15258
 def report_lines(table: pd.DataFrame) -> list[str]:
-    """A report of `verify` as text: each case with its quantities, then the worst of them."""
+    """A report of `verify` as text: each case with its quantities, then the worst
+    of them."""
     lines = []
     for case, rows in table.groupby("case", sort=False):
         lines.append(f"{case}: {'agrees' if rows.ok.all() else 'DIFFERS'}")
@@ -381,7 +401,8 @@ def report_lines(table: pd.DataFrame) -> list[str]:
 
 # %% ../../book/reconstruction/parity.ipynb #375dbf53
 def main(argv: list[str] | None = None) -> int:
-    """`python -m deepseq_nb.peers.parity verify FOLDER [--json]`: 0 when all agrees, 1 when not, 2 for a folder that is none."""
+    """`python -m deepseq_nb.peers.parity verify FOLDER [--json]`: 0 when all
+    agrees, 1 when not, 2 for a folder that is none."""
     parser = argparse.ArgumentParser(
         prog="python -m deepseq_nb.peers.parity",
         description="Compare this package with the original.",

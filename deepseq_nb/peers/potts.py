@@ -8,7 +8,8 @@ __all__ = ['pair_terms', 'coordinates_of', 'Potts', 'energy', 'zero_sum', 'conta
 # %% ../../book/background/couplings.ipynb #57f281a8
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -30,9 +31,13 @@ from deepseq_nb.family.weights import (
     letter_counts,
 )
 from deepseq_nb.peers.additive import (
+    additive_scores,
     checked_weights,
     resolved,
-    score_table,
+)
+from deepseq_nb.peers.folders import (
+    Kept,
+    about_family,
 )
 from deepseq_nb.peers.pseudolikelihood import (
     CHUNK,
@@ -48,7 +53,8 @@ def pair_terms(
     couplings: Float32[np.ndarray, "length alphabet length alphabet"],
     wild: UInt8[np.ndarray, " length"],
 ) -> Float64[np.ndarray, " variants"]:
-    """The epistatic part of each variant's score (V,), in nats: the second sum of the text."""
+    """The epistatic part of each variant's score (V,), in nats: the second sum of
+    the text."""
     letters, total = couplings.shape[1], np.zeros(len(table))
     counts = np.diff(table.offsets)
 
@@ -75,7 +81,8 @@ def coordinates_of(
     lambda_h: float | int,
     lambda_j: float | int | None,
 ) -> tuple[Coordinates, float]:
-    """The problem that `Potts.fit` solves, ready to be minimised, and Neff; `lambda_j` None is 0.01 (L - 1) (A - 1)."""
+    """The problem that `Potts.fit` solves, ready to be minimised, and Neff;
+    `lambda_j` None is 0.01 (L - 1) (A - 1)."""
     weights, letters = checked_weights(alignment, weights), len(alignment.alphabet)
     total = float(weights.sum())
     if lambda_j is None:
@@ -89,14 +96,19 @@ def coordinates_of(
 
 # %% ../../book/background/couplings.ipynb #0ae139a7
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Potts:
-    """A family as fields and couplings, the model of EVmutation. Make one with `Potts.fit`."""
+class Potts(Kept):
+    """A family as fields and couplings, the model of EVmutation. Make one with
+    `Potts.fit`."""
 
     fields: Float32[np.ndarray, "length alphabet"]  # h, nats
     couplings: Float32[np.ndarray, "length alphabet length alphabet"]  # J, symmetric, nats
     focus_map: FocusMap
     trace: pd.DataFrame | None = None  # of the fit: value of F and nats left, by step
     converged: bool = True
+    about: dict[str, Any] = field(default_factory=dict)  # of the alignment, where it is known
+    _arrays: ClassVar[dict[str, str]] = {"fields": "la", "couplings": "lala"}
+    _settings: ClassVar[dict[str, type]] = {"converged": bool}
+    _tables: ClassVar[dict[str, tuple[str, ...]]] = {"trace": ("value", "left")}
 
     @classmethod
     def fit(
@@ -107,10 +119,14 @@ class Potts:
         lambda_j: float | int | None = None,
         tolerance: float | int = 1e-4,
         max_steps: int = 200,
+        theta: float | int | None = None,
     ) -> "Potts":
-        """Maximum pseudo-likelihood under `weights` (N,), None for equal ones, with the penalties of the chapter.
+        """Maximum pseudo-likelihood under `weights` (N,), None for equal ones, with
+        the penalties of the chapter.
 
-        `tolerance` is in nats per effective sequence. Needs about 80 (L A)^2 bytes of memory. Warns where it does not get
+        `tolerance` is in nats per effective sequence; `theta`, if known, is kept
+        with the model. Needs about 80 (L A)^2 bytes of memory. Warns where it does
+        not get
         there; raises `ConfigError`. Sources: Ekeberg 2013; Hopf 2017.
         """
         problem, total = coordinates_of(alignment, weights, lambda_h, lambda_j)
@@ -124,27 +140,33 @@ class Potts:
                 stacklevel=2,
             )
         fields, couplings = (part.numpy() for part in problem.parameters(u))
+        about = about_family(alignment, checked_weights(alignment, weights), theta)
+        penalties = problem.objective.lambda_h, problem.objective.lambda_j
+        about |= dict(zip(("lambda_h", "lambda_j"), map(float, penalties), strict=True))
         return cls(
             fields=fields.reshape(shape), couplings=couplings.reshape(*shape, *shape),
-            focus_map=alignment.focus_map, trace=trace, converged=converged,
+            focus_map=alignment.focus_map, trace=trace, converged=converged, about=about,
         )  # fmt: skip
 
     def score(
         self, variants: Sequence[str] | VariantTable | None = None, offset: int = 0
     ) -> pd.DataFrame:
-        """E(variant) - E(wild type) in nats, one row per variant in order; None scores all singles.
+        """E(variant) - E(wild type) in nats, one row per variant in order; None
+        scores all singles.
 
-        Columns: variant, score, std_error (0), status, reason, occupancy; a rejected row has no score.
+        Columns: variant, score, std_error (0), status, reason, occupancy; a
+        rejected row has no score.
         """
         variants = resolved(variants, self.focus_map, offset)
         wild, sites = self.focus_map.tokens, np.arange(len(self.fields))
         local = self.fields + self.couplings[:, :, sites, wild].sum(axis=2)  # in the wild type
         pairs = pair_terms(variants, self.couplings, wild)
-        return score_table(variants, local.astype(np.float64), self.focus_map, pairs)
+        return additive_scores(variants, local.astype(np.float64), self.focus_map, pairs)
 
 # %% ../../book/background/couplings.ipynb #24de7f2d
 def energy(model: Potts, tokens: UInt8[np.ndarray, "n length"]) -> Float64[np.ndarray, " n"]:
-    """E(x) of whole sequences (n,), in nats up to the constant log Z; a gap contributes nothing."""
+    """E(x) of whole sequences (n,), in nats up to the constant log Z; a gap
+    contributes nothing."""
     length, letters = model.fields.shape
     total = np.zeros(len(tokens))
     for first in range(0, len(tokens), CHUNK):
@@ -163,7 +185,8 @@ def energy(model: Potts, tokens: UInt8[np.ndarray, "n length"]) -> Float64[np.nd
 
 # %% ../../book/background/couplings.ipynb #6f67dd4c
 def zero_sum(model: Potts) -> Potts:
-    """The same model in the zero-sum gauge: every row and column of each J_ij, and each h_i, sums to 0 (Ekeberg 2013)."""
+    """The same model in the zero-sum gauge: every row and column of each J_ij, and
+    each h_i, sums to 0 (Ekeberg 2013)."""
     J = model.couplings.astype(np.float64)
     rows, columns = J.mean(axis=3, keepdims=True), J.mean(axis=1, keepdims=True)
     both = rows.mean(axis=1, keepdims=True)
@@ -176,7 +199,8 @@ def zero_sum(model: Potts) -> Potts:
 
 # %% ../../book/background/couplings.ipynb #d38410dc
 def contact_scores(model: Potts) -> Float64[np.ndarray, "length length"]:
-    """Frobenius norms of the zero-sum couplings after the average product correction (L, L), nats; 0 on the diagonal."""
+    """Frobenius norms of the zero-sum couplings after the average product
+    correction (L, L), nats; 0 on the diagonal."""
     J = zero_sum(model).couplings
     norms = np.sqrt(np.square(J, dtype=np.float64).sum(axis=(1, 3)))
     others = max(len(norms) - 1, 1)

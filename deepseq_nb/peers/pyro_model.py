@@ -42,7 +42,8 @@ except ImportError:
 
 # %% ../../book/pyro_trials/full_model.ipynb #5c39c70b
 def scale_prior(prior: SparsityPrior, like: torch.Tensor) -> dist.Distribution:
-    """The prior of one sparsity scale, before it is transformed, as a distribution in the precision and on the device of `like`."""
+    """The prior of one sparsity scale, before it is transformed, as a distribution
+    in the precision and on the device of `like`."""
     if prior.gaussian is not None:
         return dist.Normal(*map(like.new_tensor, prior.gaussian))
     g = like.new_tensor(float(prior.global_scale))
@@ -56,7 +57,8 @@ def scale_prior(prior: SparsityPrior, like: torch.Tensor) -> dist.Distribution:
 
 # %% ../../book/pyro_trials/full_model.ipynb #7e61d3d1
 def weight_priors(decoder: Decoder) -> dict[str, dist.Distribution]:
-    """The prior of each of the decoder's weights under its name; raises `ConfigError` where weights are numbers without one."""
+    """The prior of each of the decoder's weights under its name; raises
+    `ConfigError` where weights are numbers without one."""
     if decoder.config.weights == "point":
         raise ConfigError(
             "a maximum-likelihood decoder has no prior: Pyro needs weights='variational'"
@@ -74,10 +76,13 @@ def weight_priors(decoder: Decoder) -> dict[str, dist.Distribution]:
 
 # %% ../../book/pyro_trials/full_model.ipynb #67645c62
 class PyroModel:
-    """A `DeepSequence` as a program and a guide, both functions of tokens `(B, L)`, for a family worth `neff` sequences.
+    """A `DeepSequence` as a program and a guide, both functions of tokens `(B, L)`,
+    for a family worth `neff` sequences.
 
-    `kl` and `kl_latent` multiply the price of all unknowns and of z alone. `weight_guide`, a function without arguments that
-    samples every weight of `weights` and returns them by name, replaces the independent normals. Raises `ConfigError` for point weights.
+    `kl` and `kl_latent` multiply the price of all unknowns and of z alone.
+    `weight_guide`, a function without arguments that
+    samples every weight of `weights` and returns them by name, replaces the
+    independent normals. Raises `ConfigError` for point weights.
     """
 
     def __init__(
@@ -105,7 +110,8 @@ class PyroModel:
         kl: float = 1.0,
         kl_latent: float = 1.0,
     ) -> torch.Tensor:
-        """How `tokens` came about, or `rows` new sequences where there are none; returns letters `(B, L)`."""
+        """How `tokens` came about, or `rows` new sequences where there are none;
+        returns letters `(B, L)`."""
         decoder, rows = self.model.decoder, rows if tokens is None else len(tokens)
         with poutine.scale(scale=kl):
             w = self.weights()
@@ -128,7 +134,8 @@ class PyroModel:
         kl: float = 1.0,
         kl_latent: float = 1.0,
     ) -> None:
-        """What the unknowns behind `tokens` may have been; the arguments are the program's."""
+        """What the unknowns behind `tokens` may have been; the arguments are the
+        program's."""
         with poutine.scale(scale=kl):
             self.weight_guide()
         mu, log_sigma = self.model.encoder(tokens)
@@ -138,7 +145,8 @@ class PyroModel:
 
 # %% ../../book/pyro_trials/full_model.ipynb #04cb422b
 class GivenNoise(Messenger):
-    """Within this context, normal sites that are named in `noise` are drawn from those standard normal numbers."""
+    """Within this context, normal sites that are named in `noise` are drawn from
+    those standard normal numbers."""
 
     def __init__(self, noise: dict[str, torch.Tensor]):
         super().__init__()
@@ -153,7 +161,8 @@ class GivenNoise(Messenger):
 
 # %% ../../book/pyro_trials/full_model.ipynb #c6b58aef
 class Witness(Messenger):
-    """Remembers, by name, the distribution and the value at every site: the guide's first, then the program's."""
+    """Remembers, by name, the distribution and the value at every site: the guide's
+    first, then the program's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,14 +174,16 @@ class Witness(Messenger):
 
 # %% ../../book/pyro_trials/full_model.ipynb #cdf08b1d
 class PyroTrainer(Trainer):
-    """As `Trainer`, with its batches and its noise, but the loss is Pyro's; for `fit(..., trainer=PyroTrainer)`."""
+    """As `Trainer`, with its batches and its noise, but the loss is Pyro's; for
+    `fit(..., trainer=PyroTrainer)`."""
 
     def __init__(self, *given: Any, fused: bool | None = None):
         super().__init__(*given, fused=False)
         self.bayes, self.elbo = PyroModel(self.model, self.neff), TraceMeanField_ELBO()
 
     def loss(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `Trainer.loss`: the negative ELBO of update `step` over Neff, and the row for the history."""
+        """As `Trainer.loss`: the negative ELBO of update `step` over Neff, and the
+        row for the history."""
         config, warm_up = self.config, self.warm_up(step)
         tokens, latent = self.batch(step)
         self.draws.fill(step)
@@ -194,7 +205,8 @@ class PyroTrainer(Trainer):
 
 # %% ../../book/pyro_trials/full_model.ipynb #6faf0f3e
 class GuideScorer(Scorer):
-    """As `Scorer`, but the decoder's weights are drawn from a `weight_guide` as `PyroModel` takes it."""
+    """As `Scorer`, but the decoder's weights are drawn from a `weight_guide` as
+    `PyroModel` takes it."""
 
     def __init__(
         self,
@@ -207,7 +219,8 @@ class GuideScorer(Scorer):
         self.weight_guide = weight_guide or PyroModel(model, 1.0).mean_field
 
     def draw(self, sample: int) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
-        """As `Scorer.draw`; the global generator, which Pyro draws from, is left as it was."""
+        """As `Scorer.draw`; the global generator, which Pyro draws from, is left as
+        it was."""
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.no_grad(), torch.random.fork_rng(devices=devices):
             torch.manual_seed(noise_key(self.seed, "score weights", sample))

@@ -7,7 +7,8 @@ __all__ = ['SiteIndependent', 'fields_with_gaussian_prior']
 
 # %% ../../book/background/mutation_effects.ipynb #e118c067
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -29,19 +30,27 @@ from deepseq_nb.family.weights import (
     letter_counts,
 )
 from deepseq_nb.peers.additive import (
+    additive_scores,
     checked_weights,
     resolved,
-    score_table,
+)
+from deepseq_nb.peers.folders import (
+    Kept,
+    about_family,
 )
 
 # %% ../../book/background/mutation_effects.ipynb #85d4afe6
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SiteIndependent:
-    """A family as independent columns: weighted letter frequencies with a pseudocount. Make one with `fit`."""
+class SiteIndependent(Kept):
+    """A family as independent columns: weighted letter frequencies with a
+    pseudocount. Make one with `fit`."""
 
     log_frequencies: Float[np.ndarray, "length alphabet"]  # log f_i(a), nats
     focus_map: FocusMap
     pseudocount: float | int
+    about: dict[str, Any] = field(default_factory=dict)  # of the alignment, where it is known
+    _arrays: ClassVar[dict[str, str]] = {"log_frequencies": "la"}
+    _settings: ClassVar[dict[str, type]] = {"pseudocount": float}
 
     @classmethod
     def fit(
@@ -49,17 +58,20 @@ class SiteIndependent:
         alignment: Alignment,
         weights: Float[np.ndarray, " n"] | None = None,
         pseudocount: float | int = 1.0,
+        theta: float | int | None = None,
     ) -> "SiteIndependent":
-        """Frequencies of `alignment` under `weights` (N,); None weighs all sequences equally.
+        """Frequencies of `alignment` under `weights` (N,); None weighs all
+        sequences equally.
 
-        `pseudocount` is in sequences and must be above 0. Raises `ConfigError`.
+        `pseudocount` is in sequences and must be above 0; `theta`, if known, is
+        kept with the model. Raises `ConfigError`.
         """
         if not (np.isfinite(pseudocount) and pseudocount > 0):
             raise ConfigError(
                 f"pseudocount must be above 0, found {pseudocount}; a letter never seen would score minus infinity"
             )
-        letters = len(alignment.alphabet)
-        counts = letter_counts(alignment.tokens, checked_weights(alignment, weights), letters)
+        letters, weights = len(alignment.alphabet), checked_weights(alignment, weights)
+        counts = letter_counts(alignment.tokens, weights, letters)
         frequencies = (counts + pseudocount / letters) / (
             counts.sum(axis=1, keepdims=True) + pseudocount
         )
@@ -67,24 +79,29 @@ class SiteIndependent:
             log_frequencies=np.log(frequencies),
             focus_map=alignment.focus_map,
             pseudocount=pseudocount,
+            about=about_family(alignment, weights, theta),
         )
 
     def score(
         self, variants: Sequence[str] | VariantTable | None = None, offset: int = 0
     ) -> pd.DataFrame:
-        """log p(variant) - log p(wild type) in nats, one row per variant in order; None scores all singles.
+        """log p(variant) - log p(wild type) in nats, one row per variant in order;
+        None scores all singles.
 
-        Columns: variant, score, std_error (0), status, reason, occupancy; a rejected row has no score.
+        Columns: variant, score, std_error (0), status, reason, occupancy; a
+        rejected row has no score.
         """
         variants = resolved(variants, self.focus_map, offset)
-        return score_table(variants, self.log_frequencies, self.focus_map)
+        return additive_scores(variants, self.log_frequencies, self.focus_map)
 
 # %% ../../book/background/mutation_effects.ipynb #7276c12e
 def fields_with_gaussian_prior(
     counts: Float[np.ndarray, "length alphabet"], strength: float | int = 0.01, steps: int = 60
 ) -> Float[np.ndarray, "length alphabet"]:
-    """The independent model of Hopf 2017: fields (L, A) in nats that maximise the log posterior of the weighted
-    `counts` (L, A) under a Gaussian prior of precision 2 `strength`; Newton's method, at most `steps`."""
+    """The independent model of Hopf 2017: fields (L, A) in nats that maximise the
+    log posterior of the weighted
+    `counts` (L, A) under a Gaussian prior of precision 2 `strength`; Newton's
+    method, at most `steps`."""
     fields, total, identity = np.zeros_like(counts), counts.sum(axis=1), np.eye(counts.shape[1])
     for _ in range(steps):
         p = np.exp(fields - fields.max(axis=1, keepdims=True))
