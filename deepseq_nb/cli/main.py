@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['COMMANDS', 'main']
 
-# %% ../../book/workshop/command_line.ipynb #9cf65770
+# %% ../../book/workshop/command_line.ipynb #170c87f1
 import argparse
 import contextlib
 import json
@@ -13,7 +13,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import Any
 
 from deepseq_nb import (
     __version__,
@@ -87,7 +87,7 @@ def _parser(words: Sequence[str]) -> Parser:
 class _Voice:
     """Prints lines to a stream for as long as it takes them; `fault` is what ended that, if anything did."""
 
-    def __init__(self, stream: TextIO | None):
+    def __init__(self, stream: Any):  # None where a process has none
         self.stream, self.fault = stream, None
 
     def __call__(self, line: str) -> None:
@@ -102,7 +102,7 @@ class _Voice:
             _let_go(self.stream)
 
 
-def _let_go(stream: TextIO) -> None:
+def _let_go(stream: Any) -> None:
     """Point a stream that takes nothing more at nothing, so that what it still holds cannot fail at the end."""
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), stream.fileno())
