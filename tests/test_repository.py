@@ -25,7 +25,7 @@ ROOMS = {
         "focus", "formats", "alignment", "weights", "weight_files", "depth", "notation", "variants",
         "assays", "synthetic", "registry",
     ),
-    "model": ("priors", "kernels", "network", "training", "checkpoints", "runs", "graphs"),
+    "model": ("priors", "kernels", "network", "training", "checkpoints", "graphs", "runs"),
     "scores": (
         "scorer", "fast", "scoring", "metrics", "evaluation", "style", "heatmap", "logo", "figures",
     ),
@@ -47,7 +47,6 @@ MODULES = sorted(
 
 def module_name(path: Path) -> str:
     return f"{path.parent.name}.{path.stem}"
-
 
 
 def relative(path: Path) -> str:
