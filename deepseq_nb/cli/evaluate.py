@@ -114,15 +114,11 @@ def _curves(runs: list[Path], out: Path, overwrite: bool) -> list[Path]:
 
 
 def _plot(args: argparse.Namespace, say: Say) -> None:
-    from deepseq_nb.cli.train import settings_inside
+    from deepseq_nb.cli.train import runs_inside
     from deepseq_nb.core.errors import FigureError
     from deepseq_nb.scores.figures import plot_run
 
-    several = (
-        []
-        if (args.run / "config.json").exists()
-        else [file.parent for file in settings_inside(args.run)]
-    )
+    several = [] if (args.run / "config.json").exists() else runs_inside(args.run)
     out, scores = args.out or args.run / "figures", args.scores
     if several:
         say(f"{len(several)} runs in {args.run}: logo and heat map are of the family they share")
