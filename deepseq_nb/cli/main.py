@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['COMMANDS', 'main']
 
-# %% ../../book/workshop/command_line.ipynb #170c87f1
+# %% ../../book/workshop/command_line.ipynb #9ab66c34
 import argparse
 import contextlib
 import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from deepseq_nb import (
@@ -118,6 +119,28 @@ def _complaint(error: Exception, args: argparse.Namespace) -> str:
     text = text.replace(f"{setting}=", f"{option} ")
     return text if option in text else f"{option}: {text}"
 
+# %% ../../book/workshop/command_line.ipynb #0e0a5a69
+@contextlib.contextmanager
+def _warnings_as_notes(complain: Callable[[str], None]) -> Iterator[None]:
+    """Have warnings said in a line, without the place in the code from which they come."""
+
+    def note(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        complain(f"note: {' '.join(str(message).split())}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = note
+        yield
+
+# %% ../../book/workshop/command_line.ipynb #71c53aa8
+@contextlib.contextmanager
+def _somewhere_to_complain() -> Iterator[None]:
+    """A standard error that keeps nothing, in a process that was started without one."""
+    with contextlib.ExitStack() as stack:
+        if sys.stderr is None:
+            nothing = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stderr(nothing))
+        yield
+
 # %% ../../book/workshop/command_line.ipynb #6d5f1164
 def _strict(value: Any) -> Any:
     """A result as JSON can hold it: a number that is not finite becomes null."""
@@ -139,7 +162,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = getattr(args, "json", False)
     out, complain = _Voice(sys.stdout), _Voice(sys.stderr)
     try:
-        result = COMMANDS[args.command].work(args, complain if as_json else out)
+        with _warnings_as_notes(complain), _somewhere_to_complain():
+            result = COMMANDS[args.command].work(args, complain if as_json else out)
     except (DeepseqError, OSError) as error:
         complain(f"deepseq {args.command}: {_complaint(error, args)}")
         return 2

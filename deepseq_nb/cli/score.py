@@ -52,7 +52,7 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
         "--samples",
         type=count_argument,
         default=20,
-        help="draws of weights and latent variables; fewer than 5 have no standard error (default: 20)",
+        help="draws of weights and latent variables; fewer than 5 give no standard error (default: 20)",
     )
     parser.add_argument(
         "--engine",
@@ -132,13 +132,13 @@ def _score(args: argparse.Namespace, say: Say) -> dict[str, Any]:
         f"{updates} updates; device: {choose_device(args.device)[1]}"
     )
     table, hint = _placed(args, focus_map, say)
-    how: dict[str, Any] = {"precision": args.precision, "offset": args.offset}
+    how: dict[str, Any] = {"precision": args.precision}
     if args.engine:
         from deepseq_nb.peers.engines import engine_estimator
 
         how["estimator"] = engine_estimator(args.engine)
     seed = 1 if args.seed is None else args.seed
-    scores = score(runs, list(table.text), args.samples, seed, **how)
+    scores = score(runs, table, args.samples, seed, **how)
     out = scores
     if args.format == "proteingym":
         out = proteingym_table(scores, focus_map, table)
@@ -152,7 +152,7 @@ def _summary(args: argparse.Namespace, scores: Any, hint: str | None, say: Say) 
     if error == error:
         say(f"median standard error {error:.2g} nats")
     else:
-        say("no standard errors: they need at least 5 samples")
+        say("no standard errors: more --samples are needed for them")
     evaluate = typed("deepseq", "evaluate", args.out, "ASSAY.csv", "--column", "NAME")
     plot = typed("deepseq", "plot", args.run[0], "--scores", args.out)
     drawn = f", or {plot}" if args.format == "table" else ""

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 from tiny_family import write_family
@@ -227,6 +228,14 @@ def test_an_argument_named_by_an_error_is_shown_as_the_option(monkeypatch, capsy
 def test_an_interruption_says_so_and_is_exit_code_130(monkeypatch, capsys, error, told):
     assert main(replaced(monkeypatch, raising(error))) == 130
     assert capsys.readouterr().err == told
+
+
+def test_a_warning_is_a_note_without_a_place_in_the_code(monkeypatch, capsys):
+    def work(args, say):
+        warnings.warn("the precision\nwas not reached", stacklevel=1)
+
+    assert main(replaced(monkeypatch, work)) == 0
+    assert capsys.readouterr().err == "note: the precision was not reached\n"
 
 
 def test_json_has_no_number_that_is_none(monkeypatch, capsys):

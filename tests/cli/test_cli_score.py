@@ -61,7 +61,7 @@ def test_proteingym_format_spells_the_whole_sequence(deepseq, work):
     [
         (("W11A", "hello"), "alignment has M at 11"),
         (("hello", "W11A"), "hello"),
-        ((), "0 variants"),
+        ((), "no rows"),
     ],
 )
 def test_nothing_to_score_is_exit_code_2_with_the_first_reason(deepseq, work, rows, reason):
@@ -110,8 +110,8 @@ def test_embed_reads_the_alignment_as_the_run_did(deepseq, work):
     write_family(work / "more.a2m", n=30, seed=5)
     line = "train more.a2m --out wide --columns all --steps 2 --config small.json --device cpu"
     assert deepseq(line).code == 0
-    assert deepseq("embed wide --out wide.npy --device cpu").code == 0
-    assert np.load(work / "wide.npy").shape == (30, 3)
+    assert deepseq("embed wide --out inner.npy --device cpu").code == 0
+    assert np.load(work / "inner.npy").shape == (30, 3)
 
 
 def test_embed_and_sample(deepseq, work):

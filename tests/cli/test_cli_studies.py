@@ -1,4 +1,4 @@
-"""`deepseq experiments` and `deepseq book`: handed on to the room of studies."""
+"""`deepseq experiments`: handed on to the room of studies."""
 
 import pandas as pd
 
@@ -11,7 +11,8 @@ def test_experiments_make_a_table(deepseq, tmp_path):
     assert "1 of 1 runs" in out
 
 
-def test_the_book_needs_a_clone_and_says_so(deepseq, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    code, _, err = deepseq("book")
-    assert code == 2 and err.startswith("deepseq book: ") and err.count("\n") == 1
+def test_a_slip_in_the_grid_is_told_before_anything_begins(deepseq, tmp_path):
+    (tmp_path / "slip.toml").write_text('families = "synthetic"\npreset = "quick"\n')
+    code, _, err = deepseq(f"experiments {tmp_path}/slip.toml --out {tmp_path}/slip")
+    assert code == 2 and "preset" in err and err.count("\n") == 1
+    assert not (tmp_path / "slip").exists()
