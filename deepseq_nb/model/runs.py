@@ -15,17 +15,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from deepseq_nb.core.errors import (
     CheckpointError,
     ConfigError,
-    TrainingError,
 )
 from deepseq_nb.core.machine import (
     choose_device,
-    deferred_interrupt,
-    duration,
     kept_memory,
 )
 from deepseq_nb.core.settings import (
@@ -49,11 +45,14 @@ from deepseq_nb.model.checkpoints import (
     check_folder,
     history_table,
     load_parameters,
-    load_tensors,
-    restore_trainer,
 )
 from deepseq_nb.model.graphs import (
     trainer_for,
+)
+from deepseq_nb.model.loop import (
+    Making,
+    advance,
+    expectation,
 )
 from deepseq_nb.model.network import (
     DeepSequence,
@@ -61,10 +60,8 @@ from deepseq_nb.model.network import (
     centre_on_sites,
 )
 from deepseq_nb.model.training import (
-    HISTORY,
     TrainConfig,
     Trainer,
-    seconds_per_update,
 )
 
 # %% ../../book/structure/runs.ipynb #670be4c0
@@ -165,127 +162,6 @@ def load_run(path: Path | str, device: str = "cpu") -> Run:
         about=about,
         path=folder.path,
     )
-
-# %% ../../book/structure/runs.ipynb #2a32e588
-def _restore(writer: RunWriter, trainer: Trainer) -> torch.Tensor:
-    """Load the last checkpoint if there is one; returns the history so far, `(steps, 5)`."""
-    folder = writer.folder
-    if folder is None or not folder.state.exists():
-        if folder is not None and folder.model.exists():
-            raise CheckpointError(
-                f"{folder.path} holds a model without a checkpoint, such as an imported one: it cannot be continued"
-            )
-        return torch.empty(0, len(HISTORY), dtype=torch.float64)
-    state, stamp = load_tensors(folder.state)
-    if any(stamp[key] != writer.stamp[key] for key in ("checksum", "seed", "theta")):
-        raise CheckpointError(
-            f"{folder.state} was written for another alignment, seed or theta: train into another folder"
-        )
-    optimiser = type(trainer.optimiser).__name__
-    if stamp.get("optimiser", optimiser) != optimiser:
-        raise CheckpointError(
-            f"{folder.state} was written by the optimiser {stamp['optimiser']}, "
-            f"now it is {optimiser}: continue with the same"
-        )
-    done, steps = state["history"], trainer.config.steps
-    if len(done) > steps:
-        raise ConfigError(
-            f"{folder.path} already has {len(done)} updates, more than the {steps} asked for: raise --steps"
-        )
-    restore_trainer(trainer, state)
-    return done
-
-# %% ../../book/structure/runs.ipynb #a503e029
-class _Making:
-    """A run in the making: its trainer, its files, how many updates it began with, and its history `(steps, 5)`."""
-
-    def __init__(self, trainer: Trainer, writer: RunWriter):
-        self.trainer, self.writer, self.done = trainer, writer, 0
-        shape = trainer.config.steps, len(HISTORY)
-        self.history = torch.empty(shape, dtype=torch.float64, device=trainer.device)
-
-    def begin(self, resume: bool) -> None:
-        """Put back the last checkpoint, if asked to, and write what is known before the first update."""
-        if resume:
-            done = _restore(self.writer, self.trainer)
-            self.done = len(done)
-            self.history[: self.done] = done.to(self.trainer.device)
-        self.writer.begin()
-
-    def look(self, step: int) -> list[float]:
-        """The history's row of update `step`; raises `TrainingError` where it is not finite."""
-        row = self.history[step - 1].tolist()
-        if not np.isfinite(row).all():
-            raise TrainingError(f"the loss is {row[0]} at update {step}: {self.writer.advice()}")
-        return row
-
-    def finish(self, focus_map: FocusMap) -> Run:
-        """Save the parameters; the run."""
-        writer = self.writer
-        writer.finish(self.trainer.model, self.trainer.config.steps)
-        return Run(
-            model=self.trainer.model.eval(),
-            model_config=writer.settings.model,
-            train_config=writer.settings.train,
-            focus_map=focus_map,
-            history=history_table(self.history.cpu().numpy()),
-            about={k: v for k, v in writer.about.items() if k != "focus_map"},  # as load_run
-            path=writer.path,
-        )
-
-# %% ../../book/structure/runs.ipynb #3fadc379
-def _loop(makings: list[_Making], progress: bool | None) -> None:
-    """Updates of all runs up to `steps`, with checkpoints; a run that has some already waits for the others."""
-    config, device = makings[0].trainer.config, makings[0].trainer.device
-    first = min(making.done for making in makings) + 1
-    look = 1 if device.type == "cpu" else 50  # a GPU is not made to wait for every number
-    hidden = None if progress is None else not progress
-    bar = tqdm(
-        total=config.steps,
-        initial=first - 1,
-        unit="update",
-        disable=hidden,
-        leave=False,
-        mininterval=0.5,
-    )
-    with bar, deferred_interrupt() as caught:
-        for step in range(first, config.steps + 1):
-            awake = [making for making in makings if making.done < step]
-            for making in awake:
-                making.history[step - 1] = making.trainer.update(step)
-            last = step == config.steps
-            if step % look == 0 or last:
-                row = np.mean([making.look(step) for making in awake], axis=0)
-                bar.update(step - bar.n)
-                text = f"loss {row[0]:.1f} = {-row[1]:.1f} + z {row[2]:.1f} + w {row[3]:.1f}"
-                bar.set_postfix_str(text, refresh=False)
-            if last or caught or step % config.checkpoint_every == 0:
-                for making in awake:
-                    making.writer.checkpoint(making.trainer, making.history[:step])
-            if caught:
-                raise KeyboardInterrupt(f"interrupted after update {step}: {_kept(awake)}")
-
-
-def _kept(makings: list[_Making]) -> str:
-    """Where an interrupted run can be found."""
-    paths = [str(making.writer.path) for making in makings if making.writer.path]
-    return (
-        f"saved in {', '.join(paths)}; continue with --resume"
-        if paths
-        else "nothing is kept without out="
-    )
-
-# %% ../../book/structure/runs.ipynb #7615a276
-def _expectation(makings: list[_Making]) -> str:
-    """How many updates are to be made, and how long that will take on this machine."""
-    steps, done = makings[0].trainer.config.steps, min(making.done for making in makings)
-    since = f", from update {done:,}" if done else ""
-    if done == steps:
-        return f"updates: 0 of {steps:,} to make{since}; nothing is left to do"
-    seconds = sum(seconds_per_update(making.trainer) for making in makings)
-    each = f"{seconds:.2g} s each" + (f" for {len(makings)} runs" if len(makings) > 1 else "")
-    expected = f"expected time {duration((steps - done) * seconds)} at {each}"
-    return f"updates: {steps - done:,} of {steps:,} to make{since}; {expected}"
 
 # %% ../../book/structure/runs.ipynb #32f7357c
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -520,6 +396,21 @@ def _make(
     return runs
 
 
+def _finish(making: Making, focus_map: FocusMap) -> Run:
+    """Save the parameters; the run."""
+    writer, trainer = making.writer, making.trainer
+    writer.finish(trainer.model, trainer.config.steps)
+    return Run(
+        model=trainer.model.eval(),
+        model_config=writer.settings.model,
+        train_config=writer.settings.train,
+        focus_map=focus_map,
+        history=history_table(making.history.cpu().numpy()),
+        about={k: v for k, v in writer.about.items() if k != "focus_map"},  # as load_run
+        path=writer.path,
+    )
+
+
 def _make_group(
     plan: _Plan, group: dict[int, Path | str | None], options: _Options, first: bool
 ) -> list[Run]:
@@ -527,7 +418,7 @@ def _make_group(
     about, makings = about_alignment(plan.family), []
     for seed, out in group.items():
         writer = RunWriter(out, plan.of_seed(seed), about, options.overwrite)
-        makings.append(_Making(plan.build(seed), writer))
+        makings.append(Making(plan.build(seed), writer))
     if first:
         _tell(plan, makings[0].trainer, options.say)
     try:
@@ -535,9 +426,9 @@ def _make_group(
             for making in makings:
                 making.begin(options.resume)
             if first:
-                options.say(_expectation(makings))
-            _loop(makings, options.progress)
-        return [making.finish(plan.family.alignment.focus_map) for making in makings]
+                options.say(expectation(makings))
+            advance(makings, options.progress)
+        return [_finish(making, plan.family.alignment.focus_map) for making in makings]
     finally:
         for making in makings:
             making.writer.drop()
