@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
-        "focus", "formats", "reading", "alignment", "weights", "weight_files", "depth", "notation", "variants",
+        "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "notation", "variants",
         "assays", "synthetic", "registry",
     ),
     "model": ("priors", "kernels", "network", "training", "checkpoints", "loop", "graphs", "runs"),

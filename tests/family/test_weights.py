@@ -12,11 +12,10 @@ from hypothesis.extra import numpy as arrays
 
 from deepseq_nb.core.errors import AlignmentError, WeightsError
 from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.neighbours import _order_columns, identities_needed
 from deepseq_nb.family.weight_files import cached_weights, load_weights, save_weights
 from deepseq_nb.family.weights import (
-    _order_columns,
     check_theta,
-    identities_needed,
     neff,
     sequence_weights,
 )
@@ -174,7 +173,7 @@ def test_tokens_are_not_changed_and_need_not_be_contiguous():
 
 
 def test_an_interruption_ends_the_count(monkeypatch):
-    from deepseq_nb.family import weights
+    from deepseq_nb.family import neighbours
 
     taken = []
 
@@ -182,7 +181,7 @@ def test_an_interruption_ends_the_count(monkeypatch):
         taken.append(first)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(weights, "_take_out", interrupted)
+    monkeypatch.setattr(neighbours, "_take_out", interrupted)
     threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         sequence_weights(related_rows(6400, 20))
