@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
-        "focus", "formats", "alignment", "weights", "weight_files", "depth", "notation", "variants",
+        "focus", "formats", "reading", "alignment", "weights", "weight_files", "depth", "notation", "variants",
         "assays", "synthetic", "registry",
     ),
     "model": ("priors", "kernels", "network", "training", "checkpoints", "runs", "graphs"),
@@ -47,7 +47,6 @@ MODULES = sorted(
 
 def module_name(path: Path) -> str:
     return f"{path.parent.name}.{path.stem}"
-
 
 
 def relative(path: Path) -> str:

@@ -14,19 +14,24 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numba
-import torch
 
 from deepseq_nb.core.errors import (
     ConfigError,
 )
 
+if TYPE_CHECKING:  # imported where it is used: counting neighbours does not need it
+    import torch
+
 # %% ../../book/workshop/machine.ipynb #06be5180
-def choose_device(name: str = "auto") -> tuple[torch.device, str]:
+def choose_device(name: str = "auto") -> tuple["torch.device", str]:
     """The device and a sentence saying why; raises `ConfigError` for one that is not there."""
+    import torch
+
     cuda = torch.cuda.is_available()
     if name == "auto":
         name = "cuda" if cuda else "cpu"
@@ -90,6 +95,8 @@ def kept_memory() -> Iterator[None]:
 # %% ../../book/workshop/machine.ipynb #08c421a1
 def processor() -> str:
     """The GPU's name where there is one, else the processor's."""
+    import torch
+
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     info = Path("/proc/cpuinfo")
@@ -105,13 +112,24 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 # %% ../../book/workshop/machine.ipynb #0acab32e
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as machine code, kept on disk between runs where that is possible."""
-    options = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+def compiled(
+    function: Callable[..., Any] | None = None,
+    *,
+    fastmath: bool = True,
+    error_model: Literal["numpy", "python"] = "numpy",
+) -> Callable[..., Any]:
+    """The function as machine code, kept on disk between processes where that is possible.
+
+    A decorator, bare or with options. `fastmath` lets sums be reordered; `error_model` "python" raises at a division
+    by zero where "numpy" gives inf. The loops let go of Python's lock, so threads can share them out.
+    """
+    if function is None:
+        return partial(compiled, fastmath=fastmath, error_model=error_model)
+    jit = partial(numba.njit, nogil=True, fastmath=fastmath, error_model=error_model)
     try:
-        return numba.njit(cache=True, **options)(function)
+        return jit(cache=True)(function)
     except RuntimeError:  # no folder to write to: compile in every process
-        return numba.njit(**options)(function)
+        return jit()(function)
 
 # %% ../../book/workshop/machine.ipynb #bfc9b719
 def duration(seconds: float | int) -> str:

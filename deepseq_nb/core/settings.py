@@ -24,7 +24,9 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
         return
     near = difflib.get_close_matches(str(value), choices, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise ConfigError(f"{name} is {value!r}: {hint}expected one of {', '.join(choices)}")
+    raise ConfigError(
+        f"{name} is {value!r}: {hint}expected one of {', '.join(choices)}", setting=name
+    )
 
 # %% ../../book/workshop/settings.ipynb #e543c134
 def check_range(
@@ -48,7 +50,7 @@ def check_range(
     good = good and (below is None or value < below) and (at_most is None or value <= at_most)
     if not good:
         number = "a whole number" if whole else "a number"
-        raise ConfigError(f"{name} is {value!r}: expected {number} {wanted}".rstrip())
+        raise ConfigError(f"{name} is {value!r}: expected {number} {wanted}".rstrip(), setting=name)
 
 # %% ../../book/workshop/settings.ipynb #5f5cb78c
 def config_to_json(config: Any) -> dict[str, Any]:

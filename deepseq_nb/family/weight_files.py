@@ -20,6 +20,7 @@ from deepseq_nb import (
     __version__,
 )
 from deepseq_nb.core.errors import (
+    ConfigError,
     WeightsError,
 )
 from deepseq_nb.core.files import (
@@ -30,6 +31,7 @@ from deepseq_nb.family.alignment import (
 )
 from deepseq_nb.family.weights import (
     check_theta,
+    check_weights,
     neff,
     sequence_weights,
 )
@@ -72,12 +74,10 @@ def _checked(weights: np.ndarray, alignment: Alignment, path: str) -> Float64[np
         raise WeightsError(
             f"{path}: found {len(weights):,} weights, expected {kept:,}, one per kept sequence{hint}"
         )
-    weights = weights.astype(np.float64)
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
-        raise WeightsError(
-            f"{path}: found weights that are negative, infinite or all 0, expected numbers from 0 up"
-        )
-    return weights
+    try:
+        return check_weights(weights, kept)
+    except ConfigError as error:
+        raise WeightsError(f"{path}: {error}", file=path) from None
 
 # %% ../../book/workshop/weight_files.ipynb #0e18b976
 def _check_origin(
@@ -134,7 +134,7 @@ def cached_weights(
     alignment: Alignment,
     theta: float | int = 0.2,
     cache_dir: Path | str | None = None,
-    progress: bool = False,
+    progress: bool | None = False,
 ) -> Float64[np.ndarray, " n"]:
     """`sequence_weights`, kept by the alignment's content and theta in $DEEPSEQ_CACHE or ~/.cache/deepseq_nb."""
     folder = Path(

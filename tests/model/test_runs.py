@@ -14,9 +14,7 @@ import torch
 from tiny_family import QUICK, TINY, same
 
 from deepseq_nb.core.errors import CheckpointError, ConfigError, TrainingError
-from deepseq_nb.core.machine import choose_device, duration
 from deepseq_nb.family.alignment import Alignment
-from deepseq_nb.family.depth import depth_verdict
 from deepseq_nb.model.checkpoints import load_tensors, save_tensors
 from deepseq_nb.model.runs import describe, fit, load_run
 from deepseq_nb.model.training import TrainConfig, Trainer
@@ -249,35 +247,10 @@ def test_unusable_weights_are_refused(alignment, weights):
         fit(alignment, TINY, QUICK, weights=weights)
 
 
-def test_device_is_explained():
-    assert choose_device("cpu")[1].startswith("cpu (") and "as asked" in choose_device("cpu")[1]
-    with pytest.raises(ConfigError, match="expected auto, cpu, cuda"):
-        choose_device("tpu:x")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_missing_gpu_is_one_clear_error():
-    with pytest.raises(ConfigError, match="sees no CUDA GPU"):
-        choose_device("cuda")
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 def test_a_run_trained_on_a_gpu_loads_on_a_cpu(alignment, tmp_path):
     fit(alignment, TINY, TrainConfig(steps=30, device="cuda"), tmp_path / "run")
     assert next(load_run(tmp_path / "run", "cpu").model.parameters()).device.type == "cpu"
-
-
-def test_depth_verdicts():
-    assert [depth_verdict(n, 100) for n in (199, 200, 999, 1000)] == [
-        "shallow",
-        "fair",
-        "fair",
-        "deep",
-    ]
-
-
-def test_durations_read_well():
-    assert [duration(s) for s in (12.3, 300, 7200)] == ["12 s", "5 min", "2.0 h"]
 
 
 def test_description_gives_neff_and_depth(alignment):
