@@ -27,7 +27,8 @@ import pandas as pd
 
 from deepseq_nb.family import registry
 from deepseq_nb.family.alignment import Alignment
-from deepseq_nb.family.weights import identities_needed, sequence_weights
+from deepseq_nb.family.neighbours import identities_needed
+from deepseq_nb.family.weights import sequence_weights
 from deepseq_nb.studies.results import save_result
 
 

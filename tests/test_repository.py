@@ -22,10 +22,10 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
-        "focus", "formats", "alignment", "weights", "weight_files", "depth", "notation", "variants",
+        "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "notation", "variants",
         "assays", "synthetic", "registry",
     ),
-    "model": ("priors", "kernels", "network", "training", "checkpoints", "runs", "graphs"),
+    "model": ("priors", "kernels", "network", "training", "checkpoints", "loop", "graphs", "runs"),
     "scores": (
         "scorer", "fast", "scoring", "metrics", "evaluation", "style", "heatmap", "logo", "figures",
     ),
@@ -47,7 +47,6 @@ MODULES = sorted(
 
 def module_name(path: Path) -> str:
     return f"{path.parent.name}.{path.stem}"
-
 
 
 def relative(path: Path) -> str:

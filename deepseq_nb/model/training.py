@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['STREAMS', 'HISTORY', 'TrainConfig', 'noise_key', 'noise_generator', 'fill_noise', 'draw_rows', 'AdamOriginal',
-           'sampled_scales', 'Draws', 'FusedDraws', 'Batches', 'Trainer', 'seconds_per_update', 'step_profile']
+           'sampled_scales', 'WeightDraws', 'Draws', 'FusedDraws', 'Batches', 'Trainer', 'seconds_per_update',
+           'step_profile']
 
 # %% ../../book/structure/training.ipynb #8c827d40
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -35,8 +37,10 @@ from deepseq_nb.model.kernels import (
 from deepseq_nb.model.network import (
     Decoder,
     DeepSequence,
-    GaussianWeight,
     weight_cost,
+)
+from deepseq_nb.model.priors import (
+    GaussianWeight,
 )
 
 # %% ../../book/structure/training.ipynb #fa8bc140
@@ -145,6 +149,20 @@ def sampled_scales(decoder: Decoder) -> torch.nn.Module | None:
     closed = config.weights == "point" or config.sparsity.gaussian is not None
     return None if closed or config.sparsity.kind == "none" else decoder.weights["W_out_scale"]
 
+# %% ../../book/structure/training.ipynb #afbbbf15
+@runtime_checkable
+class WeightDraws(Protocol):
+    """The decoder's weights, update by update: what `Trainer` asks of `Draws` and `FusedDraws`."""
+
+    closed: tuple[str, ...]  # weights whose KL and movement are not automatic
+    layer: OutputLayer | None  # kept memory for the decoder's output
+
+    def draw(self, step: int) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        """The weights of update `step`, and noise for the KL of a sparsity prior that needs it."""
+
+    def move(self, price: float) -> float:
+        """Move the `closed` weights by their gradients and `price` times those of their KL; returns that KL in nats."""
+
 # %% ../../book/structure/training.ipynb #afbbbf16
 class Draws:
     """The decoder's weights, update by update, by automatic differentiation."""
@@ -242,7 +260,7 @@ def _optimiser(model: DeepSequence, config: TrainConfig) -> torch.optim.Adam:
 
 def _draws(
     decoder: Decoder, optimiser: torch.optim.Adam, config: TrainConfig, fused: bool | None
-) -> Draws | FusedDraws:
+) -> WeightDraws:
     """The fast draws where they can be had, unless `fused` says otherwise."""
     weight = decoder.weights["W_out"].mean
     able = weight.device.type == "cpu" and weight.dtype == torch.float32
@@ -301,8 +319,19 @@ class Trainer(Batches):
     ):
         super().__init__(tokens, weights, model.config.latent, config, device)
         self.model = model.to(device, getattr(torch, config.dtype))
-        self.optimiser = _optimiser(self.model, config)
-        self.draws = _draws(self.model.decoder, self.optimiser, config, fused)
+        self._optimiser = _optimiser(self.model, config)
+        self.draws = _draws(self.model.decoder, self._optimiser, config, fused)
+
+    @property
+    def optimiser(self) -> torch.optim.Optimizer:
+        """What moves the parameters. Another one put here moves them all: `FusedDraws`, which know only Adam, give way to `Draws`."""
+        return self._optimiser
+
+    @optimiser.setter
+    def optimiser(self, optimiser: torch.optim.Optimizer) -> None:
+        self._optimiser = optimiser
+        if self.draws.closed:
+            self.draws = Draws(self.model.decoder, self.config.seed)
 
     @property
     def way(self) -> str:
@@ -364,48 +393,50 @@ def seconds_per_update(trainer: Trainer) -> float:
 
 # %% ../../book/structure/training.ipynb #22203cab
 def step_profile(trainer: Trainer, updates: int = 5) -> pd.DataFrame:
-    """Milliseconds an update of each part (`part`, `ms`, `share`), averaged over `updates`; the trainer's model moves."""
-    parts, model = dict.fromkeys(_PARTS, 0.0), trainer.model
-
-    def clock(part: str, owner: Any, name: str) -> tuple[Any, str]:
-        work = getattr(owner, name)
-
-        def timed(*args: Any, **options: Any) -> Any:
-            start = _now(trainer.device)
-            value = work(*args, **options)
-            parts[part] = parts.get(part, 0.0) + _now(trainer.device) - start
-            return value
-
-        object.__setattr__(owner, name, timed)
-        return owner, name
-
+    """Milliseconds per update of each part (`part`, `ms`, `share`), averaged over `updates`; the trainer's model moves."""
+    model = trainer.model
     trainer.update(1)  # compiles, and finds its memory
-    clocks = [
-        clock("draw the weights", trainer.draws, "draw"),
-        clock("encoder, forwards", model.encoder, "forward"),
-        clock("decoder's hidden layers, forwards", model.decoder, "hidden"),
-        clock("output, forwards", model.decoder, "output"),
-        clock("Adam of the encoder" if trainer.draws.closed else "Adam", trainer.optimiser, "step"),
+    adam = "Adam of the encoder" if trainer.draws.closed else "Adam"
+    watched = [
+        ("draw the weights", trainer.draws, "draw"),
+        ("encoder, forwards", model.encoder, "forward"),
+        ("decoder's hidden layers, forwards", model.decoder, "hidden"),
+        ("output, forwards", model.decoder, "output"),
+        (adam, trainer.optimiser, "step"),
     ]
     if trainer.draws.closed:
-        clocks.append(clock("KL and Adam of the decoder", trainer.draws, "move"))
-    start = _now(trainer.device)
-    for step in range(2, updates + 2):
-        trainer.update(step)
-    total = _now(trainer.device) - start
-    for owner, name in clocks:
-        object.__delattr__(owner, name)
+        watched.append(("KL and Adam of the decoder", trainer.draws, "move"))
+    parts = {part: 0.0 for part, _, _ in watched}
+    with contextlib.ExitStack() as clocks:
+        for part, owner, name in watched:
+            clocks.enter_context(_clock(parts, part, owner, name, trainer.device))
+        start = _now(trainer.device)
+        for step in range(2, updates + 2):
+            trainer.update(step)
+        total = _now(trainer.device) - start
     parts["gradients, and the rest"] = total - sum(parts.values())
     table = pd.DataFrame({"part": list(parts), "ms": [1e3 * s / updates for s in parts.values()]})
     return table.assign(share=table.ms / table.ms.sum())
 
 
-_PARTS = (
-    "draw the weights",
-    "encoder, forwards",
-    "decoder's hidden layers, forwards",
-    "output, forwards",
-)
+@contextlib.contextmanager
+def _clock(
+    parts: dict[str, float], part: str, owner: Any, name: str, device: torch.device
+) -> Iterator[None]:
+    """While it lasts, the seconds spent in a method of `owner` are added to `parts[part]`."""
+    work = getattr(owner, name)
+
+    def timed(*args: Any, **options: Any) -> Any:
+        start = _now(device)
+        value = work(*args, **options)
+        parts[part] += _now(device) - start
+        return value
+
+    object.__setattr__(owner, name, timed)
+    try:
+        yield
+    finally:
+        object.__delattr__(owner, name)
 
 
 def _now(device: torch.device) -> float:

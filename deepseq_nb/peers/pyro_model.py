@@ -177,7 +177,7 @@ class PyroTrainer(Trainer):
         tokens, latent = self.batch(step)
         self.draws.fill(step)
         noise = self.draws.noise[: self.model.decoder.noise_size]
-        noise = self.model.decoder.noise_by_name(noise)
+        noise = self.model.decoder.weights.noise_by_name(noise)
         given = GivenNoise(noise | {"z": latent})
         asked = (tokens, None, warm_up, float(config.kl_scale))
         with pyro.validation_enabled(False), given, Witness() as witness:

@@ -23,14 +23,15 @@ from deepseq_nb.core.files import (
 from deepseq_nb.family.alignment import (
     Alignment,
 )
-from deepseq_nb.family.weight_files import (
-    cached_weights,
+from deepseq_nb.family.depth import (
+    Family,
 )
 from deepseq_nb.model.checkpoints import (
     RunFolder,
+    RunSettings,
+    RunWriter,
     about_alignment,
     check_folder,
-    save_tensors,
 )
 from deepseq_nb.model.network import (
     DeepSequence,
@@ -44,7 +45,6 @@ from deepseq_nb.model.runs import (
     load_run,
 )
 from deepseq_nb.model.training import (
-    HISTORY,
     TrainConfig,
 )
 from deepseq_nb.peers.pickles import (
@@ -178,17 +178,16 @@ def import_original(
     model = original_model(parameters, alignment.tokens.shape[1], alignment.gap, base)
     dtype = "float64" if model.encoder.mu.weight.dtype == torch.float64 else "float32"
     train = TrainConfig(optimizer="adam_original", theta=theta, dtype=dtype)
-    if (out / "config.json").exists() and not overwrite:
+    if RunFolder(out).taken and not overwrite:
         raise ConfigError(
             f"{out} already holds a run: replace it with --overwrite, or choose another folder"
         )
-    check_folder(out, model.config, train, False, overwrite)
-    about = about_alignment(alignment, cached_weights(alignment, theta), theta)
-    folder = RunFolder(out, model.config, train, about)
-    folder.begin()
-    write_atomic(out / "history.csv", ",".join(("step", *HISTORY)) + "\n")
-    stamp = folder.stamp | {"step": 0, "imported": Path(path).name}
-    save_tensors(out / "model.safetensors", model.state_dict(), stamp)
+    check_folder(out, model.config, train, resume=False, overwrite=overwrite)
+    settings = RunSettings(model=model.config, train=train, decisions={})
+    about = about_alignment(Family.of(alignment, theta))
+    writer = RunWriter(out, settings, about, overwrite)
+    writer.begin()
+    writer.finish(model, 0, imported=Path(path).name)
     return load_run(out)
 
 

@@ -23,9 +23,12 @@ from deepseq_nb.model.network import (
     Decoder,
     DeepSequence,
     Encoder,
-    GaussianWeight,
     latent_kl,
     one_hot,
+    output_parts,
+)
+from deepseq_nb.model.priors import (
+    GaussianWeight,
 )
 from deepseq_nb.model.training import (
     fill_noise,
@@ -47,23 +50,9 @@ def log_odds_weights(
 
     `out` is a buffer to write to. Where the wild type has a gap, the first letter stands in for it.
     """
-    length, letters, hidden = decoder.length, decoder.alphabet_size, w["W_out"].shape[0]
-    pieces = w["W_out"].view(hidden, length, -1).permute(1, 2, 0)  # (L, C or A, H)
-    if out is None:
-        out = torch.empty(length, letters, hidden, dtype=pieces.dtype, device=pieces.device)
-    if "W_conv" in w:
-        torch.bmm(w["W_conv"].T.expand(length, -1, -1), pieces, out=out)  # (L, A, H)
-    else:
-        out.copy_(pieces)
-    if "W_out_scale" in w:
-        scale = decoder.config.sparsity.transform(w["W_out_scale"]).T  # (L, H/P)
-        out.view(length, letters, decoder.config.patterns, -1).mul_(scale[:, None, None])
-    bias = w["b_out"].view(length, letters) if "b_out" in w else out.new_zeros(length, letters)
-    if "final_pwm_scale" in w:
-        temperature = F.softplus(w["final_pwm_scale"])
-        out, bias = out.mul_(temperature), bias * temperature
-    if decoder.config.site_prior:
-        bias = bias + decoder.site_profile
+    length, letters, parts = decoder.length, decoder.alphabet_size, output_parts(decoder, w)
+    out = parts.by_letter(out)
+    bias = parts.logits(out.new_zeros(1, length * letters))[0]
     column, letter = torch.arange(length, device=out.device), (wild % letters).long()
     out -= out[column, letter][:, None]
     return out, bias - bias[column, letter][:, None]

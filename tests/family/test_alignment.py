@@ -3,7 +3,7 @@
 import dataclasses
 import gzip
 import io
-import os
+import json
 
 import numpy as np
 import pytest
@@ -11,10 +11,10 @@ from Bio import AlignIO
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from deepseq_nb.core.errors import AlignmentError
-from deepseq_nb.core.files import write_atomic
+from deepseq_nb.core.errors import AlignmentError, ConfigError
 from deepseq_nb.family.alignment import Alignment, ReadOptions
 from deepseq_nb.family.focus import ALPHABETS, FocusMap, alphabet_letters
+from deepseq_nb.family.reading import _residue_number
 
 A2M = """>FOCUS/11-17 the first one
 mACDEfG
@@ -555,10 +555,15 @@ def test_from_strings_names_rows():
 def test_report_lines(tmp_path):
     path = write(tmp_path, A2M + ">x\n.AXDE.G\n")
     assert Alignment.read(path).report.lines() == [
-        "family.a2m: a2m, 4 sequences of 7 columns",
+        "family.a2m: a2m (aligned FASTA with insertions), 4 sequences of 7 columns",
         "kept 3: 1 with letters outside the alphabet (X 1)",
         "focus FOCUS/11-17: 5 columns modelled, residues 12 to 17",
     ]
+
+
+def test_a_file_without_insertions_is_not_called_by_one_name(tmp_path):
+    path = write(tmp_path, ">a\nACD\n>b\nACE\n", "family.a2m")
+    assert "aligned FASTA (a2m without insertions), 2" in Alignment.read(path).report.lines()[0]
 
 
 def test_checksum_is_of_the_content_not_of_the_file(tmp_path):
@@ -691,35 +696,58 @@ def test_arbitrary_strings_raise_nothing_but_alignment_error(rows, alphabet):
         pass
 
 
-def test_write_atomic_replaces_the_whole_file_and_leaves_nothing_beside_it(tmp_path):
-    path = write_atomic(tmp_path / "new" / "x.txt", "one")
-    assert write_atomic(path, b"two") == path and path.read_bytes() == b"two"
-    assert os.listdir(path.parent) == ["x.txt"]
+def test_an_alignment_knows_how_it_was_read(tmp_path):
+    path = write(tmp_path, A2M)
+    options = ReadOptions(columns="all", max_column_gaps=0.5, first_residue=3)
+    alignment = Alignment.read(path, columns="all", max_column_gaps=0.5, first_residue=3)
+    assert alignment.options == options
+    assert Alignment.read(path).options == ReadOptions()
+    assert Alignment.from_strings(["AC"]).options == ReadOptions()
+    assert Alignment.from_strings(["AC"], alphabet="dna").options == ReadOptions(alphabet="dna")
 
 
-def test_write_atomic_keeps_the_old_file_where_writing_fails(tmp_path, monkeypatch):
-    path = write_atomic(tmp_path / "x.txt", "one")
-
-    def full(number):
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="no space"):
-        write_atomic(path, "two")
-    assert path.read_text() == "one" and os.listdir(tmp_path) == ["x.txt"]
+def test_options_of_a_stockholm_file_are_those_that_were_given(tmp_path):
+    text = "# STOCKHOLM 1.0\nf/1-3 ACD\nb ACE\n//\n"
+    assert Alignment.read(write(tmp_path, text, "a.sto")).options.format is None
 
 
-def test_write_atomic_does_not_overwrite_unless_told(tmp_path):
-    path = write_atomic(tmp_path / "x.txt", "one", overwrite=False)
-    with pytest.raises(FileExistsError, match="--overwrite"):
-        write_atomic(path, "two", overwrite=False)
-    with pytest.raises(IsADirectoryError, match="folder"):
-        write_atomic(tmp_path, "two")
-    assert path.read_text() == "one"
+def test_read_options_come_back_from_json():
+    options = ReadOptions(
+        focus="f", alphabet="rna", format="a3m", columns="occupancy=0.7", unknown="gap",
+        max_sequence_gaps=0.5, max_column_gaps=1, first_residue=-4,
+    )  # fmt: skip
+    written = json.dumps(options.to_json())
+    assert ReadOptions.from_json(json.loads(written)) == options
+    assert ReadOptions.from_json({}) == ReadOptions()
 
 
-def test_write_atomic_follows_a_link(tmp_path):
-    real = write_atomic(tmp_path / "real.txt", "one")
-    (tmp_path / "link.txt").symlink_to(real)
-    write_atomic(tmp_path / "link.txt", "two")
-    assert (tmp_path / "link.txt").is_symlink() and real.read_text() == "two"
+@pytest.mark.parametrize(
+    ("data", "error", "expected"),
+    [
+        ({"colums": "all"}, ConfigError, "options has no setting 'colums': did you mean 'columns'"),
+        ({"first_residue": "7"}, ConfigError, "options.first_residue is '7'"),
+        ({"columns": "upper"}, AlignmentError, "columns: found 'upper'"),
+    ],
+)
+def test_wrong_read_options_are_refused_by_name(data, error, expected):
+    with pytest.raises(error, match=expected):
+        ReadOptions.from_json(data)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("first_residue", 10**10), ("max_sequence_gaps", 1.5), ("max_column_gaps", -0.1),
+        ("unknown", "keep"), ("columns", "occupancy=70"), ("format", "phylip"),
+    ],
+)  # fmt: skip
+def test_an_unusable_option_is_named_in_text_and_field(option, value):
+    with pytest.raises(AlignmentError, match=f"^{option}: found {value!r}") as caught:
+        ReadOptions(**{option: value})
+    assert caught.value.setting == option
+
+
+@pytest.mark.parametrize("value", ["x", 1.5, True])
+def test_a_first_residue_that_is_no_number_is_an_alignment_error(value):
+    with pytest.raises(AlignmentError, match=r"first_residue: found .* expected a residue number"):
+        _residue_number(value)

@@ -5,6 +5,7 @@ import math
 import shutil
 import socket
 import threading
+from dataclasses import replace
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import deepseq_nb
-from deepseq_nb.core.errors import DatasetError
+from deepseq_nb.core.errors import ConfigError, DatasetError
 from deepseq_nb.family import registry, synthetic
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.registry import DatasetFile, download, fetch, find, listing, synthetic_path
@@ -70,10 +71,7 @@ def test_shipped_files_are_small():
 
 
 def test_another_seed_makes_another_family():
-    assert (
-        synthetic_family(SMALL).a2m
-        != synthetic_family(SyntheticConfig(**{**SMALL.to_json(), "seed": 4})).a2m
-    )
+    assert synthetic_family(SMALL).a2m != synthetic_family(replace(SMALL, seed=4)).a2m
 
 
 def test_reader_finds_the_planted_map():
@@ -230,7 +228,7 @@ def test_observed_focus_is_whole_and_first():
 
 def test_config_round_trips_and_refuses_unknown_settings():
     assert SyntheticConfig.from_json(SMALL.to_json()) == SMALL
-    with pytest.raises(DatasetError, match="unknown settings colour"):
+    with pytest.raises(ConfigError, match="SyntheticConfig has no setting 'colour'"):
         SyntheticConfig.from_json({"colour": 1})
 
 
@@ -349,6 +347,20 @@ def test_listing_has_a_row_per_file(home):
     table = listing()
     assert list(table.columns) == ["name", "kind", "file", "bytes", "where", "licence", "note"]
     assert len(table) == 18 and set(table.loc[table["where"] != "", "name"]) == {"synthetic"}
+
+
+def test_listing_writes_nothing(home):
+    before = sorted(home.rglob("*"))
+    assert (listing().query("name == 'synthetic'")["where"] == "made on first use").all()
+    assert sorted(home.rglob("*")) == before
+    synthetic_path()
+    where = listing().query("name == 'synthetic'")["where"]
+    assert all(Path(path).is_file() for path in where)
+
+
+def test_all_files_of_the_synthetic_family_lie_in_one_folder(home):
+    folders = {synthetic_path(kind).parent for kind in ("alignment", "assay", "doubles")}
+    assert len(folders) == 1 and len(list(folders.pop().iterdir())) == 3
 
 
 def test_synthetic_family_is_found_in_the_checkout():

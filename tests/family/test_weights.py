@@ -12,11 +12,10 @@ from hypothesis.extra import numpy as arrays
 
 from deepseq_nb.core.errors import AlignmentError, WeightsError
 from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.neighbours import _order_columns, identities_needed
 from deepseq_nb.family.weight_files import cached_weights, load_weights, save_weights
 from deepseq_nb.family.weights import (
-    _order_columns,
     check_theta,
-    identities_needed,
     neff,
     sequence_weights,
 )
@@ -174,7 +173,7 @@ def test_tokens_are_not_changed_and_need_not_be_contiguous():
 
 
 def test_an_interruption_ends_the_count(monkeypatch):
-    from deepseq_nb.family import weights
+    from deepseq_nb.family import neighbours
 
     taken = []
 
@@ -182,7 +181,7 @@ def test_an_interruption_ends_the_count(monkeypatch):
         taken.append(first)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(weights, "_take_out", interrupted)
+    monkeypatch.setattr(neighbours, "_take_out", interrupted)
     threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         sequence_weights(related_rows(6400, 20))
@@ -310,9 +309,9 @@ def test_a_users_own_weights_need_no_sidecar(tmp_path, family):
         (np.ones(5), "found 5 weights, expected 6"),
         (np.ones((6, 1)), r"shape \(6, 1\)"),
         (np.array(list("abcdef")), "expected numbers"),
-        (np.array([1, 2, np.nan, 1, 1, 1]), "negative, infinite"),
-        (np.array([1, 2, -1, 1, 1, 1]), "negative, infinite"),
-        (np.zeros(6), "all 0"),
+        (np.array([1, 2, np.nan, 1, 1, 1]), "6 finite numbers.*; found nan at 2"),
+        (np.array([1, 2, -1, 1, 1, 1]), "zero or more.*; found -1.0 at 2"),
+        (np.zeros(6), "not all zero; found only zeros"),
         (np.array([{}], dtype=object), "not weights"),
     ],
 )
@@ -344,7 +343,7 @@ def test_a_missing_weights_file(tmp_path, family):
 
 
 def test_cached_weights_are_computed_once_per_content_and_theta(tmp_path, family, monkeypatch):
-    from deepseq_nb.family import weights
+    from deepseq_nb.family import weight_files
 
     calls = []
 
@@ -352,7 +351,7 @@ def test_cached_weights_are_computed_once_per_content_and_theta(tmp_path, family
         calls.append(arguments)
         return sequence_weights(*arguments, **options)
 
-    monkeypatch.setattr(weights, "sequence_weights", counted)
+    monkeypatch.setattr(weight_files, "sequence_weights", counted)
     first = cached_weights(family, 0.2, tmp_path)
     assert (cached_weights(family, 0.2, tmp_path) == first).all() and len(calls) == 1
     cached_weights(family, 0.1, tmp_path)

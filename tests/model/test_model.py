@@ -12,17 +12,17 @@ from deepseq_nb.core.errors import ConfigError
 from deepseq_nb.model.network import (
     PRESETS,
     DeepSequence,
-    GaussianWeight,
     ModelConfig,
     centre_on_sites,
     decoder_shapes,
     latent_kl,
     log_likelihood,
     one_hot,
+    output_parts,
     preset,
     weight_cost,
 )
-from deepseq_nb.model.priors import SparsityPrior
+from deepseq_nb.model.priors import GaussianWeight, SparsityPrior
 
 SMALL = ModelConfig(encoder=(7,), latent=2, decoder=(5, 6), patterns=2, conv=3)
 
@@ -354,3 +354,27 @@ class TestPointDecoder(DecoderContract):
 
 class TestDecoderWithoutHiddenLayers(DecoderContract):
     config = ModelConfig(encoder=(), latent=4, decoder=(), patterns=2, conv=0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"conv": 0},
+        {"sparsity": SparsityPrior(kind="none"), "temperature": False},
+        {"site_prior": True},
+        {"output_bias": False, "sparsity": SparsityPrior(kind="horseshoe")},
+    ],
+)
+def test_the_output_formula_is_the_same_in_both_of_its_layouts(options):
+    config = ModelConfig(**({"encoder": (8,), "latent": 3, "decoder": (6, 12)} | options))
+    decoder = DeepSequence(config, 5, 7).double().decoder
+    generator = torch.Generator().manual_seed(3)
+    if config.site_prior:
+        decoder.site_profile.copy_(torch.randn(5, 7, generator=generator))
+    noise = torch.randn(decoder.noise_size, generator=generator, dtype=torch.float64)
+    w = {name: value.detach() for name, value in decoder.draw(noise).items()}
+    parts, hidden = output_parts(decoder, w), torch.rand(4, 12, generator=generator).double()
+    logits = parts.logits(hidden @ parts.matrix())
+    nothing = parts.logits(torch.zeros(1, 35, dtype=torch.float64))
+    assert torch.allclose(logits, torch.einsum("bh,lah->bla", hidden, parts.by_letter()) + nothing)

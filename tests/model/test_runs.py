@@ -1,24 +1,25 @@
 """Runs: checkpoints, resume, what a folder holds and what a run says."""
 
+import inspect
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny_family import QUICK, TINY, same
+from tiny_family import QUICK, TINY, same, write_family
 
 from deepseq_nb.core.errors import CheckpointError, ConfigError, TrainingError
-from deepseq_nb.core.machine import choose_device, duration
 from deepseq_nb.family.alignment import Alignment
-from deepseq_nb.family.depth import depth_verdict
-from deepseq_nb.model.checkpoints import load_tensors, save_tensors
-from deepseq_nb.model.runs import describe, fit, load_run
+from deepseq_nb.family.depth import Family
+from deepseq_nb.model.checkpoints import RunFolder, load_tensors, save_tensors
+from deepseq_nb.model.runs import describe, fit, fit_many, for_shallow_family, load_run, prepare
 from deepseq_nb.model.training import TrainConfig, Trainer
 
 
@@ -187,8 +188,6 @@ def test_resume_under_other_settings_is_refused(alignment, tmp_path, change, tex
 
 
 def test_resume_on_another_alignment_is_refused(alignment, tmp_path):
-    from tiny_family import write_family
-
     fit(alignment, TINY, QUICK, tmp_path / "run")
     other = Alignment.read(write_family(tmp_path / "other.a2m", seed=9))
     with pytest.raises(CheckpointError, match="another alignment"):
@@ -249,37 +248,199 @@ def test_unusable_weights_are_refused(alignment, weights):
         fit(alignment, TINY, QUICK, weights=weights)
 
 
-def test_device_is_explained():
-    assert choose_device("cpu")[1].startswith("cpu (") and "as asked" in choose_device("cpu")[1]
-    with pytest.raises(ConfigError, match="expected auto, cpu, cuda"):
-        choose_device("tpu:x")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_missing_gpu_is_one_clear_error():
-    with pytest.raises(ConfigError, match="sees no CUDA GPU"):
-        choose_device("cuda")
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU here")
 def test_a_run_trained_on_a_gpu_loads_on_a_cpu(alignment, tmp_path):
     fit(alignment, TINY, TrainConfig(steps=30, device="cuda"), tmp_path / "run")
     assert next(load_run(tmp_path / "run", "cpu").model.parameters()).device.type == "cpu"
 
 
-def test_depth_verdicts():
-    assert [depth_verdict(n, 100) for n in (199, 200, 999, 1000)] == [
-        "shallow",
-        "fair",
-        "fair",
-        "deep",
-    ]
-
-
-def test_durations_read_well():
-    assert [duration(s) for s in (12.3, 300, 7200)] == ["12 s", "5 min", "2.0 h"]
-
-
 def test_description_gives_neff_and_depth(alignment):
-    text = "\n".join(describe(alignment, np.ones(80), QUICK))
+    text = "\n".join(describe(Family.of(alignment, weights=np.ones(80))))
     assert "Neff 80.0 at theta 0.2" in text and "per column: fair" in text
+
+
+# policy: what is decided for the user
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    """A family of 12 sequences on 12 columns: shallow."""
+    return Alignment.read(write_family(tmp_path_factory.mktemp("few") / "few.a2m", n=12))
+
+
+def test_a_shallow_family_is_trained_with_its_settings(few, tmp_path):
+    run = fit(few, TINY, QUICK, tmp_path / "run")
+    assert (run.model_config, run.train_config) == for_shallow_family(TINY, QUICK)
+    assert RunFolder(tmp_path / "run").settings().model.site_prior
+
+
+def test_fit_and_the_command_line_make_the_same_run(few, tmp_path):
+    from deepseq_nb.cli.main import main
+
+    path = write_family(tmp_path / "few.a2m", n=12)
+    config = {"model": TINY.to_json(), "train": {"steps": 30, "batch_size": 20}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    words = ("train", path, "--out", tmp_path / "cli", "--config", tmp_path / "config.json")
+    assert main([*map(str, words), "--device", "cpu"]) == 0
+    ours = fit(Alignment.read(path), TINY, replace(QUICK, checkpoint_every=500))
+    theirs = load_run(tmp_path / "cli")
+    assert (ours.model_config, ours.train_config) == (theirs.model_config, theirs.train_config)
+    assert same(ours, theirs)
+
+
+def test_a_deep_family_keeps_the_given_settings(alignment):
+    run = fit(alignment, TINY, QUICK)
+    assert (run.model_config, run.train_config) == (TINY, QUICK)
+
+
+@pytest.mark.parametrize(
+    ("model", "train"),
+    [
+        (replace(TINY, site_prior=True), QUICK),
+        (TINY, replace(QUICK, width_rate=3.0)),
+        (replace(TINY, weights="point"), QUICK),
+    ],
+    ids=["site prior", "width rate", "point weights"],
+)
+def test_settings_made_by_hand_win_over_the_policy(few, model, train):
+    run = fit(few, model, train)
+    assert (run.model_config, run.train_config) == (model, train)
+
+
+def test_the_policy_can_be_switched_off_and_on(few, alignment):
+    assert fit(few, TINY, QUICK, shallow="off").model_config == TINY
+    assert fit(alignment, TINY, QUICK, shallow="on").model_config.site_prior
+    with pytest.raises(ConfigError, match="shallow is 'of': did you mean 'off'"):
+        fit(few, TINY, QUICK, shallow="of")
+
+
+def test_a_resumed_run_keeps_what_was_decided_for_it(few, tmp_path):
+    longer = replace(QUICK, steps=50)
+    fit(few, TINY, QUICK, tmp_path / "on")
+    resumed = fit(few, TINY, longer, tmp_path / "on", resume=True)
+    assert same(resumed, fit(few, TINY, longer)) and resumed.model_config.site_prior
+    before = RunFolder(tmp_path / "on").settings().decisions["shallow"]
+    assert before["asked"] == "auto" and before["applied"]
+    fit(few, TINY, QUICK, tmp_path / "off", shallow="off")
+    resumed = fit(few, TINY, longer, tmp_path / "off", resume=True)
+    assert resumed.model_config == TINY
+
+
+def test_decisions_and_their_reasons_are_recorded(few, alignment, tmp_path):
+    fit(few, TINY, QUICK, tmp_path / "few")
+    decided = json.loads((tmp_path / "few/config.json").read_text())["decisions"]
+    assert decided["shallow"]["applied"] and "per column: shallow" in decided["shallow"]["why"]
+    assert decided["trainer"] == {"class": "Trainer", "asked": False} and "cpu" in decided["device"]
+    fit(alignment, TINY, QUICK, tmp_path / "deep")
+    decided = RunFolder(tmp_path / "deep").settings().decisions
+    assert not decided["shallow"]["applied"] and "not shallow" in decided["shallow"]["why"]
+
+
+def test_several_runs_and_a_trainer_before_training_have_the_same_settings(few):
+    runs = fit_many(few, (1, 2), TINY, QUICK)
+    assert all(run.model_config.site_prior for run in runs)
+    assert prepare(few, TINY, QUICK).model.config == runs[0].model_config
+
+
+def test_a_configuration_in_the_others_place_is_one_clear_error(alignment):
+    with pytest.raises(ConfigError, match="model_config is a TrainConfig: expected a ModelConfig"):
+        inspect.unwrap(fit)(alignment, QUICK)  # without the checks of types that tests have
+
+
+# reading as the run's alignment was read
+
+
+def test_a_run_reads_an_alignment_as_its_own_was_read(tmp_path):
+    path = write_family(tmp_path / "a.a2m")
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([">other/11-24", lines[1].replace("A", "C"), *lines]) + "\n")
+    alignment = Alignment.read(path, "TINY/11-24", columns="all", unknown="gap")
+    run = fit(alignment, TINY, QUICK, tmp_path / "run")
+    for either in (run, load_run(tmp_path / "run")):
+        again = either.read()
+        assert again.checksum == alignment.checksum and again.focus_map == alignment.focus_map
+        assert again.options == alignment.options
+    assert run.read(path).checksum == alignment.checksum
+
+
+def test_a_run_whose_alignment_has_changed_says_so(tmp_path):
+    path = write_family(tmp_path / "a.a2m")
+    run = fit(Alignment.read(path), TINY, QUICK)
+    write_family(path, seed=3)
+    with pytest.raises(CheckpointError, match="no longer the alignment that this run was trained"):
+        run.read()
+    assert len(run.read(path).tokens) == 80
+
+
+# nothing is lost
+
+
+def contents(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"weights": np.zeros(80)},
+        {"train_config": replace(QUICK, device="cuda:99")},
+        {"shallow": "perhaps"},
+        {"train_config": replace(QUICK, learning_rate=1e9)},
+    ],
+    ids=["weights", "device", "settings", "loss"],
+)
+def test_overwrite_keeps_the_finished_run_until_the_new_one_has_a_checkpoint(
+    alignment, tmp_path, wrong
+):
+    fit(alignment, TINY, QUICK, tmp_path / "run")
+    (tmp_path / "run/scores.csv").write_text("mine\n")
+    before = contents(tmp_path / "run")
+    arguments = {"train_config": QUICK} | wrong
+    with pytest.raises((ConfigError, TrainingError)):
+        fit(alignment, TINY, out=tmp_path / "run", overwrite=True, **arguments)
+    assert contents(tmp_path / "run") == before
+
+
+def test_a_new_run_takes_the_old_ones_place_and_its_scores_go(alignment, tmp_path):
+    fit(alignment, TINY, QUICK, tmp_path / "run")
+    (tmp_path / "run/scores.csv").write_text("of the old run\n")
+    (tmp_path / "run/notes.txt").write_text("mine\n")
+    seen = []
+    other = replace(QUICK, seed=2)
+    new = fit(alignment, TINY, other, tmp_path / "run", overwrite=True, echo=seen.append)
+    loaded = load_run(tmp_path / "run")
+    assert same(loaded, new) and loaded.train_config == other and loaded.steps == 30
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    files = {"config.json", "alignment.json", "model.safetensors", "history.csv", "checkpoint"}
+    assert names == files | {"notes.txt"}
+
+
+def test_a_killed_replacement_leaves_the_old_run_and_nothing_else(alignment, family, tmp_path):
+    config = TrainConfig(steps=120, batch_size=20, device="cpu", checkpoint_every=7)
+    old = fit(alignment, TINY, replace(config, seed=4), tmp_path / "run")
+    here = os.path.dirname(os.path.dirname(__file__))
+    script = SCRIPT.replace("resume=True", "overwrite=True")
+    words = [sys.executable, "-c", script, family, tmp_path / "run", here, "3", "0"]
+    assert subprocess.run(words).returncode == -signal.SIGKILL
+    assert same(load_run(tmp_path / "run"), old)
+    assert list((tmp_path / "run").glob(".new.*.tmp"))
+    fit(alignment, TINY, replace(config, seed=4, steps=121), tmp_path / "run", resume=True)
+    assert not list((tmp_path / "run").rglob("*.tmp"))
+
+
+def test_what_killed_processes_left_is_removed_by_the_next_run(alignment, tmp_path):
+    from deepseq_nb.core.files import temporary_name
+
+    fit(alignment, TINY, QUICK, tmp_path / "run")
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    state = tmp_path / "run/checkpoint/state.safetensors"
+    ours = f"-{os.getpid()}-"
+    left, busy = (
+        state.with_name(temporary_name(state).name.replace(ours, f"-{number}-"))
+        for number in (dead.pid, os.getppid())
+    )
+    left.write_bytes(b"half")
+    busy.write_bytes(b"being written")
+    fit(alignment, TINY, replace(QUICK, steps=31), tmp_path / "run", resume=True)
+    assert not left.exists() and busy.exists()

@@ -1,5 +1,6 @@
 """Training: sampling, determinism, one update, and where its time goes."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from tiny_family import QUICK, TINY, same
 
+from deepseq_nb.core.errors import CheckpointError, ConfigError
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.depth import SITE_PSEUDOCOUNT
 from deepseq_nb.model.network import DeepSequence, ModelConfig, preset
@@ -166,3 +168,87 @@ def test_profile_of_a_step_adds_up_and_leaves_the_trainer_usable(preset_name):
     assert table.share.sum() == pytest.approx(1) and (table.ms >= 0).all()
     assert "draw" not in vars(trainer) and "forward" not in vars(trainer.model.encoder)
     trainer.update(4)
+
+
+# what users bring along is used or refused
+
+
+class Steep(SparsityPrior):
+    """A Laplace density of its own under the kind whose KL has a closed form."""
+
+    asked = 0
+
+    def log_density(self, s):
+        type(self).asked += 1
+        return -s.abs() - math.log(2)
+
+
+def test_a_priors_own_log_density_is_asked_and_trained_with__newcomer_d(alignment):
+    own, before = replace(TINY, sparsity=Steep(logit_p=0.01)), Steep.asked
+    run = fit(alignment, own, QUICK)
+    assert Steep.asked > before + QUICK.steps - 1
+    assert not same(run, fit(alignment, TINY, QUICK))
+
+
+def test_a_priors_own_kl_is_the_one_that_is_paid__newcomer_d(alignment):
+    class Dear(SparsityPrior):
+        def kl(self, mu, log_sigma, sample=None):
+            return 1e6 + super(type(self), self).kl(mu, log_sigma, sample)
+
+    run = fit(alignment, replace(TINY, sparsity=Dear(kind="horseshoe")), QUICK)
+    assert (run.history.kl_weights > 1e6 / 80).all()
+
+
+def test_a_run_with_a_prior_of_ones_own_cannot_be_kept__newcomer_d(alignment, tmp_path):
+    with pytest.raises(ConfigError, match="Steep is a prior of your own, which a run's files"):
+        fit(alignment, replace(TINY, sparsity=Steep()), QUICK, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_density_that_would_never_be_asked_is_refused():
+    with pytest.raises(ConfigError, match="kind 'none' has no scales"):
+        Steep(kind="none")
+
+
+class Still(Trainer):
+    """Moves nothing."""
+
+    def __init__(self, *given, **options):
+        super().__init__(*given, **options)
+        self.optimiser = torch.optim.SGD(self.model.parameters(), lr=0.0)
+
+
+def test_an_optimiser_that_a_trainer_sets_moves_all_the_parameters__newcomer_d(alignment):
+    run = fit(alignment, TINY, QUICK, trainer=Still)
+    fresh = DeepSequence(TINY, alignment.tokens.shape[1], seed=QUICK.seed)
+    pairs = zip(run.model.state_dict().values(), fresh.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+def test_an_optimiser_of_ones_own_is_resumed_and_not_exchanged(alignment, tmp_path):
+    class Heavy(Trainer):
+        def __init__(self, *given, **options):
+            super().__init__(*given, **options)
+            moved = self.model.parameters()
+            self.optimiser = torch.optim.SGD(moved, lr=1e-4, momentum=0.9)
+
+    fit(alignment, TINY, replace(QUICK, steps=20), tmp_path / "run", trainer=Heavy)
+    with pytest.raises(CheckpointError, match="written by the optimiser SGD, now it is Adam"):
+        fit(alignment, TINY, QUICK, tmp_path / "run", resume=True)
+    resumed = fit(alignment, TINY, QUICK, tmp_path / "run", trainer=Heavy, resume=True)
+    assert same(resumed, fit(alignment, TINY, QUICK, trainer=Heavy))
+
+
+def test_a_profile_that_fails_leaves_the_trainer_as_it_was(alignment):
+    class Falling(Trainer):
+        def update(self, step):
+            if step == 3:
+                raise RuntimeError("down")
+            return super().update(step)
+
+    length = alignment.tokens.shape[1]
+    device = torch.device("cpu")
+    trainer = Falling(DeepSequence(TINY, length), alignment.tokens, np.ones(80), QUICK, device)
+    with pytest.raises(RuntimeError, match="down"):
+        step_profile(trainer, updates=2)
+    assert "draw" not in vars(trainer.draws) and "forward" not in vars(trainer.model.encoder)

@@ -59,7 +59,7 @@ def example(config: ModelConfig, dtype=torch.float64):
 def losses(config, dtype=torch.float64):
     """Our loss and Pyro's under the same noise, the known difference of their estimates of entropy taken off."""
     model, tokens, noise, latent = example(config, dtype)
-    named, bayes = model.decoder.noise_by_name(noise), PyroModel(model, NEFF)
+    named, bayes = model.decoder.weights.noise_by_name(noise), PyroModel(model, NEFF)
     w = model.decoder.draw(noise)
     price = weight_cost(model.decoder, w, named.get("W_out_scale"))
     ours = price / NEFF - model.elbo(tokens, w, latent).elbo.mean()
@@ -107,7 +107,7 @@ def test_warm_up_scales_both_divergences_and_kl_scale_that_of_z():
     bayes, w = PyroModel(model, NEFF), model.decoder.draw(noise)
     terms, price = model.elbo(tokens, w, latent), weight_cost(model.decoder, w) / NEFF
     expected = 0.25 * (price + 0.5 * terms.kl_latent.mean()) - terms.reconstruction.mean()
-    with GivenNoise(model.decoder.noise_by_name(noise) | {"z": latent}):
+    with GivenNoise(model.decoder.weights.noise_by_name(noise) | {"z": latent}):
         found = TraceMeanField_ELBO().loss(bayes.program, bayes.guide, tokens, None, 0.25, 0.5)
     assert found / NEFF == pytest.approx(float(expected.detach()), rel=1e-10)
 
@@ -132,7 +132,7 @@ def test_on_average_pyros_own_draws_give_our_loss():
 def test_given_noise_leaves_the_program_on_the_guides_choices():
     model, tokens, noise, latent = example(CASES["logit"])
     bayes = PyroModel(model, NEFF)
-    with GivenNoise(model.decoder.noise_by_name(noise) | {"z": latent}):
+    with GivenNoise(model.decoder.weights.noise_by_name(noise) | {"z": latent}):
         guided = poutine.trace(bayes.guide).get_trace(tokens)
         story = poutine.trace(poutine.replay(bayes.program, trace=guided)).get_trace(tokens)
     for name in (*bayes.priors, "z"):

@@ -1,0 +1,31 @@
+"""One base class, fields for programs, and a text for people."""
+
+import inspect
+import pickle
+
+import pytest
+
+from deepseq_nb.core import errors
+from deepseq_nb.core.errors import AlignmentError, DeepseqError, WeightsError
+
+KINDS = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
+
+
+def test_every_error_is_a_deepseq_error_and_a_value_error():
+    assert len(KINDS) == 12
+    assert all(issubclass(kind, DeepseqError) and issubclass(kind, ValueError) for kind in KINDS)
+    assert issubclass(WeightsError, AlignmentError)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_fields_are_none_unless_given_and_the_text_is_the_message(kind):
+    bare = kind("no such file")
+    assert str(bare) == "no such file" and bare.args == ("no such file",)
+    assert (bare.setting, bare.file, bare.line) == (None, None, None)
+    full = kind("odd", setting="theta", file="a.csv", line=3)
+    assert (str(full), full.setting, full.file, full.line) == ("odd", "theta", "a.csv", 3)
+
+
+def test_an_error_survives_the_way_between_processes():
+    sent = pickle.loads(pickle.dumps(AlignmentError("odd", file="a.a2m", line=2)))
+    assert type(sent) is AlignmentError and (str(sent), sent.file, sent.line) == ("odd", "a.a2m", 2)
