@@ -38,11 +38,11 @@ from deepseq_nb.core.settings import (
 from deepseq_nb.family.registry import (
     find,
 )
-from deepseq_nb.studies.book import (
-    run_chapter,
-)
 from deepseq_nb.studies.contents import (
     find_root,
+)
+from deepseq_nb.studies.execution import (
+    run_chapter,
 )
 from deepseq_nb.studies.grid import (
     Experiment,

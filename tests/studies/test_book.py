@@ -209,7 +209,7 @@ def test_the_first_failing_cell_stops_the_book_and_is_shown(tiny):
         code("2"),
     )
     lines = []
-    result = book.run_book(root=tiny, echo=lines.append)
+    result = book.run_book(root=tiny, echo=lines.append, jobs=1)
     assert result.exit_code == 1 and result.chapters == () and result.site is None
     assert lines[0].endswith("failed")
     shown = result.failure.splitlines()
@@ -220,6 +220,25 @@ def test_the_first_failing_cell_stops_the_book_and_is_shown(tiny):
     assert not (tiny / "_build/book/executed/book/a_first.ipynb").exists()
     write_notebook(path, code("x = 1"))
     assert statuses(book.run_book(root=tiny, echo=lines.append, site=False)) == [True, True]
+
+
+def test_lines_come_in_the_order_of_the_book_whatever_ends_first(tiny, capsys):
+    slow = code("import time\ntime.sleep(3)")
+    write_notebook(tiny / "book" / "b" / "second.ipynb", prose("# Second"), slow)
+    lines = []
+    result = book.run_book(root=tiny, echo=lines.append, site=False, jobs=2)
+    assert [line.split()[1:3] for line in lines] == [["1/2]", "b/second"], ["2/2]", "a_first"]]
+    assert [chapter.name for chapter in result.chapters] == ["b/second", "a_first"]
+
+    write_notebook(tiny / "book" / "a_first.ipynb", prose("# First"), code("1 / 0"))
+    lines.clear()
+    failed = book.run_book(root=tiny, echo=lines.append, site=False, jobs=2)
+    assert [line.split()[2] for line in lines[:2]] == ["b/second", "a_first"]
+    assert "unchanged" in lines[0] and lines[1].endswith("failed") and failed.exit_code == 1
+    assert [chapter.name for chapter in failed.chapters] == ["b/second"]
+    book.run_book(root=tiny, site=False, force=True, jobs=2)
+    shown = capsys.readouterr().out
+    assert shown.startswith("[ 1/2] b/second ... \n[ 2/2] a_first .... failed\n\na_first: cell 2")
 
 
 def test_a_kernel_that_dies_is_a_failure_with_the_cell_named(tiny):
@@ -454,12 +473,23 @@ def test_the_command_hands_its_options_to_the_runner(monkeypatch):
     chapters = ("--only", "usage", "--only", "colophon")
     assert (
         book.main(
-            parse("--profile", "full", *chapters, "--no-site", "--seed", "4", "--data-dir", "d")
+            parse(
+                "--profile",
+                "full",
+                *chapters,
+                "--no-site",
+                "--seed",
+                "4",
+                "--data-dir",
+                "d",
+                "--jobs",
+                "3",
+            )
         )
         == 1
     )
     assert seen["profile"] == "full" and seen["only"] == ["usage", "colophon"]
-    assert not seen["site"] and not seen["strict"]
+    assert not seen["site"] and not seen["strict"] and seen["jobs"] == 3
     assert seen["parameters"] == {"seed": 4, "data_dir": Path("d").resolve()}
 
 

@@ -1,0 +1,133 @@
+"""Chapters in processes of their own: several at a time, ended together."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from deepseq_nb.core import errors
+from deepseq_nb.studies import execution
+
+
+def job(folder: Path, stem: str, *sources: str, **parameters) -> execution.ChapterJob:
+    """A chapter of code cells, the first one its parameters, written into `folder`."""
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    cells[0].metadata = {"tags": ["parameters"]}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / f"{stem}.ipynb")
+    return execution.ChapterJob(
+        notebook=folder / f"{stem}.ipynb",
+        executed=folder / "executed" / f"{stem}.ipynb",
+        parameters=parameters,
+        root=folder,
+        scratch=folder / "work" / stem,
+    )
+
+
+def printed(executed: Path) -> str:
+    cells = nbformat.read(executed, as_version=4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+def alive(word: str) -> list[str]:
+    """Command lines of processes that name `word`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if word in line and path.parent.name != str(os.getpid()):
+            found.append(line)
+    return found
+
+
+def test_a_job_survives_its_way_through_text(tmp_path):
+    made = job(tmp_path, "a", "seed = 1", seed=3, data_dir="somewhere")
+    assert execution.ChapterJob.from_json(made.to_json()) == made
+
+
+def test_two_chapters_wait_for_each_other_only_if_they_run_at_the_same_time(tmp_path):
+    wait = (
+        "import time\nfrom pathlib import Path\n"
+        "Path(place, name).touch()\nend = time.time() + 60\n"
+        "while not Path(place, other).exists() and time.time() < end:\n    time.sleep(0.05)\n"
+        "print(Path(place, other).exists(), __import__('os').environ.get('OMP_NUM_THREADS'))"
+    )
+    declared = "place = name = other = ''"
+    jobs = [
+        job(tmp_path, name, declared, wait, place=str(tmp_path), name=name, other=other)
+        for name, other in (("one", "two"), ("two", "one"))
+    ]
+    before = dict(os.environ)
+    done = dict(execution.run_chapters(jobs, at_once=2))
+    assert dict(os.environ) == before, "nothing of this process is changed"
+    assert {made.notebook.stem for made in done} == {"one", "two"}
+    assert all(seconds > 0 for seconds in done.values())
+    share = execution.thread_limits(2)["OMP_NUM_THREADS"]
+    assert [printed(made.executed) for made in jobs] == [f"True {share}\n"] * 2
+
+
+def test_threads_are_divided_and_never_none(monkeypatch):
+    monkeypatch.setattr(execution, "cores", lambda: 6)
+    assert execution.thread_limits(1) == {}
+    assert set(execution.thread_limits(2).values()) == {"3"}
+    assert set(execution.thread_limits(8).values()) == {"1"}
+
+
+def test_a_failure_ends_the_others_and_shows_its_cell(tmp_path):
+    slow = job(tmp_path, "slow", "seed = 1", "import time\ntime.sleep(300)")
+    wrong = job(tmp_path, "wrong", "seed = 1", "1 / 0")
+    with pytest.raises(errors.BookError, match="wrong: cell 2 of 2 failed") as caught:
+        list(execution.run_chapters([slow, wrong], at_once=2))
+    assert str(caught.value).endswith("ZeroDivisionError: division by zero")
+    assert alive(str(tmp_path)) == []
+    assert not slow.executed.with_suffix(".json").exists()
+
+
+def test_a_process_that_is_killed_is_a_failure_with_the_chapter_named(tmp_path):
+    made = job(
+        tmp_path, "killed", "seed = 1", "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)"
+    )
+    with pytest.raises(errors.BookError, match="killed: its process was killed by signal 9"):
+        list(execution.run_chapters([made]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_nothing_is_left_when_the_runner_is_ended(tmp_path, number):
+    made = job(
+        tmp_path,
+        "slow",
+        "place = ''",
+        "import os, time\nfrom pathlib import Path\n"
+        "Path(place, 'kernel').write_text(str(os.getpid()))\ntime.sleep(300)",
+        place=str(tmp_path),
+    )
+    program = (
+        "import sys\nfrom deepseq_nb.studies.execution import ChapterJob, run_chapters\n"
+        "list(run_chapters([ChapterJob.from_json(sys.argv[1])]))"
+    )
+    runner = subprocess.Popen(
+        [sys.executable, "-c", program, made.to_json()], stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + 60
+    while not (tmp_path / "kernel").exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    kernel = int((tmp_path / "kernel").read_text())
+    runner.send_signal(number)
+    assert runner.wait(30) != 0
+
+    def gone(pid: int) -> bool:
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            return True
+
+    end = time.monotonic() + 30
+    while (alive(str(tmp_path)) or not gone(kernel)) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert alive(str(tmp_path)) == [] and gone(kernel)
