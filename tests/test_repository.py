@@ -30,7 +30,7 @@ ROOMS = {
         "scorer", "fast", "scoring", "metrics", "evaluation", "style", "heatmap", "logo", "figures",
     ),
     "peers": (
-        "additive", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",
+        "additive", "folders", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",
         "pyro_model", "engines",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "runner"),

@@ -184,6 +184,11 @@ class RunFolder:
     def settings(self) -> RunSettings:
         """The configurations and decisions of the run; raises `CheckpointError`."""
         data = _read_json(self.config)
+        if isinstance(data, dict) and "kind" in data:  # of peers.folders
+            kind = data["kind"]
+            raise CheckpointError(
+                f"{self.path} holds a {kind} model, not a run: load it with {kind}.load"
+            )
         try:
             model, train = (
                 ModelConfig.from_json(data["model"]),

@@ -9,8 +9,9 @@ __all__ = ['ARRAY_NONLINEARITIES', 'ENGINES', 'ArrayModel', 'sigmoid', 'encode',
 
 # %% ../../book/pyro_trials/engines.ipynb #17a4d513
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, wraps
 from importlib import import_module
 from math import lgamma, log, pi, prod
 from typing import Any
@@ -34,7 +35,7 @@ from deepseq_nb.model.priors import (
     SparsityPrior,
 )
 from deepseq_nb.peers.theano import (
-    original_names,
+    named_parameters,
 )
 from deepseq_nb.scores.scorer import (
     Scorer,
@@ -49,6 +50,7 @@ class ArrayModel:
     config: ModelConfig
     length: int
     alphabet_size: int
+    site_profile: Any = None  # log frequencies (L, A) of a model with a site prior
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Names and shapes of the decoder's weights, in the order of their noise."""
@@ -121,12 +123,13 @@ def hidden_units(m: ArrayModel, z: Any, w: dict[str, Any]) -> Any:
 def output_logits(m: ArrayModel, z: Any, w: dict[str, Any], out: Any) -> Any:
     """Unnormalised log-probabilities `(B, L, A)` for z `(B, Z)` and the matrix of `output_matrix`."""
     logits = hidden_units(m, z, w) @ out
-    if m.config.output_bias:
+    if "b_out" in w:
         logits = logits + w["b_out"]
     if m.config.temperature:
         t = w["final_pwm_scale"]
         logits = logits * m.xp.logaddexp(t, m.xp.zeros_like(t))
-    return m.xp.reshape(logits, (-1, m.length, m.alphabet_size))
+    logits = m.xp.reshape(logits, (-1, m.length, m.alphabet_size))
+    return logits if m.site_profile is None else logits + m.site_profile
 
 # %% ../../book/pyro_trials/engines.ipynb #b335c087
 def elbo_terms(
@@ -226,6 +229,7 @@ class Engine:
     numpy: Callable[[Any], np.ndarray]
     compiled: Callable[[Callable], Callable]
     value_and_grad: Callable[[Callable], Callable] | None  # in the first argument
+    precise: Callable[[], AbstractContextManager] = nullcontext  # inside, float64 stays float64
 
 
 def _numpy_engine() -> Engine:
@@ -244,10 +248,21 @@ def _torch_engine() -> Engine:
 
 def _jax_engine() -> Engine:
     jax = import_module("jax")
-    jax.config.update("jax_enable_x64", True)  # before any array is made
-    array = lambda t: jax.numpy.asarray(t.detach().cpu().numpy())  # noqa: E731
-    gradient = lambda f: jax.jit(jax.value_and_grad(f))  # noqa: E731
-    return Engine("jax", jax.numpy, array, np.asarray, jax.jit, gradient)
+    precise = partial(jax.enable_x64, True)  # for a while; the user's own setting is put back
+
+    def inside(function):
+        @wraps(function)
+        def call(*args, **named):
+            with precise():
+                return function(*args, **named)
+
+        return call
+
+    array = inside(lambda t: jax.numpy.asarray(t.detach().cpu().numpy()))
+    gradient = lambda f: inside(jax.jit(jax.value_and_grad(f)))  # noqa: E731
+    return Engine(
+        "jax", jax.numpy, array, np.asarray, lambda f: inside(jax.jit(f)), gradient, precise
+    )
 
 
 def _cupy_engine() -> Engine:
@@ -275,8 +290,14 @@ def engine(name: str) -> Engine:
 # %% ../../book/pyro_trials/engines.ipynb #58815d34
 def array_model(model: DeepSequence, engine: Engine) -> tuple[ArrayModel, dict[str, Any]]:
     """Our model's settings on an engine, and its parameters as that engine's arrays under the original's names."""
-    named = {name: engine.array(value) for name, value in original_names(model).items()}
-    return ArrayModel(engine.xp, model.config, model.length, model.alphabet_size), named
+    named = {name: engine.array(value) for name, value in named_parameters(model).items()}
+    return _settings_on(model, engine.xp, engine.array), named
+
+
+def _settings_on(model: DeepSequence, xp: Any, array: Callable[[torch.Tensor], Any]) -> ArrayModel:
+    """The model's settings, and where it has a site prior, the profile that stands in place of an output bias."""
+    profile = array(model.decoder.site_profile) if model.config.site_prior else None
+    return ArrayModel(xp, model.config, model.length, model.alphabet_size, profile)
 
 # %% ../../book/pyro_trials/engines.ipynb #2861f306
 def golden_values(m: ArrayModel, p: dict[str, Any], x: Any, neff: float) -> dict[str, Any]:
@@ -310,8 +331,8 @@ class EngineScorer(Scorer):
     ):
         super().__init__(model, seed, batch_size)
         self.engine = engine or _numpy_engine()
-        m = ArrayModel(self.engine.xp, model.config, model.length, model.alphabet_size)
-        self.parameters = {n: self._array(v) for n, v in original_names(model).items()}
+        m = _settings_on(model, self.engine.xp, self._array)
+        self.parameters = {n: self._array(v) for n, v in named_parameters(model).items()}
         compiled = self.engine.compiled
         self._encode = compiled(partial(encode, m))
         self._weights = compiled(lambda p, noise: (w := draw(m, p, noise), output_matrix(m, w)))
@@ -334,7 +355,8 @@ class EngineScorer(Scorer):
         """As `Scorer.elbo`, computed by the engine."""
         (x, q), (w, out, latent) = posterior, drawn
         reconstruction, kl = self._terms(x, q, latent, w, out)
-        return torch.from_numpy(np.array(self.engine.numpy(reconstruction - kl)))
+        with self.engine.precise():
+            return torch.from_numpy(np.array(self.engine.numpy(reconstruction - kl)))
 
 # %% ../../book/pyro_trials/engines.ipynb #e2dba036
 def engine_estimator(name: str) -> Callable[..., EngineScorer]:
@@ -351,8 +373,8 @@ def pytensor_function(model: DeepSequence, neff: float, mode: Any = None) -> Cal
         pytensor, pt = import_module("pytensor"), import_module("pytensor.tensor")
     except ImportError:
         raise ConfigError("PyTensor is not installed: pip install 'deepseq-nb[engines]'") from None
-    m = ArrayModel(pt, model.config, model.length, model.alphabet_size)
-    named, dtype = original_names(model), str(next(model.parameters()).dtype).split(".")[1]
+    m = _settings_on(model, pt, lambda t: t.detach().numpy())
+    named, dtype = named_parameters(model), str(next(model.parameters()).dtype).split(".")[1]
     p = {n: pt.tensor(n, dtype=dtype, shape=tuple(v.shape)) for n, v in named.items()}
     x = pt.tensor("x", dtype=dtype, shape=(None, model.length, model.alphabet_size))
     noise = pt.tensor("noise", dtype=dtype, shape=(model.decoder.noise_size,))
@@ -384,7 +406,7 @@ def numpyro_loss(model: DeepSequence, neff: float) -> Callable:
 
     For variational weights with a Gaussian (logit, analytic) or no sparsity prior. Raises `ConfigError` otherwise, and where NumPyro is missing.
     """
-    m = ArrayModel(None, model.config, model.length, model.alphabet_size)
+    m = _settings_on(model, None, lambda t: t.detach().numpy())
     priors = _numpyro_priors(m.config, m.shapes())
     try:
         numpyro, infer = import_module("numpyro"), import_module("numpyro.infer")

@@ -8,7 +8,9 @@ __all__ = ['pair_terms', 'coordinates_of', 'Potts', 'energy', 'zero_sum', 'conta
 # %% ../../book/background/couplings.ipynb #57f281a8
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,9 +32,14 @@ from deepseq_nb.family.weights import (
     letter_counts,
 )
 from deepseq_nb.peers.additive import (
+    additive_scores,
     checked_weights,
     resolved,
-    score_table,
+)
+from deepseq_nb.peers.folders import (
+    about_family,
+    load_model,
+    save_model,
 )
 from deepseq_nb.peers.pseudolikelihood import (
     CHUNK,
@@ -97,6 +104,7 @@ class Potts:
     focus_map: FocusMap
     trace: pd.DataFrame | None = None  # of the fit: value of F and nats left, by step
     converged: bool = True
+    about: dict[str, Any] = field(default_factory=dict)  # of the alignment, where it is known
 
     @classmethod
     def fit(
@@ -107,10 +115,11 @@ class Potts:
         lambda_j: float | int | None = None,
         tolerance: float | int = 1e-4,
         max_steps: int = 200,
+        theta: float | int | None = None,
     ) -> "Potts":
         """Maximum pseudo-likelihood under `weights` (N,), None for equal ones, with the penalties of the chapter.
 
-        `tolerance` is in nats per effective sequence. Needs about 80 (L A)^2 bytes of memory. Warns where it does not get
+        `tolerance` is in nats per effective sequence; `theta`, if known, is kept with the model. Needs about 80 (L A)^2 bytes of memory. Warns where it does not get
         there; raises `ConfigError`. Sources: Ekeberg 2013; Hopf 2017.
         """
         problem, total = coordinates_of(alignment, weights, lambda_h, lambda_j)
@@ -124,9 +133,12 @@ class Potts:
                 stacklevel=2,
             )
         fields, couplings = (part.numpy() for part in problem.parameters(u))
+        about = about_family(alignment, checked_weights(alignment, weights), theta)
+        penalties = problem.objective.lambda_h, problem.objective.lambda_j
+        about |= dict(zip(("lambda_h", "lambda_j"), map(float, penalties), strict=True))
         return cls(
             fields=fields.reshape(shape), couplings=couplings.reshape(*shape, *shape),
-            focus_map=alignment.focus_map, trace=trace, converged=converged,
+            focus_map=alignment.focus_map, trace=trace, converged=converged, about=about,
         )  # fmt: skip
 
     def score(
@@ -140,7 +152,27 @@ class Potts:
         wild, sites = self.focus_map.tokens, np.arange(len(self.fields))
         local = self.fields + self.couplings[:, :, sites, wild].sum(axis=2)  # in the wild type
         pairs = pair_terms(variants, self.couplings, wild)
-        return score_table(variants, local.astype(np.float64), self.focus_map, pairs)
+        return additive_scores(variants, local.astype(np.float64), self.focus_map, pairs)
+
+    def save(self, folder: Path | str, overwrite: bool = False) -> Path:
+        """Keep the model in a folder; raises `ConfigError` where one is kept already."""
+        arrays, kind = {"fields": self.fields, "couplings": self.couplings}, type(self).__name__
+        if self.trace is not None:
+            arrays["trace"] = self.trace[["value", "left"]].to_numpy(np.float64)
+        settings = {"converged": bool(self.converged)}
+        return save_model(folder, kind, settings, arrays, self.focus_map, self.about, overwrite)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Potts":
+        """The model that `save` kept; raises `CheckpointError` for a folder that holds none, or a damaged one."""
+        shapes = {"fields": "la", "couplings": "lala"}
+        kept = load_model(folder, cls.__name__, shapes, {"converged": bool})
+        trace = kept.arrays.get("trace")
+        return cls(
+            fields=kept.arrays["fields"], couplings=kept.arrays["couplings"],
+            focus_map=kept.focus_map, converged=kept.settings["converged"], about=kept.about,
+            trace=None if trace is None else pd.DataFrame(trace, columns=["value", "left"]),
+        )  # fmt: skip
 
 # %% ../../book/background/couplings.ipynb #24de7f2d
 def energy(model: Potts, tokens: UInt8[np.ndarray, "n length"]) -> Float64[np.ndarray, " n"]:

@@ -7,7 +7,9 @@ __all__ = ['SiteIndependent', 'fields_with_gaussian_prior']
 
 # %% ../../book/background/mutation_effects.ipynb #e118c067
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,9 +31,14 @@ from deepseq_nb.family.weights import (
     letter_counts,
 )
 from deepseq_nb.peers.additive import (
+    additive_scores,
     checked_weights,
     resolved,
-    score_table,
+)
+from deepseq_nb.peers.folders import (
+    about_family,
+    load_model,
+    save_model,
 )
 
 # %% ../../book/background/mutation_effects.ipynb #85d4afe6
@@ -42,6 +49,7 @@ class SiteIndependent:
     log_frequencies: Float[np.ndarray, "length alphabet"]  # log f_i(a), nats
     focus_map: FocusMap
     pseudocount: float | int
+    about: dict[str, Any] = field(default_factory=dict)  # of the alignment, where it is known
 
     @classmethod
     def fit(
@@ -49,17 +57,18 @@ class SiteIndependent:
         alignment: Alignment,
         weights: Float[np.ndarray, " n"] | None = None,
         pseudocount: float | int = 1.0,
+        theta: float | int | None = None,
     ) -> "SiteIndependent":
         """Frequencies of `alignment` under `weights` (N,); None weighs all sequences equally.
 
-        `pseudocount` is in sequences and must be above 0. Raises `ConfigError`.
+        `pseudocount` is in sequences and must be above 0; `theta`, if known, is kept with the model. Raises `ConfigError`.
         """
         if not (np.isfinite(pseudocount) and pseudocount > 0):
             raise ConfigError(
                 f"pseudocount must be above 0, found {pseudocount}; a letter never seen would score minus infinity"
             )
-        letters = len(alignment.alphabet)
-        counts = letter_counts(alignment.tokens, checked_weights(alignment, weights), letters)
+        letters, weights = len(alignment.alphabet), checked_weights(alignment, weights)
+        counts = letter_counts(alignment.tokens, weights, letters)
         frequencies = (counts + pseudocount / letters) / (
             counts.sum(axis=1, keepdims=True) + pseudocount
         )
@@ -67,6 +76,7 @@ class SiteIndependent:
             log_frequencies=np.log(frequencies),
             focus_map=alignment.focus_map,
             pseudocount=pseudocount,
+            about=about_family(alignment, weights, theta),
         )
 
     def score(
@@ -77,7 +87,22 @@ class SiteIndependent:
         Columns: variant, score, std_error (0), status, reason, occupancy; a rejected row has no score.
         """
         variants = resolved(variants, self.focus_map, offset)
-        return score_table(variants, self.log_frequencies, self.focus_map)
+        return additive_scores(variants, self.log_frequencies, self.focus_map)
+
+    def save(self, folder: Path | str, overwrite: bool = False) -> Path:
+        """Keep the model in a folder; raises `ConfigError` where one is kept already."""
+        arrays = {"log_frequencies": self.log_frequencies}
+        settings, kind = {"pseudocount": float(self.pseudocount)}, type(self).__name__
+        return save_model(folder, kind, settings, arrays, self.focus_map, self.about, overwrite)
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "SiteIndependent":
+        """The model that `save` kept; raises `CheckpointError` for a folder that holds none, or a damaged one."""
+        kept = load_model(folder, cls.__name__, {"log_frequencies": "la"}, {"pseudocount": float})
+        return cls(
+            log_frequencies=kept.arrays["log_frequencies"], focus_map=kept.focus_map,
+            pseudocount=kept.settings["pseudocount"], about=kept.about,
+        )  # fmt: skip
 
 # %% ../../book/background/mutation_effects.ipynb #7276c12e
 def fields_with_gaussian_prior(

@@ -50,7 +50,7 @@ def provenance(parameters: dict[str, Any]) -> dict[str, Any]:
 # %% ../../book/workshop/provenance.ipynb #1077d308
 def results_folder() -> Path:
     """`results/` of the repository, or of the current folder when the package is installed without it."""
-    root = Path(__file__).resolve().parent.parent if "__file__" in globals() else Path.cwd()
+    root = Path(__file__).resolve().parents[2] if "__file__" in globals() else Path.cwd()
     return (root if (root / "_toc.yml").exists() else Path.cwd()) / "results"
 
 

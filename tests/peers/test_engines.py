@@ -1,5 +1,6 @@
 """The model on other array libraries: agreement with our own, scores, PyTensor and NumPyro. What is not installed is skipped."""
 
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
@@ -7,10 +8,19 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from tiny_family import TINY
 
 from deepseq_nb.core.errors import ConfigError
-from deepseq_nb.model.network import DeepSequence, ModelConfig, one_hot, weight_cost
+from deepseq_nb.model.network import (
+    DeepSequence,
+    ModelConfig,
+    centre_on_sites,
+    one_hot,
+    weight_cost,
+)
 from deepseq_nb.model.priors import SparsityPrior
+from deepseq_nb.model.runs import fit
+from deepseq_nb.model.training import TrainConfig
 from deepseq_nb.peers import engines
 from deepseq_nb.peers.engines import (
     ArrayModel,
@@ -22,7 +32,7 @@ from deepseq_nb.peers.engines import (
     pytensor_function,
     sigmoid,
 )
-from deepseq_nb.peers.theano import original_names
+from deepseq_nb.peers.theano import named_parameters
 from deepseq_nb.scores.scoring import score
 
 LENGTH, LETTERS, NEFF = 7, 5, 123.0
@@ -56,6 +66,7 @@ CASES["point, no groups"] = settings(
 CASES["point, laplacian"] = settings(
     weights="point", sparsity_penalty=0.2, sparsity=SparsityPrior(kind="laplacian")
 )
+CASES["site prior"] = settings(site_prior=True)
 
 
 def example(config: ModelConfig, moved: float = 0.3):
@@ -65,6 +76,9 @@ def example(config: ModelConfig, moved: float = 0.3):
     with torch.no_grad():
         for p in model.parameters():
             p.add_(moved * torch.randn(p.shape, generator=generator, **options))
+        if config.site_prior:
+            profile = torch.randn(LENGTH, LETTERS, generator=generator, **options)
+            centre_on_sites(model.decoder, profile)
     tokens = torch.randint(LETTERS + 1, (4, LENGTH), generator=generator).to(torch.uint8)
     noise = torch.randn(model.decoder.noise_size, generator=generator, **options)
     return model, tokens, noise, torch.randn(4, config.latent, generator=generator, **options)
@@ -77,7 +91,7 @@ def own(model: DeepSequence, tokens, noise, latent) -> tuple[float, dict[str, np
     value.backward()
     grads = {p.data_ptr(): p.grad for p in model.parameters()}
     found = {}
-    for name, view in original_names(model).items():
+    for name, view in named_parameters(model).items():
         grad = grads[view.data_ptr()]
         flipped = name.startswith(("W_encode", "W_hmu", "W_hsigma"))
         found[name] = (grad.T if flipped else grad).numpy()
@@ -100,7 +114,7 @@ def test_the_loss_is_that_of_our_model(name, case):
 
 
 @pytest.mark.parametrize("moved", [0.3, 0.0])  # 0: the start of training, where all scales are 0
-@pytest.mark.parametrize("case", ["logit", "horseshoe", "elu and tanh", "point"])
+@pytest.mark.parametrize("case", ["logit", "horseshoe", "elu and tanh", "point", "site prior"])
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_the_gradient_is_that_of_our_model(name, case, moved):
     e, (model, tokens, noise, latent) = available(name), example(CASES[case], moved)
@@ -117,8 +131,10 @@ def test_the_model_keeps_to_the_array_api_standard(case):
         pytest.skip("array_api_strict is not installed")
     xp = import_module("array_api_strict")
     model, tokens, noise, latent = example(CASES[case])
-    m = ArrayModel(xp, model.config, LENGTH, LETTERS)
-    p = {n: xp.asarray(v.numpy()) for n, v in original_names(model).items()}
+    profile = model.decoder.site_profile.numpy() if model.config.site_prior else None
+    profile = None if profile is None else xp.asarray(profile)
+    m = ArrayModel(xp, model.config, LENGTH, LETTERS, profile)
+    p = {n: xp.asarray(v.numpy()) for n, v in named_parameters(model).items()}
     x = one_hot(tokens, LETTERS, torch.float64)
     found = loss(m, p, *(xp.asarray(t.numpy()) for t in (x, noise, latent)), NEFF)
     assert float(found) == pytest.approx(own(model, tokens, noise, latent)[0], rel=1e-12)
@@ -152,6 +168,41 @@ def test_an_engine_scores_a_float64_model_as_we_do(tiny_run):
     assert np.allclose(plain, numpy, rtol=0, atol=1e-10)
 
 
+@pytest.fixture(scope="module")
+def shallow_run(alignment):
+    """A run of a family that is trained with a site prior, in float64."""
+    config = TrainConfig(steps=30, batch_size=20, device="cpu", dtype="float64")
+    return fit(alignment, replace(TINY, site_prior=True), config)
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "jax"])
+def test_an_engine_scores_a_shallow_family_as_the_plain_estimator_does(shallow_run, name):
+    available(name)
+    assert shallow_run.model.decoder.site_profile.abs().sum() > 0
+    plain = score(shallow_run, samples=3, estimator="plain")
+    theirs = score(shallow_run, samples=3, estimator=engine_estimator(name))
+    for column in ("score", "std_error"):
+        assert np.allclose(theirs[column], plain[column], rtol=0, atol=1e-10, equal_nan=True)
+
+
+def test_jax_computes_in_double_precision_and_leaves_the_users_setting_alone(tiny_run):
+    jax, e = pytest.importorskip("jax", reason="JAX is not installed"), available("jax")
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", False)
+    try:
+        scores = score(tiny_run, ["M11A"], samples=2, estimator=engine_estimator("jax")).score
+        numpy = score(tiny_run, ["M11A"], samples=2, estimator=engine_estimator("numpy")).score
+        assert np.allclose(scores, numpy, rtol=0, atol=1e-10)
+        array = e.array(torch.ones(3, dtype=torch.float64) / 3)
+        assert e.numpy(array).dtype == np.float64
+        assert e.numpy(e.compiled(lambda x: x * 2)(array)).dtype == np.float64
+        value, _ = e.value_and_grad(lambda x: (x * x).sum())(array)
+        assert e.numpy(value).dtype == np.float64
+        assert jax.config.jax_enable_x64 is False and jax.numpy.ones(2).dtype == "float32"
+    finally:
+        jax.config.update("jax_enable_x64", before)
+
+
 def test_an_unknown_engine_is_refused():
     with pytest.raises(ConfigError, match="did you mean 'torch'"):
         engine("tourch")
@@ -170,15 +221,17 @@ def test_a_missing_engine_says_what_to_install(monkeypatch):
             make(model, NEFF)
 
 
-@pytest.mark.parametrize("way", ["interpreted", "JAX"])
-def test_pytensor_traces_the_same_function(way):
+@pytest.mark.parametrize(
+    ("way", "case"), [("interpreted", "logit"), ("JAX", "logit"), ("interpreted", "site prior")]
+)
+def test_pytensor_traces_the_same_function(way, case):
     pytensor = pytest.importorskip("pytensor", reason="PyTensor is not installed")
     if way == "JAX":
         pytest.importorskip("jax", reason="JAX is not installed")
-    model, tokens, noise, latent = example(CASES["logit"])
+    model, tokens, noise, latent = example(CASES[case])
     slow = pytensor.compile.mode.Mode(linker="py", optimizer="fast_compile")
     f = pytensor_function(model, NEFF, slow if way == "interpreted" else "JAX")
-    p = {n: np.ascontiguousarray(v.numpy()) for n, v in original_names(model).items()}
+    p = {n: np.ascontiguousarray(v.numpy()) for n, v in named_parameters(model).items()}
     x = one_hot(tokens, LETTERS, torch.float64)
     found, gradients = f(p, *(t.numpy() for t in (x, noise, latent)))
     value, ours = own(model, tokens, noise, latent)
@@ -186,7 +239,7 @@ def test_pytensor_traces_the_same_function(way):
     close(gradients, ours)
 
 
-@pytest.mark.parametrize("case", ["logit", "analytic", "none", "plain output"])
+@pytest.mark.parametrize("case", ["logit", "analytic", "none", "plain output", "site prior"])
 def test_numpyro_derives_the_same_loss(case):
     pytest.importorskip("numpyro", reason="NumPyro is not installed")
     e, (model, tokens, noise, latent) = available("jax"), example(CASES[case])
