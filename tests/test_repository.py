@@ -1,12 +1,15 @@
 """What the repository promises as a whole: modules come from chapters, one environment, nothing private committed."""
 
 import ast
+import inspect
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -15,6 +18,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+import deepseq_nb
 from deepseq_nb.studies import book, contents
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,9 +80,36 @@ def committed_files() -> list[Path]:
     ]
 
 
+@cache
+def cells_of(path: Path) -> list:
+    return nbformat.read(path, as_version=4).cells
+
+
+def prose_of(path: Path) -> str:
+    return "\n\n".join(cell.source for cell in cells_of(path) if cell.cell_type == "markdown")
+
+
+def tags(cell) -> set[str]:
+    return {*cell.metadata.get("tags", [])}
+
+
+def section(text: str, heading: str) -> str | None:
+    """What stands under a heading of the second level, up to the next heading of that level or above."""
+    found = re.search(rf"^## {heading}[^\n]*\n(.*?)(?=^##? |\Z)", text, re.S | re.M)
+    return found and found[1].strip()
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences of a paragraph: a stop, a question or an exclamation mark with a space behind it ends one."""
+    plain = re.sub(r"\b(e\.g|i\.e|cf|vs|al|approx|Fig)\.", r"\1", text)
+    plain = re.sub(r"`[^`]*`|\$[^$]*\$", "x", plain)
+    return [part for part in re.split(r"(?<=[.!?])[*_)\"’”]*\s+", plain.strip()) if part]
+
+
 # chapters
 
 
+@pytest.mark.export
 def test_notebooks_are_stripped():
     assert [relative(path) for path in book.strip_notebooks(check=True, root=ROOT)] == [], (
         "run: make clean-notebooks"
@@ -97,8 +128,7 @@ def test_every_page_of_prose_is_in_the_table_of_contents():
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
 def test_a_chapter_has_one_parameters_cell_with_the_four_names(path):
-    cells = nbformat.read(path, as_version=4).cells
-    assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
+    assert sum("parameters" in tags(cell) for cell in cells_of(path)) == 1
     declared = contents.declared_parameters(path)
     assert {"profile", "data_dir", "seed", "device"} <= {*declared}
     assert declared["profile"] == "'quick'"
@@ -107,6 +137,92 @@ def test_a_chapter_has_one_parameters_cell_with_the_four_names(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
 def test_a_chapter_asks_for_the_kernel_python3(path):
     assert nbformat.read(path, as_version=4).metadata.kernelspec.name == "python3"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_a_chapter_says_in_one_sentence_what_it_is_about(path):
+    """It is the subtitle of the page and the docstring of the module."""
+    lines = [line for line in prose_of(path).splitlines() if line.strip()]
+    assert lines[0].startswith("# ") and lines[1].startswith("> ")
+    said = lines[1].removeprefix("> ")
+    assert re.fullmatch(r"[A-Z0-9`].*\.", said), f"no sentence: {said!r}"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_a_chapter_says_what_is_learnt_and_what_can_go_wrong(path):
+    text = prose_of(path)
+    assert "**What you will learn" in text
+    assert re.search(r"^## What can go wrong", text, re.M)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_a_chapter_ends_with_a_summary_of_three_sentences(path):
+    summary = section(prose_of(path), "Summary")
+    assert summary, "no section ## Summary"
+    first = summary.split("\n\n")[0]
+    assert len(sentences(first)) == 3, sentences(first)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_an_exercise_has_a_solution(path):
+    text = prose_of(path)
+    asked = re.findall(r"\{exercise\}.*\n:label: *(\S+)", text)
+    assert asked, "no exercise"
+    assert asked == [label for label in re.findall(r"\{solution\} *(\S+)", text) if label in asked]
+
+
+def test_labels_of_exercises_are_unique_in_the_book():
+    labels = Counter(
+        label
+        for path in NOTEBOOKS
+        for label in re.findall(r"^:label: *(\S+)", prose_of(path), re.M)
+    )
+    assert [label for label, count in labels.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_visible_code_fits_the_page(path):
+    hidden = {"hide-input", "remove-cell", "remove-input"}
+    wide = [
+        line
+        for cell in cells_of(path)
+        if cell.cell_type == "code" and not hidden & tags(cell)
+        for line in cell.source.splitlines()
+        if len(line.rstrip()) > 88
+    ]
+    assert wide == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_a_cell_is_short_enough_to_be_shown_and_used(path):
+    long = [
+        (cell.id, count)
+        for cell in cells_of(path)
+        if cell.cell_type == "code" and (count := cell.source.count("\n") + 1) > 70
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_a_chapter_reads_as_a_chapter(path):
+    """At least 0.35 characters of prose for each of code."""
+    code = sum(len(cell.source) for cell in cells_of(path) if cell.cell_type == "code")
+    prose = sum(len(cell.source) for cell in cells_of(path) if cell.cell_type == "markdown")
+    assert prose >= 0.35 * code
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_a_figure_has_its_caption_below_it(path):
+    """A cell that opens a figure at its top level is followed by prose that begins with its caption."""
+    cells, without = cells_of(path), []
+    for position, cell in enumerate(cells):
+        drawn = re.search(r"^(\w.*= *)?plt\.(subplots|figure)\(", cell.source, re.M)
+        if cell.cell_type != "code" or not drawn or "remove-cell" in tags(cell):
+            continue
+        below = next((c.source for c in cells[position + 1 :] if c.cell_type == "markdown"), "")
+        if not below.startswith("**Figure"):
+            without.append(cell.id)
+    assert without == []
 
 
 def test_citations_are_in_the_bibliography():
@@ -119,10 +235,7 @@ def test_citations_are_in_the_bibliography():
     )
     missing = []
     for path in contents.chapters(ROOT / "_toc.yml", missing_ok=True):
-        text = path.read_text()
-        if path.suffix == ".ipynb":
-            cells = nbformat.reads(text, as_version=4).cells
-            text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        text = prose_of(path) if path.suffix == ".ipynb" else path.read_text()
         for cited in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", text):
             missing += [
                 f"{relative(path)}: {key.strip()}"
@@ -135,6 +248,7 @@ def test_citations_are_in_the_bibliography():
 # modules
 
 
+@pytest.mark.export
 def test_export_changes_nothing(tmp_path):
     shutil.copytree(
         ROOT / "book",
@@ -212,6 +326,73 @@ def test_a_module_does_not_switch_off_its_type_checks(path):
     assert "from __future__ import " + "annotations" not in path.read_text()
 
 
+TABLE = re.compile(r"(?<=<!-- rooms -->\n).*?(?=<!-- end of rooms -->)", re.S)
+
+
+def rooms_table() -> str:
+    """The table of CONTRIBUTING.md: a row for each module, its chapter, and the sentence that both begin with."""
+    rows = ["| module | chapter | idea |", "| --- | --- | --- |"]
+    for name in ORDER:
+        text = (ROOT / "deepseq_nb" / f"{name.replace('.', '/')}.py").read_text()
+        (chapter,) = re.findall(r"^# AUTOGENERATED!.*/(book/\S+)\.ipynb\.$", text, re.M)
+        (idea, *_) = (ast.get_docstring(ast.parse(text)) or "").splitlines() or [""]
+        rows.append(f"| `{name}` | `{chapter}` | {idea} |")
+    return "\n".join(rows) + "\n"
+
+
+def test_the_table_of_modules_in_contributing_is_true():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    assert TABLE.findall(text) == [rooms_table()], "run: make rooms"
+
+
+# what a stranger calls
+
+
+def promised() -> list[str]:
+    return [name for name in deepseq_nb.__all__ if not inspect.ismodule(getattr(deepseq_nb, name))]
+
+
+@pytest.mark.parametrize("name", promised())
+def test_a_promised_name_says_what_it_does_and_what_it_raises(name):
+    thing = getattr(deepseq_nb, name)
+    said = thing.__doc__ or ""
+    assert said and not said.startswith(f"{name}("), "no docstring of its own"
+    if inspect.isfunction(thing) and re.search(r"^\s+raise ", inspect.getsource(thing), re.M):
+        assert re.search(r"\b[Rr]aises\b", said), "it raises, and its docstring does not say what"
+
+
+def test_a_promised_function_gives_the_shapes_of_its_arrays():
+    """An array in a signature has its axes in the hint (jaxtyping), or its shape in the docstring."""
+    silent = []
+    for name in promised():
+        thing = getattr(deepseq_nb, name)
+        if not inspect.isfunction(thing):
+            continue
+        hints = [str(hint.annotation) for hint in inspect.signature(thing).parameters.values()]
+        bare = [hint for hint in hints if re.search(r"ndarray|Tensor\b", hint) and "[" not in hint]
+        if bare and not re.search(r"\([A-Z]+,", thing.__doc__ or ""):
+            silent.append(name)
+    assert silent == []
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, deepseq_nb; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"torch", "numpy", "pandas", "numba", "matplotlib", "scipy", "pyro", "jax"}
+    assert heavy & {*done.stdout.split()} == set()
+
+
+def test_slow_tests_are_tests_that_exist():
+    names = re.findall(
+        r"^ *def (test_\w+)",
+        "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py")),
+        re.M,
+    )
+    listed = (ROOT / "tests" / "slow_tests.txt").read_text().split()
+    assert [name for name in listed if name not in names] == []
+    assert len(listed) == len({*listed})
+
+
 # the environment
 
 CONSTRAINTS = [
@@ -238,7 +419,7 @@ def test_constraints_are_exact_without_build_suffixes_and_without_the_project():
 def test_constraints_satisfy_every_requirement_of_the_project():
     pinned = dict(line.lower().replace("_", "-").split("==") for line in CONSTRAINTS)
     extras = PROJECT["optional-dependencies"]
-    for text in [*PROJECT["dependencies"], *extras["book"], *extras["test"]]:
+    for text in [*PROJECT["dependencies"], *(text for extra in extras.values() for text in extra)]:
         requirement = Requirement(text)
         if requirement.name != PROJECT["name"]:
             name = requirement.name.lower().replace("_", "-")
@@ -254,10 +435,8 @@ def test_conda_users_get_the_same_environment():
     assert section == ["-c constraints.txt", torch, "-e .[test]"], (
         "torch first, nothing that constraints.txt does not pin"
     )
-    assert (
-        "test" in PROJECT["optional-dependencies"]
-        and "deepseq-nb[book]" in PROJECT["optional-dependencies"]["test"]
-    )
+    whole = next(text for text in PROJECT["optional-dependencies"]["test"] if "deepseq-nb" in text)
+    assert whole == "deepseq-nb[book,engines]", "the tests have everything; nothing is skipped"
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     assert f"python{PROJECT['requires-python']}" in conda
     assert re.search(

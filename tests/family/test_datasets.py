@@ -466,7 +466,9 @@ def test_download_is_whole_and_readable_by_others(server, tmp_path):
 )
 def test_failed_download_is_one_clear_error_and_leaves_nothing(server, tmp_path, what, reason):
     with pytest.raises(DatasetError) as error:
-        download(entry(what), tmp_path, base_url=base(server), timeout=0.5)
+        # only the server that stalls is to be given up; the others may be slow on a busy machine
+        wait = 0.5 if what == "stalled" else 60
+        download(entry(what), tmp_path, base_url=base(server), timeout=wait)
     text = str(error.value)
     assert reason in text and "\n" not in text
     assert (

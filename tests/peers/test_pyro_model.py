@@ -71,7 +71,7 @@ def losses(config, dtype=torch.float64):
     return model, ours, theirs
 
 
-@pytest.mark.parametrize("case", set(CASES) - {"ard"})
+@pytest.mark.parametrize("case", [name for name in CASES if name != "ard"])
 def test_same_noise_gives_our_loss_and_our_gradients(case):
     model, ours, theirs = losses(CASES[case])
     assert abs(float((theirs - ours).detach())) < 1e-10 * abs(float(ours.detach()))
