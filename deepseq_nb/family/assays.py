@@ -77,7 +77,8 @@ def find_variant_column(
             return lower[usual]
     usual = ", ".join(VARIANT_COLUMNS[:4])
     raise VariantError(
-        f"{where}: no column of variants ({usual}, ...); the columns are {listed}: pass variant_column=NAME"
+        f"{where}: no column of variants ({usual}, ...); the columns are {listed}: pass variant_column=NAME",
+        setting="variant_column",
     )
 
 # %% ../../book/workshop/tables.ipynb #add89832
@@ -165,12 +166,8 @@ def read_assay(path: Path | str, variant_column: str | None = None) -> pd.DataFr
     """Read a table of measurements: CSV, TSV or semicolons, plain or gzip, as a
     frame with the column "variant" (text, untouched).
 
-<<<<<<< HEAD
-    The other columns keep their names; a column of numbers is read as numbers.
-    Raises `VariantError` naming file, line or column.
-=======
-    The other columns keep their names, even where two have the same; a column of numbers is read as numbers. Raises `VariantError` naming file, line or column.
->>>>>>> h-c
+    The other columns keep their names, even where two have the same; a column of
+    numbers is read as numbers. Raises `VariantError` naming file, line or column.
     """
     header, rows, delimiter = _records(path, _text_of(path), variant_column)
     if variant_column is None and any(_is_variant(name) or _is_number(name) for name in header[:2]):

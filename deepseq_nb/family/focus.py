@@ -195,12 +195,14 @@ def find_first_residue(
     start, stop = int(found[1]), int(found[2])
     if stop < start:
         raise AlignmentError(
-            f"{path}: the range in the focus name {name!r} runs backwards; say first_residue= instead"
+            f"{path}: the range in the focus name {name!r} runs backwards; say first_residue= instead",
+            setting="first_residue",
         )
     if stop - start + 1 != residues:
         raise AlignmentError(
             f"{path}: the focus name {name!r} spans {stop - start + 1:,} residues but its row holds {residues:,}; "
-            f"correct the name, or say first_residue={start} if the first letter is residue {start}"
+            f"correct the name, or say first_residue={start} if the first letter is residue {start}",
+            setting="first_residue",
         )
     return start, ()
 

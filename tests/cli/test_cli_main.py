@@ -214,7 +214,7 @@ def test_an_error_that_is_ours_keeps_its_traceback(monkeypatch):
 @pytest.mark.parametrize(
     ("setting", "text", "told"),
     [
-        ("columns", "did you mean columns='all'?", "did you mean --columns 'all'?"),
+        ("columns", "did you mean columns='all'?", "did you mean --columns all?"),
         ("theta", "theta is 7: too large", "--theta is 7: too large"),
         ("first_residue", "x.a2m: no number", "--first-residue: x.a2m: no number"),
         ("latent", "latent is 7", "latent is 7"),  # no option of `weights`
