@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['COMMANDS', 'main']
 
-# %% ../../book/workshop/command_line.ipynb #9ab66c34
+# %% ../../book/workshop/command_line.ipynb #af73f4a3
 import argparse
 import contextlib
 import json
 import math
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -116,7 +117,9 @@ def _complaint(error: Exception, args: argparse.Namespace) -> str:
     if not setting or not hasattr(args, setting):
         return text
     option = f"--{setting.replace('_', '-')}"
-    text = text.replace(f"{setting}=", f"{option} ")
+    if text.startswith(setting):  # "columns: found ..." or "steps is ..."
+        text = option + text[len(setting) :]
+    text = re.sub(rf"\b{setting}=[\"']?(\w+)[\"']?", rf"{option} \1", text)
     return text if option in text else f"{option}: {text}"
 
 # %% ../../book/workshop/command_line.ipynb #0e0a5a69

@@ -8,10 +8,12 @@ __all__ = ['DeepseqError', 'AlignmentError', 'WeightsError', 'VariantError', 'Da
 
 # %% ../../book/workshop/errors.ipynb #deepseqe
 class DeepseqError(ValueError):
-    """A mistake that the user of this package can mend; the text says where, what was found and what was expected.
+    """A mistake that the user of this package can mend; the text says where, what
+    was found and what was expected.
 
-    Three fields say the same to a program, where they are known: `setting`, the name of the argument or setting at fault;
-    `file`, the path of the file; and `line`, its line, counted from 1. A field that is not known is None.
+    Three fields say the same to a program, where they are known: `setting`, the
+    name of the argument or setting at fault; `file`, the path of the file; and
+    `line`, its line, counted from 1. A field that is not known is None.
     """
 
     def __init__(
@@ -27,7 +29,9 @@ class DeepseqError(ValueError):
 
 # %% ../../book/workshop/errors.ipynb #3245fa50
 class AlignmentError(DeepseqError):
-    """What is wrong with an alignment, in one sentence: where, what was found, what was expected, what to do."""
+    """What is wrong with an alignment, in one sentence: where, what was found, what
+    was expected, what to do.
+    """
 
 
 class WeightsError(AlignmentError):
@@ -35,27 +39,39 @@ class WeightsError(AlignmentError):
 
 
 class VariantError(DeepseqError):
-    """A variant or a table of variants that cannot be read; one sentence saying where, what was found and expected."""
+    """A variant or a table of variants that cannot be read; one sentence saying
+    where, what was found and expected.
+    """
 
 
 class DatasetError(DeepseqError):
-    """What is wrong with a dataset, in one sentence: the file, its URL, and the folder to put it in."""
+    """What is wrong with a dataset, in one sentence: the file, its URL, and the
+    folder to put it in.
+    """
 
 # %% ../../book/workshop/errors.ipynb #1053efdc
 class ConfigError(DeepseqError):
-    """A setting that cannot be used; the text says which, what was found and what was expected."""
+    """A setting that cannot be used; the text says which, what was found and what
+    was expected.
+    """
 
 
 class TrainingError(DeepseqError):
-    """Training that cannot go on; the text says at which update, and what is safe on disk."""
+    """Training that cannot go on; the text says at which update, and what is safe
+    on disk.
+    """
 
 
 class CheckpointError(DeepseqError):
-    """A run folder or one of its files that cannot be used; the text names it and says what to do."""
+    """A run folder or one of its files that cannot be used; the text names it and
+    says what to do.
+    """
 
 # %% ../../book/workshop/errors.ipynb #9e9f6287
 class EvaluationError(DeepseqError):
-    """Scores and measurements that cannot be compared; one sentence saying why and what to do."""
+    """Scores and measurements that cannot be compared; one sentence saying why and
+    what to do.
+    """
 
 
 class FigureError(DeepseqError):
@@ -63,8 +79,12 @@ class FigureError(DeepseqError):
 
 
 class ExperimentError(DeepseqError):
-    """A grid that cannot be run; one sentence saying which file or setting, what was found and what to do."""
+    """A grid that cannot be run; one sentence saying which file or setting, what
+    was found and what to do.
+    """
 
 
 class BookError(DeepseqError):
-    """The book cannot be made: the text says which file, what was found there and what was expected."""
+    """The book cannot be made: the text says which file, what was found there and
+    what was expected.
+    """

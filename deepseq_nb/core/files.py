@@ -27,7 +27,8 @@ def temporary_name(path: Path) -> Path:
 
 # %% ../../book/workshop/files.ipynb #26d0402b
 def write_atomic(path: Path | str, data: bytes | str, overwrite: bool = True) -> Path:
-    """Write `data` so that `path` holds the old content or the new one, never a half; returns the path.
+    """Write `data` so that `path` holds the old content or the new one, never a
+    half; returns the path.
 
     Raises FileExistsError where `path` exists and `overwrite` is False.
     """

@@ -114,7 +114,9 @@ def duration(seconds: float | int) -> str:
 
 # %% ../../book/workshop/machine.ipynb #2f6c6e7b
 def cores() -> int:
-    """Cores that this process may use: those of OMP_NUM_THREADS where it is set, else all that the system gives it."""
+    """Cores that this process may use: those of OMP_NUM_THREADS where it is set,
+    else all that the system gives it.
+    """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
@@ -128,10 +130,12 @@ def compiled(
     fastmath: bool = True,
     error_model: Literal["numpy", "python"] = "numpy",
 ) -> Callable[..., Any]:
-    """The function as machine code, kept on disk between processes where that is possible.
+    """The function as machine code, kept on disk between processes where that is
+    possible.
 
-    A decorator, bare or with options. `fastmath` lets sums be reordered; `error_model` "python" raises at a division
-    by zero where "numpy" gives inf. The loops let go of Python's lock, so threads can share them out.
+    A decorator, bare or with options. `fastmath` lets sums be reordered;
+    `error_model` "python" raises at a division by zero where "numpy" gives inf. The
+    loops let go of Python's lock, so threads can share them out.
     """
     if function is None:
         return partial(compiled, fastmath=fastmath, error_model=error_model)

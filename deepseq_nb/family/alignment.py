@@ -30,7 +30,7 @@ _all_ = ["ReadOptions", "ReadReport"]  # an alignment carries one of each
 # %% ../../book/structure/alignments.ipynb #abdec0ac
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Alignment:
-    """Kept sequences x modelled columns of one family, as tokens, with the map to residue numbers."""
+    """Kept sequences x modelled columns of one family, with the map to residues."""
 
     tokens: UInt8[np.ndarray, "n length"]  # letters by number; gap = len(alphabet)
     names: tuple[str, ...]  # (N,) as read; duplicates stay
@@ -40,28 +40,28 @@ class Alignment:
     options: ReadOptions = field(default_factory=ReadOptions)  # how it was read
 
     @classmethod
-    def read(cls, path: Path | str, focus: str | None = None, alphabet: str = "protein", *, format: str | None = None,
-             columns: str = "focus", unknown: str = "drop", max_sequence_gaps: float | int | None = None,
-             max_column_gaps: float | int | None = None, first_residue: int | None = None) -> "Alignment":  # fmt: skip
-        """Read a2m, a3m, FASTA, Stockholm or Clustal, plain or gzip, as `ReadOptions` say; raises AlignmentError."""
-        options = ReadOptions(
-            focus=focus, alphabet=alphabet, format=format, columns=columns, unknown=unknown,
-            max_sequence_gaps=max_sequence_gaps, max_column_gaps=max_column_gaps, first_residue=first_residue,
-        )  # fmt: skip
-        return read_alignment(path, options)
+    def read(
+        cls, path: Path | str, focus: str | None = None, alphabet: str = "protein", *,
+        format: str | None = None, columns: str = "focus", unknown: str = "drop",
+        max_sequence_gaps: float | int | None = None,
+        max_column_gaps: float | int | None = None, first_residue: int | None = None,
+    ) -> "Alignment":  # fmt: skip
+        """Read a2m, a3m, FASTA, Stockholm or Clustal; raises AlignmentError."""
+        return read_alignment(path, ReadOptions(
+            focus=focus, alphabet=alphabet, format=format, columns=columns,
+            unknown=unknown, max_sequence_gaps=max_sequence_gaps,
+            max_column_gaps=max_column_gaps, first_residue=first_residue,
+        ))  # fmt: skip
 
     @classmethod
-    def from_strings(cls, sequences: Sequence[str], names: Sequence[str] | None = None, focus: str | None = None,
-                     alphabet: str = "protein", *, format: str | None = None, columns: str = "focus",
-                     unknown: str = "drop", max_sequence_gaps: float | int | None = None,
-                     max_column_gaps: float | int | None = None,
-                     first_residue: int | None = None) -> "Alignment":  # fmt: skip
-        """The same from rows in memory; without names they are called seq1, seq2, ...; raises AlignmentError."""
-        options = ReadOptions(
-            focus=focus, alphabet=alphabet, format=format, columns=columns, unknown=unknown,
-            max_sequence_gaps=max_sequence_gaps, max_column_gaps=max_column_gaps, first_residue=first_residue,
-        )  # fmt: skip
-        return alignment_of(sequences, names, options)
+    def from_strings(
+        cls, sequences: Sequence[str], names: Sequence[str] | None = None,
+        focus: str | None = None, alphabet: str = "protein",
+    ) -> "Alignment":  # fmt: skip
+        """Rows in memory, called seq1, seq2, ... unless named; raises
+        AlignmentError.
+        """
+        return alignment_of(sequences, names, ReadOptions(focus=focus, alphabet=alphabet))
 
     @property
     def alphabet(self) -> str:
@@ -85,19 +85,22 @@ class Alignment:
 
     @property
     def occupancy(self) -> Float[np.ndarray, " length"]:
-        """Share of the kept sequences with a residue in each column (L,)."""
+        """Share of the sequences with a residue in each column (L,)."""
         return np.array(self.focus_map.occupancy)
 
     @property
     def checksum(self) -> str:
-        """SHA-256 over alphabet, residue numbers, focus sequence, shape and tokens: the identity of the content."""
-        about = self.alphabet, self.focus_map.residues, self.focus_map.sequence, self.tokens.shape
+        """SHA-256 over letters, residue numbers, focus, shape and tokens."""
+        known = self.focus_map
+        about = known.alphabet, known.residues, known.sequence, self.tokens.shape
         content = hashlib.sha256("".join(f"{part}|" for part in about).encode())
         content.update(np.ascontiguousarray(self.tokens).data)
         return content.hexdigest()
 
     def encode(self, sequences: Sequence[str]) -> UInt8[np.ndarray, "n length"]:
-        """Rows over the modelled columns as tokens; raises AlignmentError on another length or letter."""
+        """Rows of letters as tokens; raises AlignmentError on another length or
+        letter.
+        """
         return encode_rows(sequences, self.alphabet, len(self.focus_map.sequence))
 
     def decode(self, tokens: UInt8[np.ndarray, "n length"]) -> list[str]:
@@ -115,5 +118,5 @@ def read_alignment(path: Path | str, options: ReadOptions | None = None) -> Alig
 def alignment_of(
     sequences: Sequence[str], names: Sequence[str] | None, options: ReadOptions
 ) -> Alignment:
-    """The alignment of rows in memory, read as `options` say; raises AlignmentError."""
+    """Rows in memory, as `options` say; raises AlignmentError."""
     return Alignment(**read_strings(sequences, names, options)._asdict(), options=options)

@@ -60,7 +60,8 @@ def _text_of(path: Path | str) -> str:
 def find_variant_column(
     names: Iterable[object], wanted: str | None = None, where: str = "table"
 ) -> str:
-    """The name of the column of variants: `wanted`, or the first of `VARIANT_COLUMNS` there is, in any case of letters.
+    """The name of the column of variants: `wanted`, or the first of
+    `VARIANT_COLUMNS` there is, in any case of letters.
 
     Raises `VariantError` naming the columns that exist. `where` begins the message.
     """
@@ -76,12 +77,15 @@ def find_variant_column(
             return lower[usual]
     usual = ", ".join(VARIANT_COLUMNS[:4])
     raise VariantError(
-        f"{where}: no column of variants ({usual}, ...); the columns are {listed}: pass variant_column=NAME"
+        f"{where}: no column of variants ({usual}, ...); the columns are {listed}: pass variant_column=NAME",
+        setting="variant_column",
     )
 
 # %% ../../book/workshop/tables.ipynb #add89832
 def _typed(values: Sequence[str], decimal_comma: bool) -> pd.Series:
-    """A column of cells as numbers, where all that are not missing are numbers, else as text; missing cells are NaN."""
+    """A column of cells as numbers, where all that are not missing are numbers,
+    else as text; missing cells are NaN.
+    """
     cells = pd.Series(values, dtype=object).str.strip()
     missing = cells.str.lower().isin(_MISSING)
     if missing.all():
@@ -104,7 +108,9 @@ def _split_line(line: str, delimiter: str) -> list[str]:
 
 
 def _delimiter(header: str, wanted: str | None) -> str:
-    """Tab, semicolon or comma: the one that gives a column of variants, and then the one that gives most columns."""
+    """Tab, semicolon or comma: the one that gives a column of variants, and then
+    the one that gives most columns.
+    """
 
     def gain(delimiter: str) -> tuple[bool, int]:
         names = [name.strip() for name in _split_line(header, delimiter)]
@@ -118,7 +124,9 @@ def _delimiter(header: str, wanted: str | None) -> str:
 def _records(
     path: Path | str, text: str, wanted: str | None
 ) -> tuple[list[str], list[list[str]], str]:
-    """Header, rows (each as long as the header) and delimiter of a table; comment lines and blank lines are left out."""
+    """Header, rows (each as long as the header) and delimiter of a table; comment
+    lines and blank lines are left out.
+    """
     lines = [
         (i, line)
         for i, line in enumerate(text.split("\n"), 1)
@@ -135,7 +143,8 @@ def _records(
         for row in reader:
             width = len(rows[0]) if rows else len(row)
             if len(row) > width and not any(cell.strip() for cell in row[width:]):
-                row = row[:width]  # empty cells at the end, as spreadsheets leave them
+                # empty cells at the end, as spreadsheets leave them
+                row = row[:width]
             if len(row) != width:
                 number, names = (
                     lines[reader.line_num - 1][0],
@@ -154,9 +163,11 @@ def _records(
 
 
 def read_assay(path: Path | str, variant_column: str | None = None) -> pd.DataFrame:
-    """Read a table of measurements: CSV, TSV or semicolons, plain or gzip, as a frame with the column "variant" (text, untouched).
+    """Read a table of measurements: CSV, TSV or semicolons, plain or gzip, as a
+    frame with the column "variant" (text, untouched).
 
-    The other columns keep their names; a column of numbers is read as numbers. Raises `VariantError` naming file, line or column.
+    The other columns keep their names, even where two have the same; a column of
+    numbers is read as numbers. Raises `VariantError` naming file, line or column.
     """
     header, rows, delimiter = _records(path, _text_of(path), variant_column)
     if variant_column is None and any(_is_variant(name) or _is_number(name) for name in header[:2]):
@@ -165,18 +176,19 @@ def read_assay(path: Path | str, variant_column: str | None = None) -> pd.DataFr
                 f"{path}, line 1: {delimiter.join(header)[:60]!r} is data, expected a header line with column names"
             )
     found = find_variant_column(header, variant_column, f"{path}, header")
-    if twice := sorted({name for name in header if header.count(name) > 1 and name}):
-        raise VariantError(f"{path}, header: two columns are called {twice[0]!r}: rename one")
+    if header.count(found) > 1:
+        raise VariantError(f"{path}, header: two columns are called {found!r}: rename one")
     if not rows:
         raise VariantError(f"{path}: found a header and no rows")
-    frame = {}
+    columns = []
     for i, name in enumerate(header):
+        cells = [row[i] for row in rows]
         if name == found:
-            frame["variant"] = pd.Series([row[i] for row in rows], dtype=object)
+            columns.append(pd.Series(cells, dtype=object, name="variant"))
         else:
             label = "variant_1" if name == "variant" else name or f"unnamed_{i}"
-            frame[label] = _typed([row[i] for row in rows], decimal_comma=delimiter == ";")
-    return pd.DataFrame(frame)
+            columns.append(_typed(cells, decimal_comma=delimiter == ";").rename(label))
+    return pd.concat(columns, axis=1)
 
 # %% ../../book/workshop/tables.ipynb #61c77548
 def _is_number(text: str) -> bool:
@@ -189,7 +201,9 @@ def _is_number(text: str) -> bool:
 
 
 def _is_variant(text: str) -> bool:
-    """True for text that has the form of a variant in some alphabet, whether or not its letters are known."""
+    """True for text that has the form of a variant in some alphabet, whether or not
+    its letters are known.
+    """
     pieces = split_pieces(text.strip().strip('"'))
     return any(
         all(read_piece(piece, letters).status != "malformed" for piece in pieces)
@@ -198,7 +212,9 @@ def _is_variant(text: str) -> bool:
 
 
 def read_variants(path: Path | str, variant_column: str | None = None) -> list[str]:
-    """Variants from a table (see `read_assay`), or from a plain list with one variant on each line; raises `VariantError`."""
+    """Variants from a table (see `read_assay`), or from a plain list with one
+    variant on each line; raises `VariantError`.
+    """
     if variant_column is not None:
         return read_assay(path, variant_column)["variant"].tolist()
     lines = [

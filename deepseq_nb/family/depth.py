@@ -25,28 +25,36 @@ from deepseq_nb.family.weights import (
 )
 
 # %% ../../book/structure/depth.ipynb #ce2fc75d
-SHALLOW_NEFF = 100  # below, a shallow family is learned by heart in some 1,000 updates
+# below, a shallow family is learned by heart in some 1,000 updates
+SHALLOW_NEFF = 100
 
 
 def depth_verdict(neff: float | int, length: int) -> str:
-    """Effective sequences per column in a word: shallow below 2, deep from 10, fair between."""
+    """Effective sequences per column in a word: shallow below 2, deep from 10, fair
+    between.
+    """
     depth = neff / length
     return "shallow" if depth < 2 else "fair" if depth < 10 else "deep"
 
 # %% ../../book/structure/depth.ipynb #d88d5dbd
 def is_shallow(neff: float | int, length: int) -> bool:
-    """Whether a family is shallow for training: below `SHALLOW_NEFF` effective sequences and below 2 per column."""
+    """Whether a family is shallow for training: below `SHALLOW_NEFF` effective
+    sequences and below 2 per column.
+    """
     return neff < SHALLOW_NEFF and depth_verdict(neff, length) == "shallow"
 
 # %% ../../book/structure/depth.ipynb #d1e90003
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Family:
-    """An alignment and what is counted of it; make one with `Family.of`, and hand it on."""
+    """An alignment and what is counted of it; make one with `Family.of`, and hand
+    it on.
+    """
 
     alignment: Alignment
     weights: Float64[np.ndarray, " n"]
     theta: float  # the divergence within which sequences share their vote
-    counts: Float64[np.ndarray, "length alphabet"]  # weighted letters in each column
+    # weighted letters in each column
+    counts: Float64[np.ndarray, "length alphabet"]
 
     @classmethod
     def of(
@@ -56,10 +64,13 @@ class Family:
         weights: Float[np.ndarray, " n"] | None = None,
         progress: bool | None = None,
     ) -> "Family":
-        """Count a family; its weights are those of `theta` (from the cache where it has them) unless given.
+        """Count a family; its weights are those of `theta` (from the cache where it
+        has them) unless given.
 
-        `progress` shows a bar while neighbours are counted; None: on a terminal. Raises `ConfigError` for weights that are of another
-        number than the sequences, negative, not finite or all zero, and `WeightsError` for a theta outside 0 to 0.5.
+        `progress` shows a bar while neighbours are counted; None: on a terminal.
+        Raises `ConfigError` for weights that are of another number than the
+        sequences, negative, not finite or all zero, and `WeightsError` for a theta
+        outside 0 to 0.5.
         """
         theta = check_theta(theta)
         if weights is None:
@@ -96,7 +107,9 @@ class Family:
     def log_frequencies(
         self, pseudocount: float | int = 1.0
     ) -> Float64[np.ndarray, "length alphabet"]:
-        """log f (L, A) in nats, of letters alone, with `pseudocount` sequences spread evenly over them."""
+        """log f (L, A) in nats, of letters alone, with `pseudocount` sequences
+        spread evenly over them.
+        """
         counts = self.counts + pseudocount / self.counts.shape[1]
         return np.log(counts / counts.sum(axis=1, keepdims=True))
 

@@ -28,7 +28,9 @@ ALPHABETS: dict[str, str] = {
 
 
 def alphabet_letters(alphabet: str) -> str:
-    """The letters of a named alphabet (`protein`, `dna`, `rna`, `012`), or of one spelled out, such as `"HP"`."""
+    """The letters of a named alphabet (`protein`, `dna`, `rna`, `012`), or of one
+    spelled out, such as `"HP"`.
+    """
     letters = ALPHABETS.get(str(alphabet).lower(), str(alphabet))
     if (
         not isinstance(alphabet, str)
@@ -44,7 +46,9 @@ def alphabet_letters(alphabet: str) -> str:
 
 # %% ../../book/structure/residues.ipynb #9e5ecb79
 def token_table(letters: str, unknown: int = 255) -> UInt8[np.ndarray, "256"]:
-    """One token per byte: letters in either case, '-' and '.' as gap, everything else `unknown`."""
+    """One token per byte: letters in either case, '-' and '.' as gap, everything
+    else `unknown`.
+    """
     table = np.full(256, unknown, np.uint8)
     for token, letter in enumerate(letters):
         table[ord(letter)] = table[ord(letter.lower())] = token
@@ -54,13 +58,17 @@ def token_table(letters: str, unknown: int = 255) -> UInt8[np.ndarray, "256"]:
 # %% ../../book/structure/residues.ipynb #5d25c87c
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FocusMap:
-    """The one map between the residue numbers users see and the columns inside; L is the number of columns."""
+    """The one map between the residue numbers users see and the columns inside; L
+    is the number of columns.
+    """
 
     name: str  # the focus sequence's name
     sequence: str  # wild-type letters of the L modelled columns
-    residues: tuple[int, ...]  # (L,) residue number of each modelled column, increasing
+    # (L,) residue number of each modelled column, increasing
+    residues: tuple[int, ...]
     alphabet: str  # the letters; the gap token is their number
-    occupancy: tuple[float, ...]  # (L,) share of the kept sequences with a residue there
+    # (L,) share of the kept sequences with a residue there
+    occupancy: tuple[float, ...]
     full_sequence: str  # the whole focus sequence, gaps removed, upper case
     start: int  # residue number of full_sequence[0]
 
@@ -98,11 +106,17 @@ class FocusMap:
 
     def to_json(self) -> dict:
         """Plain types only, as saved with a run."""
-        return {**asdict(self), "residues": list(self.residues), "occupancy": list(self.occupancy)}
+        return {
+            **asdict(self),
+            "residues": list(self.residues),
+            "occupancy": list(self.occupancy),
+        }
 
     @classmethod
     def from_json(cls, values: dict) -> "FocusMap":
-        """What `to_json` wrote; raises AlignmentError on unknown or missing keys, by name."""
+        """What `to_json` wrote; raises AlignmentError on unknown or missing keys,
+        by name.
+        """
         names = {field.name for field in fields(cls)}
         if wrong := sorted(names ^ set(values)):
             raise AlignmentError(
@@ -163,7 +177,9 @@ def find_focus(names: list[str], focus: str | None, path: str) -> tuple[int, tup
 def find_first_residue(
     name: str, residues: int, first: int | None, path: str
 ) -> tuple[int, tuple[str, ...]]:
-    """Residue number of the focus sequence's first letter, from its name or as given, else 1 with a notice."""
+    """Residue number of the focus sequence's first letter, from its name or as
+    given, else 1 with a notice.
+    """
     found = _RANGE.search(name)
     if first is not None:
         differs = found is not None and int(found[1]) != first
@@ -179,18 +195,22 @@ def find_first_residue(
     start, stop = int(found[1]), int(found[2])
     if stop < start:
         raise AlignmentError(
-            f"{path}: the range in the focus name {name!r} runs backwards; say first_residue= instead"
+            f"{path}: the range in the focus name {name!r} runs backwards; say first_residue= instead",
+            setting="first_residue",
         )
     if stop - start + 1 != residues:
         raise AlignmentError(
             f"{path}: the focus name {name!r} spans {stop - start + 1:,} residues but its row holds {residues:,}; "
-            f"correct the name, or say first_residue={start} if the first letter is residue {start}"
+            f"correct the name, or say first_residue={start} if the first letter is residue {start}",
+            setting="first_residue",
         )
     return start, ()
 
 # %% ../../book/structure/residues.ipynb #03dd4b7e
 def find_columns(row: bytes, format: str, columns: str, letters: str):
-    """Of one focus row: the candidate columns (C,), which residue each is (C,), and all residues as text."""
+    """Of one focus row: the candidate columns (C,), which residue each is (C,), and
+    all residues as text.
+    """
     bytes_ = np.frombuffer(row, np.uint8)
     known = np.frombuffer((letters + letters.lower()).encode(), np.uint8)
     lower = (bytes_ >= ord("a")) & (bytes_ <= ord("z"))

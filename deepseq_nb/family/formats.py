@@ -98,14 +98,18 @@ class Records:
 
 
 def fasta_records(data: bytes, path: str) -> Records:
-    """Records of FASTA, a2m and a3m; the name is the first word after any number of '>'."""
+    """Records of FASTA, a2m and a3m; the name is the first word after any number of
+    '>'.
+    """
     start = 0 if data.startswith(b">") else data.find(b"\n>") + 1
     head = data[:start].split(b"\n") if start or data.startswith(b">") else data.split(b"\n")
     for number, line in enumerate(head, 1):
         if line.strip() and line[:1] not in b"#;":
             found = line[:40].decode("utf-8", "replace")
             raise AlignmentError(
-                f"{path}: line {number} is {found!r}, expected '>NAME'", file=path, line=number
+                f"{path}: line {number} is {found!r}, expected '>NAME'",
+                file=path,
+                line=number,
             )
     if not data.startswith(b">", start):
         raise AlignmentError(
@@ -114,7 +118,8 @@ def fasta_records(data: bytes, path: str) -> Records:
     records = Records([], [], [])
     line = 1 + data.count(b"\n", 0, start)
     begin = start + 1
-    while begin <= len(data):  # one by one: a list of all chunks would be a second copy of the file
+    # one by one: a list of all chunks would be a second copy of the file
+    while begin <= len(data):
         stop = data.find(b"\n>", begin)
         stop = len(data) if stop < 0 else stop
         chunk, begin = data[begin:stop], stop + 2

@@ -20,9 +20,11 @@ from deepseq_nb.core.machine import (
 
 # %% ../../book/workshop/neighbours.ipynb #99c24453
 def identities_needed(length: int, theta: float | int) -> Int64[np.ndarray, " positions"]:
-    """For a row with n = 0 ... length residues, the fewest identities m with m / n > 1 - theta in float64.
+    """For a row with n = 0 ... length residues, the fewest identities m with m / n
+    > 1 - theta in float64.
 
-    Where m passes so does m + 1, so whole numbers decide exactly as the original's division does, ties included.
+    Where m passes so does m + 1, so whole numbers decide exactly as the original's
+    division does, ties included.
     """
     limit = 1.0 - theta
     needed = [length + 1]
@@ -32,11 +34,15 @@ def identities_needed(length: int, theta: float | int) -> Int64[np.ndarray, " po
 
 # %% ../../book/workshop/neighbours.ipynb #60bb6a94
 @compiled(fastmath=False)
-@no_type_check  # numba compiles this function itself, not a checking wrapper around it
+# numba compiles this function itself, not a checking wrapper around it
+@no_type_check
 def _glance(four, columns, same):
-    """same (4, 256): in how many of the columns (k, 256) each of 256 rows agrees with each of four rows (4, k)."""
+    """same (4, 256): in how many of the columns (k, 256) each of 256 rows agrees
+    with each of four rows (4, k).
+    """
     same[:] = 0
-    counters = np.empty((4, 256), np.uint8)  # counters of one byte: 32 of them are one register
+    # counters of one byte: 32 of them are one register
+    counters = np.empty((4, 256), np.uint8)
     one, two, three, last = counters[0], counters[1], counters[2], counters[3]
     for first in range(0, len(columns), 255):
         counters[:] = 0
@@ -57,7 +63,9 @@ def _glance(four, columns, same):
 @compiled(fastmath=False)
 @no_type_check
 def _hopeful(same, wanted, own, flags, lanes):
-    """Write to lanes which of 256 rows may still be neighbours, by what they or the row itself want; how many."""
+    """Write to lanes which of 256 rows may still be neighbours, by what they or the
+    row itself want; how many.
+    """
     for j in range(256):
         flags[j] = same[j] >= min(own, wanted[j])
     found = 0
@@ -72,7 +80,9 @@ def _hopeful(same, wanted, own, flags, lanes):
 @compiled(fastmath=False)
 @no_type_check
 def _finish(row, other, same, least):
-    """same plus the identities of two rows of bytes (64 x steps,); stops early where `least` is out of reach."""
+    """same plus the identities of two rows of bytes (64 x steps,); stops early
+    where `least` is out of reach.
+    """
     for step in range(len(row) // 64):
         part = np.uint8(0)  # a sum of 64 fits one byte, which is what makes it fast
         for i in range(64):
@@ -84,7 +94,9 @@ def _finish(row, other, same, least):
 
 # %% ../../book/workshop/neighbours.ipynb #55a0af0d
 def _order_columns(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float):
-    """Columns (L,), those that tell strangers apart first, and how many of them a glance should take."""
+    """Columns (L,), those that tell strangers apart first, and how many of them a
+    glance should take.
+    """
     rows, length = tokens.shape
     sample = tokens[:: -(-rows // 2000)]
     shares = np.array([np.bincount(column, minlength=gap + 1)[:gap] for column in sample.T])
@@ -123,7 +135,9 @@ def _arrange(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float):
 @compiled(fastmath=False)
 @no_type_check
 def _count_neighbours(heads, tails, front, rest, needed, wanted, first, counts):
-    """Add to counts (N,) the neighbours among pairs s < t, for the rows s from `first` on in heads and tails."""
+    """Add to counts (N,) the neighbours among pairs s < t, for the rows s from
+    `first` on in heads and tails.
+    """
     same, flags = np.empty((4, 256), np.uint16), np.empty(256, np.uint8)
     lanes = np.empty(257, np.int64)
     for tile in range(first // 256, len(front)):
@@ -135,14 +149,19 @@ def _count_neighbours(heads, tails, front, rest, needed, wanted, first, counts):
             for found in range(_hopeful(agree, theirs, wanted[s], flags, lanes)):
                 t = 256 * tile + lanes[found]
                 if s < t < len(rest):
-                    least, agreed = min(needed[s], needed[t]), np.int64(agree[lanes[found]])
+                    least, agreed = (
+                        min(needed[s], needed[t]),
+                        np.int64(agree[lanes[found]]),
+                    )
                     total = _finish(tails[row], rest[t], agreed, least)
                     counts[s] += total >= needed[s]
                     counts[t] += total >= needed[t]
 
 # %% ../../book/workshop/neighbours.ipynb #31a527f2
 def _take_out(front: np.ndarray, rest: np.ndarray, first: int):
-    """The front and the rest of up to 64 rows from `first` on, with gaps as 254; rows of front padded to fours."""
+    """The front and the rest of up to 64 rows from `first` on, with gaps as 254;
+    rows of front padded to fours.
+    """
     tails = rest[first : first + 64].copy()
     heads = np.full((-(-len(tails) // 4) * 4, front.shape[1]), 254, np.uint8)
     lane = first % 256

@@ -23,7 +23,9 @@ from deepseq_nb.family.focus import (
 
 # %% ../../book/workshop/notation.ipynb #58ac0a63
 class Substitution(NamedTuple):
-    """One residue changed: `wild` at `residue` becomes `mutant` ("-" for a deletion). Residues as the user numbers them."""
+    """One residue changed: `wild` at `residue` becomes `mutant` ("-" for a
+    deletion). Residues as the user numbers them.
+    """
 
     wild: str
     residue: int
@@ -63,7 +65,9 @@ _EVENT = re.compile(
 
 # %% ../../book/workshop/notation.ipynb #d05b5d51
 def _letter(symbol: str, alphabet: str) -> tuple[str, str]:
-    """The letter that a one- or three-letter symbol stands for and "", or "" and why there is none."""
+    """The letter that a one- or three-letter symbol stands for and "", or "" and
+    why there is none.
+    """
     protein = set(ALPHABETS["protein"]) <= set(alphabet)
     letter = (
         _THREE_LETTERS.get(symbol.capitalize(), symbol) if len(symbol) == 3 and protein else symbol
@@ -85,7 +89,9 @@ def _letter(symbol: str, alphabet: str) -> tuple[str, str]:
 
 # %% ../../book/workshop/notation.ipynb #35cd73c1
 class Piece(NamedTuple):
-    """One `A24G` as read: its substitution, or the status and the reason why there is none."""
+    """One `A24G` as read: its substitution, or the status and the reason why there
+    is none.
+    """
 
     status: str
     reason: str
@@ -93,7 +99,9 @@ class Piece(NamedTuple):
 
 
 def _read_event(event: re.Match, alphabet: str) -> Piece:
-    """A deletion, insertion, duplication, extension or frameshift, as matched by `_EVENT`."""
+    """A deletion, insertion, duplication, extension or frameshift, as matched by
+    `_EVENT`.
+    """
     piece, (wild, residue, _, last, kind, rest) = event[0], event.groups()
     kind = kind.lower()
     if kind == "fs":
@@ -104,7 +112,11 @@ def _read_event(event: re.Match, alphabet: str) -> Piece:
         )
     if kind == "delins":
         advice = "where the length stays, write it as substitutions, A24G:K25R; otherwise it cannot be scored"
-        return Piece("insertion", f"{piece} replaces a stretch by other residues: {advice}", None)
+        return Piece(
+            "insertion",
+            f"{piece} replaces a stretch by other residues: {advice}",
+            None,
+        )
     if kind != "del":
         return Piece(
             "insertion",
@@ -159,7 +171,10 @@ def read_piece(text: str, alphabet: str) -> Piece:
         elif re.fullmatch(r"[0-9]+[^\W\d_]+", piece):
             hint = f"it has no wild-type letter to check; {_FORM}"
         return Piece("malformed", f"{short!r} is not a variant: {hint}", None)
-    (wild, no_wild), (mutant, no_mutant) = _letter(match[1], alphabet), _letter(match[3], alphabet)
+    (wild, no_wild), (mutant, no_mutant) = (
+        _letter(match[1], alphabet),
+        _letter(match[3], alphabet),
+    )
     if match[3] == "=":
         mutant, no_mutant = wild, ""
     if no_wild or no_mutant:
@@ -190,10 +205,12 @@ def split_pieces(text: str) -> list[str]:
 
 # %% ../../book/workshop/notation.ipynb #25830cb1
 def parse_variant(text: str, alphabet: str = "ACDEFGHIKLMNPQRSTVWY") -> tuple[Substitution, ...]:
-    """Read `A24G`, `A24G:K30R` (also , + ;), `p.Ala24Gly`, `A24-` or `WT` (which is the empty tuple).
+    """Read `A24G`, `A24G:K30R` (also , + ;), `p.Ala24Gly`, `A24-` or `WT` (which is
+    the empty tuple).
 
-    `alphabet` is its letters or a name such as "rna". Raises `VariantError` with the reason. The wild-type letters are not
-    compared with anything here: `resolve_variants` does that. Notation: den Dunnen et al. (2016).
+    `alphabet` is its letters or a name such as "rna". Raises `VariantError` with
+    the reason. The wild-type letters are not compared with anything here:
+    `resolve_variants` does that. Notation: den Dunnen et al. (2016).
     """
     letters = ALPHABETS.get(alphabet, alphabet)
     found = [read_piece(piece, letters) for piece in split_pieces(text)]
@@ -215,13 +232,17 @@ def parse_variant(text: str, alphabet: str = "ACDEFGHIKLMNPQRSTVWY") -> tuple[Su
 
 
 def format_variant(substitutions: Iterable[Substitution]) -> str:
-    """The canonical form, `A24G:K30R`: one-letter codes, sorted by residue; `WT` for none."""
+    """The canonical form, `A24G:K30R`: one-letter codes, sorted by residue; `WT`
+    for none.
+    """
     ordered = sorted(substitutions, key=lambda substitution: (substitution[1], substitution))
     return ":".join(f"{wild}{residue}{mutant}" for wild, residue, mutant in ordered) or "WT"
 
 # %% ../../book/workshop/notation.ipynb #0dcb3655
 class Rows(NamedTuple):
-    """Variants as integers: row v has the distinct pieces `pieces[i]` for i in ids[starts[v]:starts[v + 1]]."""
+    """Variants as integers: row v has the distinct pieces `pieces[i]` for i in
+    ids[starts[v]:starts[v + 1]].
+    """
 
     texts: tuple[str, ...]
     pieces: list[Piece]
@@ -235,7 +256,9 @@ class Rows(NamedTuple):
 
 
 def read_rows(texts: Iterable[str], alphabet: str) -> Rows:
-    """Read every variant, each distinct piece once. An empty cell (None, NaN) reads as ""."""
+    """Read every variant, each distinct piece once. An empty cell (None, NaN) reads
+    as "".
+    """
     texts = tuple(
         text if isinstance(text, str) else ""
         for text in ([texts] if isinstance(texts, str) else texts)
@@ -258,7 +281,9 @@ def read_rows(texts: Iterable[str], alphabet: str) -> Rows:
 def canonical_variants(
     texts: Iterable[str], alphabet: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 ) -> list[str]:
-    """The canonical form of each variant; what cannot be read comes back as it was, trimmed. Never raises."""
+    """The canonical form of each variant; what cannot be read comes back as it was,
+    trimmed. Never raises.
+    """
     rows = read_rows(texts, ALPHABETS.get(alphabet, alphabet))
     keys = [
         (0, ()) if (part := piece.substitution) is None else (part.residue, part)

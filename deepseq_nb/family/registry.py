@@ -38,7 +38,9 @@ from deepseq_nb.family.synthetic import (
 # %% ../../book/workshop/downloads.ipynb #d6c4658d
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetFile:
-    """One file of the registry; `derivation` names how it is made when the upstream file is not it ("" when it is)."""
+    """One file of the registry; `derivation` names how it is made when the upstream
+    file is not it ("" when it is).
+    """
 
     family: str
     kind: str  # alignment, assay, labels or doubles
@@ -78,13 +80,17 @@ def _registry_text() -> str:
 
 
 def registry() -> dict[str, Any]:
-    """The parsed registry: `base_url`, `families` (name -> title, focus, column, ...) and `files` (a list)."""
+    """The parsed registry: `base_url`, `families` (name -> title, focus, column,
+    ...) and `files` (a list).
+    """
     return tomllib.loads(_registry_text())
 
 
 @cache
 def dataset_files() -> tuple[DatasetFile, ...]:
-    """Every file of the registry, in its order; the first of a family and kind is the default."""
+    """Every file of the registry, in its order; the first of a family and kind is
+    the default.
+    """
     return tuple(DatasetFile(**entry) for entry in registry()["files"])
 
 # %% ../../book/workshop/downloads.ipynb #6d91c9d0
@@ -92,7 +98,9 @@ KINDS = ("alignment", "assay", "labels", "doubles")
 
 
 def cache_folder() -> Path:
-    """Where downloads go: `data/cache` of the checkout, else `datasets` in $DEEPSEQ_CACHE or ~/.cache/deepseq_nb."""
+    """Where downloads go: `data/cache` of the checkout, else `datasets` in
+    $DEEPSEQ_CACHE or ~/.cache/deepseq_nb.
+    """
     home = _repository_data()
     user = Path(os.environ.get("DEEPSEQ_CACHE") or Path.home() / ".cache" / "deepseq_nb")
     return home / "cache" if home else user / "datasets"
@@ -141,11 +149,17 @@ def _fault(path: Path, entry: DatasetFile, verify: bool) -> str:
 
 
 def find(
-    name: str, file: str | None = None, *, kind: str = "alignment", verify: bool = False
+    name: str,
+    file: str | None = None,
+    *,
+    kind: str = "alignment",
+    verify: bool = False,
 ) -> Path | None:
-    """The path of a family's file (by `file` name, else the first of its `kind`), or None where this machine lacks it.
+    """The path of a family's file (by `file` name, else the first of its `kind`),
+    or None where this machine lacks it.
 
-    Raises DatasetError for an unknown family, file or kind, and for a file of the wrong size (`verify`: or SHA-256).
+    Raises DatasetError for an unknown family, file or kind, and for a file of the
+    wrong size (`verify`: or SHA-256).
     """
     entries = _select(name, file, None if file else kind)
     if not entries:
@@ -196,7 +210,12 @@ def _problem(entry: DatasetFile, url: str, folder: Path, why: str) -> DatasetErr
 
 
 def _retrieve(
-    entry: DatasetFile, url: str, folder: Path, name: str, sha256: str | None, timeout: float | int
+    entry: DatasetFile,
+    url: str,
+    folder: Path,
+    name: str,
+    sha256: str | None,
+    timeout: float | int,
 ) -> Path:
     import pooch
     import requests
@@ -206,7 +225,13 @@ def _retrieve(
     try:
         downloader = pooch.HTTPDownloader(timeout=timeout)
         path = Path(
-            pooch.retrieve(url, sha256 and f"sha256:{sha256}", name, folder, downloader=downloader)
+            pooch.retrieve(
+                url,
+                sha256 and f"sha256:{sha256}",
+                name,
+                folder,
+                downloader=downloader,
+            )
         )
         path.chmod(0o644)  # pooch's temporary files are private to their owner
         return path
@@ -221,7 +246,10 @@ def _family_rows(text: str, entry: DatasetFile) -> str:
     lines = text.splitlines()
     return "".join(
         f"{line}\n"
-        for line in [lines[0], *(x for x in lines[1:] if x.startswith(f"{entry.family},"))]
+        for line in [
+            lines[0],
+            *(x for x in lines[1:] if x.startswith(f"{entry.family},")),
+        ]
     )
 
 
@@ -268,9 +296,11 @@ def download(
     base_url: str | None = None,
     timeout: float | int = 30.0,
 ) -> Path:
-    """Bring one registered file to `folder`/family/file, checked by SHA-256, whole or not at all; returns its path.
+    """Bring one registered file to `folder`/family/file, checked by SHA-256, whole
+    or not at all; returns its path.
 
-    `timeout` is in seconds of silence. Raises DatasetError naming the file, the URL and the folder.
+    `timeout` is in seconds of silence. Raises DatasetError naming the file, the URL
+    and the folder.
     """
     url = entry.url(base_url or registry()["base_url"])
     target = Path(folder) / entry.family / entry.file
@@ -320,9 +350,11 @@ def fetch(
     base_url: str | None = None,
     timeout: float | int = 30.0,
 ) -> list[Path]:
-    """The family's files (all, of one `kind`, or one `file`), downloaded where missing; SHA-256 checked.
+    """The family's files (all, of one `kind`, or one `file`), downloaded where
+    missing; SHA-256 checked.
 
-    Raises DatasetError with the file, the URL and the folder to put it in. `base_url` replaces the registry's.
+    Raises DatasetError with the file, the URL and the folder to put it in.
+    `base_url` replaces the registry's.
     """
     entries = _select(name, file, kind)
     if not entries:
@@ -336,7 +368,8 @@ def fetch(
         path = _present(entry)
         if path is None and entry.derivation == "by hand" and len(entries) > 1:
             warnings.warn(
-                f"{entry.file} is left out: it was made by hand ({entry.recipe})", stacklevel=2
+                f"{entry.file} is left out: it was made by hand ({entry.recipe})",
+                stacklevel=2,
             )
             continue
         paths.append(path or download(entry, cache_folder(), base_url=base_url, timeout=timeout))
@@ -380,7 +413,9 @@ def _where(entry: DatasetFile) -> Path | str | None:
 
 
 def listing() -> pd.DataFrame:
-    """Every registered file: name, kind, file, bytes, where (its path, a fault, or ""), licence, note. Writes nothing."""
+    """Every registered file: name, kind, file, bytes, where (its path, a fault, or
+    ""), licence, note. Writes nothing.
+    """
     rows = []
     for entry in dataset_files():
         try:

@@ -31,13 +31,17 @@ from deepseq_nb.family.notation import (
 # %% ../../book/structure/variants.ipynb #d2e13606
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VariantTable:
-    """V variants against one `FocusMap`, every input row in order; M substitutions in compressed rows."""
+    """V variants against one `FocusMap`, every input row in order; M substitutions
+    in compressed rows.
+    """
 
     text: tuple[str, ...]  # (V,) as given
     status: np.ndarray  # object (V,), one of STATUSES
-    reason: tuple[str, ...]  # (V,) why not; "" when ok, or a warning about a deletion
+    # (V,) why not; "" when ok, or a warning about a deletion
+    reason: tuple[str, ...]
     columns: Int32[np.ndarray, " substitutions"]
-    mutants: UInt8[np.ndarray, " substitutions"]  # tokens; a deletion is the gap token
+    # tokens; a deletion is the gap token
+    mutants: UInt8[np.ndarray, " substitutions"]
     # row v owns [offsets[v], offsets[v + 1]); rejected and synonymous rows own none
     offsets: Int64[np.ndarray, " variants_and_1"]
     # least occupancy of its columns; 1 for the wild type, nan when rejected
@@ -55,9 +59,14 @@ class VariantTable:
     def tokens(
         self, rows: slice | np.ndarray, wild: UInt8[np.ndarray, " length"]
     ) -> UInt8[np.ndarray, "rows length"]:
-        """Tokens of the chosen rows (a slice, indices or a mask) on the wild type; rejected rows are the wild type."""
+        """Tokens of the chosen rows (a slice, indices or a mask) on the wild type;
+        rejected rows are the wild type.
+        """
         chosen = np.arange(len(self))[rows]
-        first, count = self.offsets[chosen], self.offsets[chosen + 1] - self.offsets[chosen]
+        first, count = (
+            self.offsets[chosen],
+            self.offsets[chosen + 1] - self.offsets[chosen],
+        )
         inside = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         which = np.repeat(first, count) + inside
         out = np.repeat(wild[None], len(chosen), axis=0)
@@ -65,7 +74,9 @@ class VariantTable:
         return out
 
     def summary(self) -> str:
-        """One sentence: how many are scored, and how many are rejected for which reason."""
+        """One sentence: how many are scored, and how many are rejected for which
+        reason.
+        """
         counts = {status: int((self.status == status).sum()) for status in STATUSES}
         scored = counts.pop("ok")
         reasons = [
@@ -77,12 +88,16 @@ class VariantTable:
         return f"{scored:,} scored, {rejected}" + (f": {', '.join(reasons)}" if reasons else "")
 
     def shift_hint(self) -> str | None:
-        """The shift of positions that would make most wild-type letters agree, where they do not; else None."""
+        """The shift of positions that would make most wild-type letters agree,
+        where they do not; else None.
+        """
         return self.hint
 
 # %% ../../book/structure/variants.ipynb #96d14912
 class _Place(NamedTuple):
-    """A piece on the map: its column and token (both -1 where it has none) or why not."""
+    """A piece on the map: its column and token (both -1 where it has none) or why
+    not.
+    """
 
     status: str
     reason: str
@@ -93,13 +108,18 @@ class _Place(NamedTuple):
 
 
 def _locate(piece: Piece, focus_map: FocusMap, offset: int) -> _Place:
-    """Find a piece's column, after comparing its wild-type letter with the focus sequence."""
+    """Find a piece's column, after comparing its wild-type letter with the focus
+    sequence.
+    """
     if piece.substitution is None:
         return _Place(piece.status, piece.reason, -1, -1, np.nan, -1)
     wild, residue, mutant = piece.substitution
     here = residue + offset
     where = f"{here} ({residue}{offset:+d})" if offset else f"{here}"
-    first, last = focus_map.start, focus_map.start + len(focus_map.full_sequence) - 1
+    first, last = (
+        focus_map.start,
+        focus_map.start + len(focus_map.full_sequence) - 1,
+    )
     if not first <= here <= last:
         reason = f"residue {where} is outside the protein's known range {first}-{last}"
         return _Place("outside the alignment", reason, -1, -1, np.nan, here)
@@ -124,7 +144,12 @@ def _locate(piece: Piece, focus_map: FocusMap, offset: int) -> _Place:
         else ""
     )
     return _Place(
-        "ok", warning, column, -1 if mutant == wild else token, focus_map.occupancy[column], here
+        "ok",
+        warning,
+        column,
+        -1 if mutant == wild else token,
+        focus_map.occupancy[column],
+        here,
     )
 
 # %% ../../book/structure/variants.ipynb #d8590603
@@ -134,11 +159,16 @@ def _shift_votes(
     counts: Int64[np.ndarray, " n"],
     focus_map: FocusMap,
 ) -> tuple[Int64[np.ndarray, " shifts"], Int64[np.ndarray, " shifts"]]:
-    """All shifts with any agreement, and the wild-type letters (weighted by `counts`) that agree under each."""
+    """All shifts with any agreement, and the wild-type letters (weighted by
+    `counts`) that agree under each.
+    """
     sequence = np.array(list(focus_map.full_sequence))
     shifts, votes = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for letter in np.unique(sequence):
-        mine, places = wilds == letter, focus_map.start + np.flatnonzero(sequence == letter)
+        mine, places = (
+            wilds == letter,
+            focus_map.start + np.flatnonzero(sequence == letter),
+        )
         shifts.append((places[None, :] - residues[mine][:, None]).ravel())
         votes.append(np.repeat(counts[mine], len(places)))
     shift, which = np.unique(np.concatenate(shifts), return_inverse=True)
@@ -146,10 +176,14 @@ def _shift_votes(
 
 # %% ../../book/structure/variants.ipynb #a0fc0a35
 def _shift_hint(rows: Rows, focus_map: FocusMap, offset: int) -> str | None:
-    """The sentence of `VariantTable.shift_hint`, where most wild types disagree and one other shift stands out."""
+    """The sentence of `VariantTable.shift_hint`, where most wild types disagree and
+    one other shift stands out.
+    """
     claims: dict[tuple[int, str], int] = {}
     for piece, n in zip(
-        rows.pieces, np.bincount(rows.ids, minlength=len(rows.pieces)).tolist(), strict=True
+        rows.pieces,
+        np.bincount(rows.ids, minlength=len(rows.pieces)).tolist(),
+        strict=True,
     ):
         if piece.substitution is not None:
             key = (piece.substitution.residue, piece.substitution.wild)
@@ -158,7 +192,10 @@ def _shift_hint(rows: Rows, focus_map: FocusMap, offset: int) -> str | None:
         return None
     residues, wilds = (np.array(values) for values in zip(*claims, strict=True))
     counts = np.array(list(claims.values()), np.int64)
-    first, last = focus_map.start, focus_map.start + len(focus_map.full_sequence) - 1
+    first, last = (
+        focus_map.start,
+        focus_map.start + len(focus_map.full_sequence) - 1,
+    )
     shifts, votes = _shift_votes(residues, wilds, counts, focus_map)
     if not len(shifts):
         return None
@@ -202,15 +239,18 @@ def _double_changes(rows: Rows, residues: Int64[np.ndarray, " pieces"]) -> dict[
         if first is not None and second is not None:
             names = f"{format_variant([first])} and {format_variant([second])}"
             found.setdefault(
-                int(row[order[k]]), f"residue {first.residue} is changed twice, {names}"
+                int(row[order[k]]),
+                f"residue {first.residue} is changed twice, {names}",
             )
     return found
 
 # %% ../../book/structure/variants.ipynb #9d6f38c6
 def resolve_variants(texts: Iterable[str], focus_map: FocusMap, offset: int = 0) -> VariantTable:
-    """Place variants on the columns of an alignment; `offset` is added to every residue number. Never raises for a bad variant.
+    """Place variants on the columns of an alignment; `offset` is added to every
+    residue number. Never raises for a bad variant.
 
-    Every row of `texts` comes back in order with a status; the wild-type letter is checked for every piece.
+    Every row of `texts` comes back in order with a status; the wild-type letter is
+    checked for every piece.
     """
     rows = read_rows(texts, focus_map.alphabet)
     places = [_locate(piece, focus_map, offset) for piece in rows.pieces]
@@ -249,7 +289,9 @@ def resolve_variants(texts: Iterable[str], focus_map: FocusMap, offset: int = 0)
 
 # %% ../../book/structure/variants.ipynb #eb4411ed
 def all_singles(focus_map: FocusMap) -> list[str]:
-    """All single substitutions of the modelled columns, L x (A - 1) of them, in order of residue."""
+    """All single substitutions of the modelled columns, L x (A - 1) of them, in
+    order of residue.
+    """
     return [
         f"{wild}{residue}{mutant}"
         for wild, residue in zip(focus_map.sequence, focus_map.residues, strict=True)
@@ -259,7 +301,9 @@ def all_singles(focus_map: FocusMap) -> list[str]:
 
 
 def all_pairs(focus_map: FocusMap, residues: Iterable[int]) -> list[str]:
-    """All double substitutions at the chosen residues; raises `VariantError` for a residue that has no column."""
+    """All double substitutions at the chosen residues; raises `VariantError` for a
+    residue that has no column.
+    """
     chosen = sorted({int(residue) for residue in residues})
     if missing := [residue for residue in chosen if focus_map.column(residue) is None]:
         known = f"{focus_map.residues[0]}-{focus_map.residues[-1]}"
@@ -280,7 +324,8 @@ def all_pairs(focus_map: FocusMap, residues: Iterable[int]) -> list[str]:
 
 # %% ../../book/structure/variants.ipynb #fb895532
 def spelled_variants(spellings: Iterable[str], residues: Sequence[int], wild: str) -> list[str]:
-    """Turn `ADGV` at residues (39, 40, 41, 54) with wild type `VDGV` into `V39A`; the wild type itself into `WT`.
+    """Turn `ADGV` at residues (39, 40, 41, 54) with wild type `VDGV` into `V39A`;
+    the wild type itself into `WT`.
 
     Raises `VariantError` where a spelling has another length than `residues`.
     """

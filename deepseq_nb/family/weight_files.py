@@ -48,7 +48,9 @@ def save_weights(
     theta: float | int,
     overwrite: bool = True,
 ) -> Path:
-    """Write weights as a plain .npy, and beside it PATH.json saying for which alignment and theta; returns the path."""
+    """Write weights as a plain .npy, and beside it PATH.json saying for which
+    alignment and theta; returns the path.
+    """
     path = Path(path)
     weights = _checked(np.asarray(weights), alignment, str(path))
     buffer = io.BytesIO()
@@ -108,9 +110,11 @@ def _check_origin(
 def load_weights(
     path: Path | str, alignment: Alignment, theta: float | int | None = None
 ) -> Float64[np.ndarray, " n"]:
-    """Weights (N,) from a .npy file; raises WeightsError where its sidecar names another alignment or theta.
+    """Weights (N,) from a .npy file; raises WeightsError where its sidecar names
+    another alignment or theta.
 
-    A file without a sidecar holds a user's own weights, which only have to be as many, finite and not negative.
+    A file without a sidecar holds a user's own weights, which only have to be as
+    many, finite and not negative.
     """
     path = Path(path)
     try:
@@ -136,7 +140,9 @@ def cached_weights(
     cache_dir: Path | str | None = None,
     progress: bool | None = False,
 ) -> Float64[np.ndarray, " n"]:
-    """`sequence_weights`, kept by the alignment's content and theta in $DEEPSEQ_CACHE or ~/.cache/deepseq_nb."""
+    """`sequence_weights`, kept by the alignment's content and theta in
+    $DEEPSEQ_CACHE or ~/.cache/deepseq_nb.
+    """
     folder = Path(
         cache_dir or os.environ.get("DEEPSEQ_CACHE") or Path.home() / ".cache" / "deepseq_nb"
     )

@@ -25,7 +25,9 @@ from deepseq_nb.family.neighbours import (
 
 # %% ../../book/structure/sequence_weights.ipynb #e55b5c32
 def check_theta(theta: float | int) -> float:
-    """theta as a float in [0, 0.5]; raises WeightsError, with a hint where it looks like an identity."""
+    """theta as a float in [0, 0.5]; raises WeightsError, with a hint where it looks
+    like an identity.
+    """
     theta = float(theta)
     if not 0 <= theta <= 0.5:
         share = theta / 100 if 1 < theta <= 100 else theta
@@ -46,10 +48,13 @@ def sequence_weights(
     gap: int | None = None,
     progress: bool | None = False,
 ) -> Float64[np.ndarray, " n"]:
-    """Weight of each sequence (N,): 1 over the number of sequences that share more than 1 - theta of its residues.
+    """Weight of each sequence (N,): 1 over the number of sequences that share more
+    than 1 - theta of its residues.
 
-    Takes an Alignment or bare tokens (N, L) with their gap token (20 unless told). Rows of gaps weigh 0; theta 0 weighs
-    every other row 1. `progress` shows a bar; None: on a terminal. Raises WeightsError. Source: Hopf 2017; Riesselman 2018, Methods.
+    Takes an Alignment or bare tokens (N, L) with their gap token (20 unless told).
+    Rows of gaps weigh 0; theta 0 weighs every other row 1. `progress` shows a bar;
+    None: on a terminal. Raises WeightsError. Source: Hopf 2017; Riesselman 2018,
+    Methods.
     """
     theta = check_theta(theta)
     if isinstance(tokens, Alignment):
@@ -58,7 +63,8 @@ def sequence_weights(
         gap = 20
         if tokens.size and tokens.max() <= 4:
             warnings.warn(
-                "all tokens are 0 to 4: for DNA or RNA say gap=4 (20 was taken)", stacklevel=2
+                "all tokens are 0 to 4: for DNA or RNA say gap=4 (20 was taken)",
+                stacklevel=2,
             )
     if tokens.size and not tokens.max() <= gap < 254:
         raise WeightsError(
@@ -97,8 +103,12 @@ def check_weights(weights: Any, sequences: int) -> Float64[np.ndarray, " n"]:
 
 # %% ../../book/structure/sequence_weights.ipynb #965efad9
 def letter_counts(
-    tokens: UInt8[np.ndarray, "n length"], weights: Float[np.ndarray, " n"], letters: int
+    tokens: UInt8[np.ndarray, "n length"],
+    weights: Float[np.ndarray, " n"],
+    letters: int,
 ) -> Float[np.ndarray, "length alphabet"]:
-    """Weighted counts of each letter in each column (L, A); gaps (tokens >= `letters`) are not counted."""
+    """Weighted counts of each letter in each column (L, A); gaps (tokens >=
+    `letters`) are not counted.
+    """
     counts = [np.bincount(column, weights, minlength=letters)[:letters] for column in tokens.T]
     return np.stack(counts).astype(float)

@@ -56,7 +56,7 @@ class GraphTrainer(Trainer):
     @property
     def way(self) -> str:
         """As `Trainer.way`."""
-        return "one CUDA graph an update" if self.able else super().way
+        return "one CUDA graph per update" if self.able else super().way
 
     def fill(self, step: int) -> None:
         """What is different in update `step`, into memory that is used again."""
@@ -133,7 +133,7 @@ def _three(trainer: GraphTrainer, make: Callable[[], Any]) -> tuple[torch.Tensor
 
 # %% ../../book/workshop/graphs.ipynb #a6eb904f
 def record(trainer: GraphTrainer) -> None:
-    """Give the trainer a recording if it passes its check; else warn, and let updates be made one order at a time."""
+    """Give the trainer a recording if it passes its check; else warn, and let updates be made one launch at a time."""
     before = [tensor.clone() for tensor in _state(trainer)]
     with lane(trainer.stream):
         try:

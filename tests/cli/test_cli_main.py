@@ -122,10 +122,10 @@ BAD = [
     (["train", "family.a2m", "--learning-rate", "nan"], "--learning-rate"),
     (["train", "family.a2m", "--device", "tpu"], "device is 'tpu'"),
     (["train", "family.a2m", "--preset", "huge"], "--preset"),
-    (["train", "family.a2m", "--columns", "some"], "columns"),
+    (["train", "family.a2m", "--columns", "some"], "train: --columns: found 'some'"),
     (["train", "family.a2m", "--columns", "occupancy=7"], "occupancy"),
     (["train", "family.a2m", "--first-residue", "x"], "--first-residue"),
-    (["train", "family.a2m", "--max-sequence-gaps", "2"], "max_sequence_gaps"),
+    (["train", "family.a2m", "--max-sequence-gaps", "2"], "--max-sequence-gaps: found 2"),
     (["train", "family.a2m", "--config", "bad.json"], "bad.json is not JSON"),
     (["train", "family.a2m", "--config", "list.json"], "list.json"),
     (["train", "family.a2m", "--config", "unknown.json"], "did you mean 'latent'"),
@@ -211,11 +211,22 @@ def test_an_error_that_is_ours_keeps_its_traceback(monkeypatch):
         main(words)
 
 
-def test_an_argument_named_by_an_error_is_shown_as_the_option(monkeypatch, capsys):
-    error = deepseq_nb.AlignmentError("did you mean columns='all'?")
-    error.setting = "columns"
+@pytest.mark.parametrize(
+    ("setting", "text", "told"),
+    [
+        ("columns", "did you mean columns='all'?", "did you mean --columns all?"),
+        ("theta", "theta is 7: too large", "--theta is 7: too large"),
+        ("first_residue", "x.a2m: no number", "--first-residue: x.a2m: no number"),
+        ("latent", "latent is 7", "latent is 7"),  # no option of `weights`
+        (None, "columns='all'", "columns='all'"),
+    ],
+)
+def test_an_argument_named_by_an_error_is_shown_as_the_option(
+    monkeypatch, capsys, setting, text, told
+):
+    error = deepseq_nb.AlignmentError(text, setting=setting)
     assert main(replaced(monkeypatch, raising(error))) == 2
-    assert "--columns 'all'" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"deepseq weights: {told}\n"
 
 
 @pytest.mark.parametrize(

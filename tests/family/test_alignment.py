@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deepseq_nb.core.errors import AlignmentError, ConfigError
-from deepseq_nb.family.alignment import Alignment, ReadOptions
+from deepseq_nb.family.alignment import Alignment, ReadOptions, alignment_of
 from deepseq_nb.family.focus import ALPHABETS, FocusMap, alphabet_letters
 from deepseq_nb.family.reading import _residue_number
 
@@ -298,9 +298,8 @@ def test_gap_filters_are_those_of_eve(tmp_path):
     )
     rows = np.where((rows != "-") & (generator.random((200, 40)) < 0.004), "X", rows)
     rows[0] = focus
-    alignment = Alignment.from_strings(
-        ["".join(row) for row in rows], columns="all", max_sequence_gaps=0.5, max_column_gaps=0.45
-    )
+    options = ReadOptions(columns="all", max_sequence_gaps=0.5, max_column_gaps=0.45)
+    alignment = alignment_of(["".join(row) for row in rows], None, options)
     gaps = (
         rows == "-"
     )  # as EVE's data_utils: sequences first, then columns over the sequences left, then odd letters
