@@ -44,7 +44,7 @@ def start(folder: Path, name: str, jobs: int) -> subprocess.Popen:
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
     words = ["experiments", "grid.toml", "--out", name, "--jobs", str(jobs), "--device", "cpu"]
     return subprocess.Popen(
-        [sys.executable, "-m", "deepseq_nb.cli", *words],
+        [sys.executable, "-m", "deepseq_nb", *words],
         cwd=folder, env=os.environ | {"PYTHONPATH": path}, stdout=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
 

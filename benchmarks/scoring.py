@@ -32,7 +32,7 @@ from deepseq_nb.family.variants import all_singles, resolve_variants
 from deepseq_nb.model.network import preset
 from deepseq_nb.model.runs import fit, load_run
 from deepseq_nb.model.training import TrainConfig
-from deepseq_nb.scores.scoring import score, score_table
+from deepseq_nb.scores.scoring import score
 from deepseq_nb.studies.results import save_result
 
 GB1_SITES = (39, 40, 41, 54)  # of Wu et al. 2016
@@ -224,7 +224,7 @@ def scaling(args) -> None:
         start = time.perf_counter()
         table = resolve_variants(chosen, run.focus_map)
         read = time.perf_counter() - start
-        scored = score_table(run, table, samples=args.samples)
+        scored = score(run, table, samples=args.samples)
         seconds = time.perf_counter() - start - read
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         rows.append(

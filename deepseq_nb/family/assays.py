@@ -77,7 +77,8 @@ def find_variant_column(
             return lower[usual]
     usual = ", ".join(VARIANT_COLUMNS[:4])
     raise VariantError(
-        f"{where}: no column of variants ({usual}, ...); the columns are {listed}: pass variant_column=NAME"
+        f"{where}: no column of variants ({usual}, ...); the columns are {listed}: pass variant_column=NAME",
+        setting="variant_column",
     )
 
 # %% ../../book/workshop/tables.ipynb #add89832
@@ -169,8 +170,8 @@ def read_assay(path: Path | str, variant_column: str | None = None) -> pd.DataFr
     """Read a table of measurements: CSV, TSV or semicolons, plain or gzip, as a
     frame with the column "variant" (text, untouched).
 
-    The other columns keep their names; a column of numbers is read as numbers.
-    Raises `VariantError` naming file, line or column.
+    The other columns keep their names, even where two have the same; a column of
+    numbers is read as numbers. Raises `VariantError` naming file, line or column.
     """
     header, rows, delimiter = _records(path, _text_of(path), variant_column)
     if variant_column is None and any(_is_variant(name) or _is_number(name) for name in header[:2]):
@@ -179,18 +180,19 @@ def read_assay(path: Path | str, variant_column: str | None = None) -> pd.DataFr
                 f"{path}, line 1: {delimiter.join(header)[:60]!r} is data, expected a header line with column names"
             )
     found = find_variant_column(header, variant_column, f"{path}, header")
-    if twice := sorted({name for name in header if header.count(name) > 1 and name}):
-        raise VariantError(f"{path}, header: two columns are called {twice[0]!r}: rename one")
+    if header.count(found) > 1:
+        raise VariantError(f"{path}, header: two columns are called {found!r}: rename one")
     if not rows:
         raise VariantError(f"{path}: found a header and no rows")
-    frame = {}
+    columns = []
     for i, name in enumerate(header):
+        cells = [row[i] for row in rows]
         if name == found:
-            frame["variant"] = pd.Series([row[i] for row in rows], dtype=object)
+            columns.append(pd.Series(cells, dtype=object, name="variant"))
         else:
             label = "variant_1" if name == "variant" else name or f"unnamed_{i}"
-            frame[label] = _typed([row[i] for row in rows], decimal_comma=delimiter == ";")
-    return pd.DataFrame(frame)
+            columns.append(_typed(cells, decimal_comma=delimiter == ";").rename(label))
+    return pd.concat(columns, axis=1)
 
 # %% ../../book/workshop/tables.ipynb #61c77548
 def _is_number(text: str) -> bool:

@@ -199,6 +199,7 @@ def find_first_residue(
         raise AlignmentError(
             f"{path}: the range in the focus name {name!r} runs backwards; "
             "say first_residue= instead",
+            setting="first_residue",
             file=path,
         )
     if stop - start + 1 != residues:
@@ -206,6 +207,7 @@ def find_first_residue(
             f"{path}: the focus name {name!r} spans {stop - start + 1:,} residues "
             f"but its row holds {residues:,}; correct the name, or say "
             f"first_residue={start} if the first letter is residue {start}",
+            setting="first_residue",
             file=path,
         )
     return start, ()

@@ -168,12 +168,14 @@ def _check_letters(
     if len(outside) > 0.2 * (modelled + len(outside)):
         raise AlignmentError(
             f"{path}: the focus sequence {name!r} has letters outside the alphabet {letters} in {len(outside):,} of "
-            f"{modelled + len(outside):,} columns (such as {outside[0]}){hint}"
+            f"{modelled + len(outside):,} columns (such as {outside[0]}){hint}",
+            setting="alphabet",
         )
     if not modelled:
         why = "its residues are all lower case (insertions, in a3m); columns='all' models those of the other formats"
         raise AlignmentError(
-            f"{path}: no focus columns in {name!r}: {why if text else 'it has no residues'}"
+            f"{path}: no focus columns in {name!r}: {why if text else 'it has no residues'}",
+            setting="columns",
         )
 
 # %% ../../book/workshop/reading.ipynb #f50304b3
@@ -318,7 +320,7 @@ def _build(
     keep, inside, dropped, odd = _filter(tokens, len(letters), options)
     if hint and odd.any(axis=1).mean() > 0.5:
         raise AlignmentError(f"{path}: {odd.any(axis=1).sum():,} of {len(matrix):,} sequences have letters outside "
-                             f"the alphabet {letters}{hint}")  # fmt: skip
+                             f"the alphabet {letters}{hint}", setting="alphabet")  # fmt: skip
     if not inside.any():
         raise AlignmentError(
             f"{path}: no column has the occupancy asked for; lower it, or raise max_column_gaps"

@@ -1,15 +1,14 @@
-"""Evaluation: each metric computed a second way, the bootstrap against resampling, the join, the report."""
+"""Evaluation: the join, directions and classes, intervals, the report, differences."""
 
 import json
 import math
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy import stats
 
 from deepseq_nb.core.errors import EvaluationError
 from deepseq_nb.scores.evaluation import Evaluation, difference, evaluate
@@ -37,9 +36,6 @@ def noisy(n: int, seed: int = 0, ties: bool = False) -> tuple[np.ndarray, np.nda
     return (np.round(a, 1), np.round(b, 0)) if ties else (a, b)
 
 
-# ---- independent versions, as slow as they like
-
-
 def slow_auc(score, label):
     pairs = [
         (s > t) + 0.5 * (s == t)
@@ -49,193 +45,6 @@ def slow_auc(score, label):
         if not q
     ]
     return sum(pairs) / len(pairs)
-
-
-def slow_mcc(score, label):
-    return np.corrcoef(score >= np.median(score), label)[0, 1]
-
-
-def proteingym_ndcg(score, assay):
-    """The benchmark's definition, step by step, for lists without ties."""
-    k = int(np.floor(len(score) * 0.1))
-    gains = (assay - assay.min()) / (assay.max() - assay.min())
-    place = np.argsort(np.argsort(-score)) + 1
-    ideal = np.argsort(np.argsort(-gains)) + 1
-    dcg = sum(g / math.log2(r + 1) for g, r in zip(gains, place, strict=True) if r <= k)
-    return dcg / sum(g / math.log2(r + 1) for g, r in zip(gains, ideal, strict=True) if r <= k)
-
-
-def proteingym_top_recall(score, assay):
-    best = assay >= np.percentile(assay, 90)
-    return (best & (score >= np.percentile(score, 90))).sum() / best.sum()
-
-
-# ---- the metrics
-
-
-@pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("n", [5, 30, 101, 400])
-def test_spearman_is_scipys(n, ties):
-    score, assay = noisy(n, ties=ties)
-    assert spearman(score, assay) == pytest.approx(
-        stats.spearmanr(score, assay).statistic, abs=1e-12
-    )
-
-
-@pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("n", [5, 30, 101])
-def test_auc_counts_pairs(n, ties):
-    score, assay = noisy(n, ties=ties)
-    assert auc(score, assay > 0) == pytest.approx(slow_auc(score, assay > 0), abs=1e-12)
-
-
-def test_auc_by_hand():
-    assert auc([1, 2, 3, 4], [0, 0, 1, 1]) == 1.0
-    assert auc([4, 3, 2, 1], [0, 0, 1, 1]) == 0.0
-    assert auc([1, 3, 2, 4], [0, 0, 1, 1]) == 0.75
-    assert auc([1, 1, 2, 1], [0, 1, 1, 0]) == 0.75
-
-
-@pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("n", [6, 31, 100])
-def test_mcc_is_a_correlation_of_two_classes(n, ties):
-    score, assay = noisy(n, ties=ties)
-    assert mcc(score, assay > 0.2) == pytest.approx(slow_mcc(score, assay > 0.2), abs=1e-12)
-
-
-def test_mcc_by_hand():
-    assert mcc([1, 2, 3, 4], [0, 0, 1, 1]) == 1.0
-    assert mcc([1, 2, 3, 4], [0, 1, 0, 1]) == 0.0
-    assert mcc([1, 2, 3, 4], [1, 1, 0, 0]) == -1.0
-
-
-@pytest.mark.parametrize("n", [10, 37, 100, 1234])
-def test_ndcg_is_proteingyms(n):
-    score, assay = noisy(n)
-    assert ndcg(score, assay) == pytest.approx(proteingym_ndcg(score, assay), abs=1e-12)
-
-
-def test_ndcg_by_hand():
-    assay = np.arange(20.0)  # k = 2, gains i / 19; the model's two best are worth 17/19 and 19/19
-    score = assay.copy()
-    score[17], score[18] = 30, 17
-    expected = (17 / 19 + 1 / math.log2(3)) / (1 + (18 / 19) / math.log2(3))
-    assert ndcg(score, assay) == pytest.approx(expected, abs=1e-12)
-
-
-def test_ndcg_of_tied_scores_is_the_mean_over_their_orders():
-    rng = np.random.default_rng(3)
-    score, assay = np.round(rng.normal(size=40), 0), rng.normal(size=40)
-    orders = [proteingym_ndcg(score + 1e-6 * rng.permutation(40), assay) for _ in range(4000)]
-    assert ndcg(score, assay) == pytest.approx(np.mean(orders), abs=0.01)
-
-
-@given(st.integers(10, 60), st.integers(0, 1000))
-@settings(max_examples=40)
-def test_metrics_do_not_depend_on_the_order_of_rows(n, seed):
-    score, assay = noisy(n, seed, ties=True)
-    order = np.random.default_rng(seed).permutation(n)
-    for metric, truth in [
-        (spearman, assay),
-        (auc, assay > 0),
-        (mcc, assay > 0),
-        (ndcg, assay),
-        (top_recall, assay),
-    ]:
-        assert metric(score, truth) == pytest.approx(
-            metric(score[order], truth[order]), abs=1e-12, nan_ok=True
-        )
-
-
-@pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("n", [10, 11, 37, 101, 1000])
-def test_top_recall_is_proteingyms(n, ties):
-    score, assay = noisy(n, ties=ties)
-    assert top_recall(score, assay) == proteingym_top_recall(score, assay)
-
-
-def test_a_perfect_score():
-    assay = noisy(200)[1]
-    assert (
-        spearman(assay, assay) == pytest.approx(1)
-        and ndcg(assay, assay) == pytest.approx(1)
-        and top_recall(assay, assay) == 1
-    )
-    assert auc(assay, assay > 0.1) == 1 and mcc(assay, assay >= np.median(assay)) == 1
-
-
-@pytest.mark.parametrize("metric", [spearman, auc, mcc, ndcg, top_recall])
-@pytest.mark.parametrize(
-    ("score", "truth"),
-    [
-        ([1, 1, 1, 1], [0, 1, 0, 1]),
-        ([1, 2, 3, 4], [1, 1, 1, 1]),
-        ([1, 2, 3, 4], [0, 0, 0, 0]),
-        ([], []),
-        ([1], [1]),
-    ],
-)
-def test_nothing_to_order_is_nan_without_a_warning(metric, score, truth):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert math.isnan(metric(score, truth))
-
-
-def test_vectors_must_match_and_be_finite():
-    with pytest.raises(EvaluationError, match="one length"):
-        spearman([1, 2, 3], [1, 2])
-    with pytest.raises(EvaluationError, match="NaN"):
-        ndcg([1, 2, math.nan], [1, 2, 3])
-
-
-# ---- the bootstrap
-
-
-@pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("n", [7, 40, 101])
-def test_bootstrap_is_the_metric_of_the_resamples(n, ties):
-    score, assay = noisy(n, ties=ties)
-    label = assay > 0
-    drawn = bootstrap_metrics(score, assay, label, times=50, seed=4)
-    resamples = np.random.default_rng(4).integers(0, n, size=(50, n))
-    for name, metric, truth in [
-        ("spearman", spearman, assay), ("auc", auc, label), ("mcc", mcc, label), ("ndcg", ndcg, assay),
-        ("top10_recall", top_recall, assay),
-    ]:  # fmt: skip
-        expected = [metric(score[i], truth[i]) for i in resamples]
-        np.testing.assert_allclose(drawn[name], expected, atol=1e-10, err_msg=name)
-
-
-def test_bootstrap_does_not_warn_where_resamples_are_degenerate():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        drawn = bootstrap_metrics([1.0, 2.0, 3.0], [0.0, 1.0, 1.0], [False, True, True], times=200)
-    assert all(np.isnan(drawn[name]).any() and np.isfinite(drawn[name]).any() for name in METRICS)
-
-
-def test_bootstrap_interval_has_the_width_that_theory_gives():
-    score, assay = noisy(2000)
-    drawn = bootstrap_metrics(score, assay, assay > 0, times=400)["spearman"]
-    rho = spearman(score, assay)
-    theory = math.sqrt((1 + rho**2 / 2) / (2000 - 3)) * (
-        1 - rho**2
-    )  # Bonett and Wright (2000), Fisher scale, back
-    assert drawn.std() == pytest.approx(theory, rel=0.2)
-
-
-def test_blocks_cover_all_resamples(monkeypatch):
-    score, assay = noisy(3000)
-    drawn = bootstrap_metrics(score, assay, assay > 0, times=600)  # more than one block
-    assert all(len(drawn[name]) == 600 and np.isfinite(drawn[name]).all() for name in METRICS)
-
-
-def test_the_same_seed_gives_the_same_resamples_for_any_score():
-    score, assay = noisy(60)
-    first = bootstrap_metrics(score, assay, assay > 0, times=20, seed=9)
-    again = bootstrap_metrics(np.exp(score), assay, assay > 0, times=20, seed=9)
-    other = bootstrap_metrics(score, assay, assay > 0, times=20, seed=10)
-    np.testing.assert_array_equal(first["spearman"], again["spearman"])
-    assert (first["spearman"] != other["spearman"]).any()
 
 
 # ---- evaluate
@@ -339,13 +148,47 @@ def test_unmatched_are_counted_by_reason():
     )
     result = evaluate(table, frame(np.arange(7.0), "y"), "y", bootstrap=0)
     assert result.unmatched == {
-        "not in the score table": 2,
+        "of a residue that the score table does not have": 2,
         "outside the alignment": 1,
         "wild type differs": 1,
     }
     assert (
         result.n == 3 and result.n_unmatched == 4 and result.n_table == 5 and result.n_scored == 3
     )
+
+
+def test_a_variant_of_a_known_residue_is_simply_not_in_the_table():
+    result = evaluate(frame([1.0, 2, 3]), frame([1.0, 2, 3, 4], "y", [*SINGLES[:3], "A2W"]), "y")
+    assert result.unmatched == {"not in the score table": 1}
+
+
+def test_the_reason_of_one_rejected_row_is_told_in_words():
+    table = frame([1.0, 2, 3, np.nan]).assign(
+        status=["ok"] * 3 + ["outside the alignment"],
+        reason=["", "", "", "residue 4 is lower-case"],
+    )
+    result = evaluate(table, frame(np.arange(4.0), "y"), "y", bootstrap=0)
+    assert "A4G has no score: residue 4 is lower-case" in result.notes
+
+
+def test_two_columns_of_one_name_are_refused_only_when_asked_for(tmp_path):
+    assay = pd.concat([frame([1.0, 2, 3], "y"), frame([3.0, 2, 1], "z")["z"]] * 2, axis=1)
+    assay = assay.iloc[:, [0, 1, 2, 5]]  # variant, y, z, z
+    assay.to_csv(tmp_path / "twice.csv", index=False)
+    for table in (assay, tmp_path / "twice.csv"):
+        assert evaluate(frame([1.0, 2, 3]), table, "y", bootstrap=0).n == 3
+        with pytest.raises(EvaluationError, match="two columns are called 'z'"):
+            evaluate(frame([1.0, 2, 3]), table, "z")
+    with pytest.raises(EvaluationError, match="two columns are called 'variant'"):
+        evaluate(frame([1.0, 2, 3]), assay.rename(columns={"y": "variant"}), "z")
+
+
+def test_importing_evaluate_imports_neither_scipy_nor_torch():
+    code = (
+        "import sys; from deepseq_nb import evaluate; print({'scipy', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_reads_paths(tmp_path):
@@ -476,7 +319,10 @@ def test_contradictory_labels_are_left_out():
 def test_a_column_the_wrong_way_round_is_questioned():
     score, assay = noisy(60)
     result = evaluate(frame(score), frame(-assay, "y"), "y", bootstrap=100)
-    assert any("pass higher_is_fitter=False" in note for note in result.notes)
+    (note,) = (note for note in result.notes if note.startswith("scores fall where 'y' rises"))
+    assert "--lower-is-fitter" in note and "higher_is_fitter=False in Python" in note
+    turned = evaluate(frame(score), frame(assay, "y"), "y", bootstrap=100, higher_is_fitter=False)
+    assert any(note.startswith("scores fall where 'y' falls") for note in turned.notes)
 
 
 # ---- degenerate input and errors

@@ -1,4 +1,4 @@
-"""`python -m deepseq_nb.cli`: the `deepseq` command without its script."""
+"""`python -m deepseq_nb`: the command `deepseq` without its script."""
 
 import sys
 

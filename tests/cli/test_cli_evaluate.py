@@ -1,0 +1,77 @@
+"""`deepseq evaluate` and `plot`: numbers, notes in the words of the command line, and figures of one run or several."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+
+
+def test_evaluate_prints_json_and_nothing_else_on_stdout(deepseq):
+    code, out, _ = deepseq("evaluate scores.csv assay.csv --column activity --json")
+    assert code == 0
+    assert 0 < json.loads(out)["metrics"]["spearman"]["value"] <= 1
+
+
+def test_evaluate_prints_a_value_and_an_interval_around_it(deepseq):
+    _, out, _ = deepseq("evaluate scores.csv assay.csv --column activity")
+    line = next(text for text in out.splitlines() if "spearman" in text.lower())
+    value, low, high = (float(number) for number in re.findall(r"[-+]?\d\.\d+", line)[:3])
+    assert low < value < high
+
+
+def test_evaluate_against_other_scores_says_by_how_much(deepseq, work):
+    scores = pd.read_csv(work / "scores.csv")
+    noise = np.random.default_rng(5).normal(size=len(scores)) * 3 * scores.score.std()
+    scores.assign(score=scores.score + noise).to_csv(work / "blurred.csv", index=False)
+    line = "evaluate scores.csv assay.csv --column activity --json --against"
+    found = json.loads(deepseq(f"{line} blurred.csv").out)["difference"]["spearman"]
+    assert 0 < found["low"] < found["value"] < found["high"]
+    code, _, err = deepseq(f"{line} gone.csv")
+    assert code == 2 and "gone.csv" in err
+
+
+def test_notes_are_in_the_words_of_the_command_line(deepseq, work):
+    assay = pd.read_csv(work / "assay.csv")
+    assay["damage"] = -assay.activity
+    assay["label"] = np.where(assay.activity > assay.activity.median(), "benign", "pathogenic")
+    assay.to_csv(work / "turned.csv", index=False)
+    _, out, _ = deepseq("evaluate scores.csv turned.csv --column damage")
+    assert "--lower-is-fitter" in out
+    _, out, _ = deepseq("evaluate scores.csv turned.csv --column label --lower-is-fitter")
+    assert "--lower-is-fitter" in out and "has no effect" in out
+
+
+def test_a_number_that_is_not_defined_is_null_in_json(deepseq, work):
+    assay = pd.read_csv(work / "assay.csv")
+    assay.assign(flat=1.0).to_csv(work / "flat.csv", index=False)
+    code, out, _ = deepseq("evaluate scores.csv flat.csv --column flat --json")
+    found = json.loads(out, parse_constant=lambda word: 1 / 0)
+    assert code == 0 and found["metrics"]["spearman"]["value"] is None
+
+
+def test_plot_writes_svg_png_and_the_matrix(deepseq, work):
+    line = "plot run --scores scores.csv --assay assay.csv --column activity --out figures"
+    assert deepseq(line).code == 0
+    assert {".svg", ".png", ".csv"} <= {path.suffix for path in (work / "figures").iterdir()}
+
+
+def test_plot_of_several_runs_draws_the_mean_and_every_curve(deepseq, work, several):
+    assert deepseq("score several --all-singles --samples 3 --device cpu --out mean.csv").code == 0
+    code, out, err = deepseq("plot several --scores mean.csv --out mean_figures")
+    made = {path.name for path in (work / "mean_figures").iterdir()}
+    assert code == 0, err
+    assert {"heatmap.svg", "logo.svg", "history.svg", "history_seed2.svg"} <= made
+    matrix = pd.read_csv(work / "mean_figures/heatmap.csv")
+    assert matrix.notna().any().any() and "wrote" in out
+
+
+def test_plot_of_several_runs_says_how_to_get_their_heat_map(deepseq, several):
+    code, out, err = deepseq("plot several --out no_map")
+    assert code == 0 and "deepseq score several --all-singles" in out, err
+
+
+def test_plot_with_nothing_to_draw_is_exit_code_2(deepseq, work):
+    (work / "hollow").mkdir(exist_ok=True)
+    code, out, err = deepseq("plot hollow")
+    assert code == 2 and "hollow" in err and "wrote" not in out

@@ -1,0 +1,121 @@
+"""`deepseq score`, `embed` and `sample`: tables, means over runs, and what cannot be scored."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_family import write_family
+
+from deepseq_nb.scores.scoring import score
+
+SAME = "--samples 3 --device cpu"
+
+
+def test_scores_are_reproduced_by_the_same_seed(deepseq, work):
+    deepseq(f"score run --all-singles {SAME} --out b.csv")
+    assert (work / "b.csv").read_bytes() == (work / "scores.csv").read_bytes()
+
+
+def test_score_runs_on_an_engine(deepseq, work):
+    assert deepseq(f"score run --all-singles {SAME} --out numpy.csv --engine numpy").code == 0
+    plain = score(work / "run", samples=3, estimator="plain", device="cpu")
+    assert np.allclose(pd.read_csv(work / "numpy.csv").score, plain.score, atol=1e-4)
+
+
+def test_score_keeps_every_row_of_the_file_and_sums_up(deepseq, work):
+    (work / "mine.csv").write_text("mutant,x\nA15W,1\nA99W,2\nG15W,3\n")
+    code, out, _ = deepseq("score run --variants mine.csv --out mine_scores.csv --device cpu")
+    table = pd.read_csv(work / "mine_scores.csv")
+    assert code == 0 and "1 scored, 2 rejected" in out
+    assert table.variant.tolist() == ["A15W", "A99W", "G15W"]
+    assert table.score.notna().tolist() == [True, False, False]
+
+
+def test_shifted_positions_are_reported_and_offset_repairs_them(deepseq, work):
+    singles = pd.read_csv(work / "scores.csv").variant
+    shifted = [f"{v[0]}{int(v[1:-1]) - 1}{v[-1]}" for v in singles if int(v[1:-1]) > 15]
+    (work / "shifted.csv").write_text("mutant\n" + "\n".join(shifted) + "\n")
+    line = "score run --variants shifted.csv --device cpu"
+    code, out, _ = deepseq(f"{line} --out s0.csv")
+    assert code == 0 and "pass --offset 1" in out
+    code, out, _ = deepseq(f"{line} --offset 1 --out s1.csv")
+    table = pd.read_csv(work / "s1.csv").set_index("variant")
+    assert f"{len(shifted)} scored" in out
+    direct = score(work / "run", "A16W", device="cpu").score[0]
+    assert table.score["A15W"] == pytest.approx(direct)
+
+
+def test_proteingym_format_spells_the_whole_sequence(deepseq, work):
+    (work / "one.csv").write_text("mutant\nA15W\n")
+    line = "score run --variants one.csv --format proteingym --device cpu --out pg.csv"
+    _, out, _ = deepseq(line)
+    row = pd.read_csv(work / "pg.csv").iloc[0]
+    assert list(row.index) == ["mutant", "mutated_sequence", "DeepSequence_score"]
+    assert row.mutated_sequence == "MKVLWAGIVGLEDR"
+    assert "deepseq plot" not in out  # which reads tables of `score` only
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (("W11A", "hello"), "alignment has M at 11"),
+        (("hello", "W11A"), "hello"),
+        ((), "no rows"),
+    ],
+)
+def test_nothing_to_score_is_exit_code_2_with_the_first_reason(deepseq, work, rows, reason):
+    (work / "none.csv").write_text("mutant,x\n" + "".join(f"{row},1\n" for row in rows))
+    code, out, err = deepseq("score run --variants none.csv --out none_scores.csv --device cpu")
+    assert code == 2 and err.count("\n") == 1 and reason in err, err
+    assert "next:" not in out and not (work / "none_scores.csv").exists()
+
+
+def test_too_few_samples_for_a_standard_error_are_said_and_null_in_json(deepseq, work):
+    code, out, err = deepseq(
+        "score run --all-singles --samples 2 --device cpu --out two.csv --json"
+    )
+    found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    missing = pd.read_csv(work / "two.csv").std_error.isna().all()
+    assert code == 0 and (found["median_std_error"] is None) == missing
+    assert ("no standard errors" in err) == missing and "nan" not in err
+
+
+def test_several_runs_are_scored_as_their_mean(deepseq, work, several):
+    deepseq(f"score several/seed1 several/seed2 --all-singles {SAME} --out both.csv")
+    both = pd.read_csv(work / "both.csv")
+    parts = [
+        score(several / f"seed{seed}", samples=3, seed=seed, device="cpu").score for seed in (1, 2)
+    ]
+    assert np.allclose(both.score, sum(parts) / 2)
+    assert np.allclose(both.std_error, (parts[0] - parts[1]).abs() / 2)
+
+
+def test_a_folder_stands_for_the_runs_that_it_holds(deepseq, work, several):
+    deepseq(f"score several/seed1 several/seed2 --all-singles {SAME} --out named.csv")
+    deepseq(f"score several --all-singles {SAME} --out folder.csv")
+    named, folder = pd.read_csv(work / "named.csv"), pd.read_csv(work / "folder.csv")
+    assert np.allclose(named.score, folder.score[: len(named)])
+
+
+def test_runs_of_another_sequence_are_refused(deepseq, work):
+    text = (work / "family.a2m").read_text().replace("/11-24", "/11-23").splitlines()
+    (work / "short.a2m").write_text("\n".join(t if t[0] == ">" else t[:-1] for t in text) + "\n")
+    deepseq("train short.a2m --out short --steps 5 --config small.json --device cpu")
+    code, _, err = deepseq("score run short --all-singles --device cpu --out no.csv")
+    assert code == 2 and "one sequence" in err and not (work / "no.csv").exists()
+
+
+def test_embed_reads_the_alignment_as_the_run_did(deepseq, work):
+    write_family(work / "more.a2m", n=30, seed=5)
+    line = "train more.a2m --out wide --columns all --steps 2 --config small.json --device cpu"
+    assert deepseq(line).code == 0
+    assert deepseq("embed wide --out inner.npy --device cpu").code == 0
+    assert np.load(work / "inner.npy").shape == (30, 3)
+
+
+def test_embed_and_sample(deepseq, work):
+    assert deepseq("embed run --out z.npy --device cpu").code == 0
+    assert np.load(work / "z.npy").shape == (80, 3)
+    assert deepseq("sample run --n 7 --out new.fasta --device cpu").code == 0
+    assert (work / "new.fasta").read_text().count(">") == 7
