@@ -118,16 +118,13 @@ _PERCENT += [2.4, 4.1, 4.7, 3.9, 5.5, 6.6, 5.3, 6.9, 1.1, 2.9]
 ABUNDANCE = np.array(_PERCENT) / 5.0  # 1 = as common as one letter in twenty
 
 # %% ../../book/workshop/synthetic.ipynb #d4f5857d
-# cumulative
-_SHARES = {"buried": 0.38, "surface": 0.78, "conserved": 0.90, "turn": 1.0}
+_SHARES = {"buried": 0.38, "surface": 0.78, "conserved": 0.90, "turn": 1.0}  # cumulative
 
 
 def draw_fields(
     config: SyntheticConfig,
 ) -> tuple[tuple[str, ...], Float64[np.ndarray, "length 20"]]:
-    """The kind of every column, and its fields h (L, 20) in nats, multiples of
-    1/16.
-    """
+    """The kind of every column, and its fields h (L, 20) in nats, multiples of 1/16."""
     rng = _stream(config, 0)
     names = list(_SHARES)
     kinds = tuple(
@@ -149,9 +146,7 @@ def draw_fields(
 
 # %% ../../book/workshop/synthetic.ipynb #e53071b4
 def plant_contacts(config: SyntheticConfig, kinds: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
-    """The coupled pairs of columns (i < j, at least 4 apart), sorted; conserved
-    columns have none.
-    """
+    """The coupled pairs of columns (i < j, at least 4 apart), sorted; conserved columns have none."""
     rng = _stream(config, 1)
     free = [i for i in range(config.columns) if kinds[i] != "conserved"]
     pairs = [(i, j) for i in free for j in free if j - i >= 4]
@@ -172,9 +167,7 @@ def draw_couplings(
     fields: Float64[np.ndarray, "length 20"],
     contacts: tuple[tuple[int, int], ...],
 ) -> Float64[np.ndarray, "contacts 20 20"]:
-    """The couplings J (contacts, 20, 20) in nats, multiples of 1/16, with no part
-    that a field could carry.
-    """
+    """The couplings J (contacts, 20, 20) in nats, multiples of 1/16, with no part that a field could carry."""
     rng = _stream(config, 2)
     chance = np.exp(fields)
     chance /= chance.sum(axis=1, keepdims=True)
@@ -194,9 +187,7 @@ def draw_couplings(
 # %% ../../book/workshop/synthetic.ipynb #a5f7c239
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Landscape:
-    """Fields and sparse couplings over L columns: the fitness of a sequence, in
-    nats. Gaps have no fitness here.
-    """
+    """Fields and sparse couplings over L columns: the fitness of a sequence, in nats. Gaps have no fitness here."""
 
     kinds: tuple[str, ...]
     fields: Float64[np.ndarray, "length 20"]
@@ -212,9 +203,7 @@ class Landscape:
 
     @cached_property
     def neighbours(self) -> list[list[tuple[int, list[list[float]]]]]:
-        """For each column its (partner, coupling) pairs, the coupling as nested
-        lists [own letter][partner's].
-        """
+        """For each column its (partner, coupling) pairs, the coupling as nested lists [own letter][partner's]."""
         table: list[list[tuple[int, list[list[float]]]]] = [[] for _ in self.kinds]
         for (i, j), coupling in zip(self.contacts, self.couplings, strict=True):
             table[i].append((j, coupling.tolist()))
@@ -222,9 +211,7 @@ class Landscape:
         return table
 
     def singles(self, wild: UInt8[np.ndarray, " length"]) -> Float64[np.ndarray, "length 20"]:
-        """Fitness of every single mutant minus the wild type's (L, 20); 0 at the
-        wild type's letters.
-        """
+        """Fitness of every single mutant minus the wild type's (L, 20); 0 at the wild type's letters."""
         effect = self.fields - self.fields[np.arange(len(wild)), wild][:, None]
         for (i, j), coupling in zip(self.contacts, self.couplings, strict=True):
             effect[i] += coupling[:, wild[j]] - coupling[wild[i], wild[j]]
@@ -234,16 +221,14 @@ class Landscape:
     def epistasis(
         self, wild: UInt8[np.ndarray, " length"], i: int, j: int
     ) -> Float64[np.ndarray, "20 20"]:
-        """What letters (a, b) at columns i < j do beyond the sum of their single
-        effects (20, 20).
-        """
+        """What letters (a, b) at columns i < j do beyond the sum of their single effects (20, 20)."""
         if (i, j) not in self.contacts:
             return np.zeros((20, 20))
         coupling = self.couplings[self.contacts.index((i, j))]
         a, b = wild[i], wild[j]
         return coupling - coupling[:, [b]] - coupling[[a], :] + coupling[a, b]
 
-# %% ../../book/workshop/synthetic.ipynb #32f31e63
+
 def make_landscape(config: SyntheticConfig) -> Landscape:
     """The landscape that a configuration determines."""
     kinds, table = draw_fields(config)
@@ -254,34 +239,23 @@ def make_landscape(config: SyntheticConfig) -> Landscape:
 # %% ../../book/workshop/synthetic.ipynb #cc11e5eb
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """A rooted binary tree; node 0 is the root, every node comes after its parent,
-    times run from the root at 0.
-    """
+    """A rooted binary tree; node 0 is the root, every node comes after its parent, times run from the root at 0."""
 
     parent: tuple[int, ...]  # -1 for the root
     born: tuple[float, ...]  # when the branch above the node begins
     ended: tuple[float, ...]  # when the node splits, or the present
-    # nodes alive at the present, neighbours in the tree side by side
-    leaves: tuple[int, ...]
+    leaves: tuple[int, ...]  # nodes alive at the present, neighbours in the tree side by side
 
     @property
     def height(self) -> float:
         """Time from root to leaves."""
         return max(self.ended)
 
-# %% ../../book/workshop/synthetic.ipynb #f5d8d395
+
 def grow_tree(config: SyntheticConfig) -> Tree:
-    """A birth process with inherited paces, stopped when the next split would
-    exceed the number of sequences.
-    """
+    """A birth process with inherited paces, stopped when the next split would exceed the number of sequences."""
     rng = _stream(config, 3)
-    parent, born, pace, alive, now = (
-        [-1, 0, 0],
-        [0.0, 0.0, 0.0],
-        [1.0, 1.0, 1.0],
-        [1, 2],
-        0.0,
-    )
+    parent, born, pace, alive, now = [-1, 0, 0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [1, 2], 0.0
     while True:
         reach = np.cumsum([pace[node] for node in alive])
         now -= math.log(1.0 - rng.random()) / float(reach[-1])
@@ -299,28 +273,14 @@ def grow_tree(config: SyntheticConfig) -> Tree:
     for node in range(1, len(parent)):
         ended[parent[node]] = born[node]
     ended[0] = 0.0
-    return Tree(
-        parent=tuple(parent),
-        born=tuple(born),
-        ended=tuple(ended),
-        leaves=tuple(alive),
-    )
+    return Tree(parent=tuple(parent), born=tuple(born), ended=tuple(ended), leaves=tuple(alive))
 
 # %% ../../book/workshop/synthetic.ipynb #ef5f3b75
 def evolve(
-    landscape: Landscape,
-    tokens: Sequence[int],
-    duration: float,
-    rng: np.random.Generator,
+    landscape: Landscape, tokens: Sequence[int], duration: float, rng: np.random.Generator
 ) -> list[int]:
-    """The sequence after `duration` offers on average, each a random letter at a
-    random column, by Metropolis' rule.
-    """
-    tokens, fields, neighbours = (
-        list(tokens),
-        landscape.fields.tolist(),
-        landscape.neighbours,
-    )
+    """The sequence after `duration` offers on average, each a random letter at a random column, by Metropolis' rule."""
+    tokens, fields, neighbours = list(tokens), landscape.fields.tolist(), landscape.neighbours
     clock = -math.log(1.0 - rng.random())
     while clock < duration:
         i, new = int(rng.random() * len(tokens)), int(rng.random() * 20)
@@ -337,9 +297,7 @@ def evolve(
 def evolve_family(
     config: SyntheticConfig, landscape: Landscape, tree: Tree
 ) -> UInt8[np.ndarray, "n length"]:
-    """Tokens of the leaves (N, L), in the order of the tree, from a root that has
-    found its footing.
-    """
+    """Tokens of the leaves (N, L), in the order of the tree, from a root that has found its footing."""
     rng = _stream(config, 4)
     random_start = [int(rng.random() * 20) for _ in landscape.kinds]
     sequences = [evolve(landscape, random_start, 400.0 * config.columns, rng)]
@@ -359,10 +317,7 @@ def _observe(row: list[str], rng: np.random.Generator) -> list[str]:
             n = min(least + int(rng.random() * spread), length - 1)
             row = ["-"] * n + row[n:] if rng.random() < 0.5 else row[:-n] + ["-"] * n
     if rng.random() < 0.08:  # a loop lost up to three residues
-        a, n = (
-            (5 + 2 * int(rng.random() * 3)) * length // 12 - 1,
-            1 + int(rng.random() * 3),
-        )
+        a, n = (5 + 2 * int(rng.random() * 3)) * length // 12 - 1, 1 + int(rng.random() * 3)
         row[a : a + n] = ["-"] * n
     if rng.random() < 0.004:
         row[int(rng.random() * length)] = "X"
@@ -370,21 +325,17 @@ def _observe(row: list[str], rng: np.random.Generator) -> list[str]:
 
 
 def _layout(config: SyntheticConfig) -> str:
-    # M modelled column, i focus residue in lower case, . insert column without a
-    # focus residue
-    text = ""
+    text = ""  # M modelled column, i focus residue in lower case, . insert column without a focus residue
     for column in range(1, config.columns + 1):
         text += "M" + "".join("i" * n for after, n in config.insertions if after == column)
         text += "".join("." * n for after, n in config.loops if after == column)
     return text
 
-# %% ../../book/workshop/synthetic.ipynb #8531808f
+
 def observe(
     config: SyntheticConfig, leaves: UInt8[np.ndarray, "n length"], focus: int
 ) -> tuple[tuple[str, str], ...]:
-    """The (name, aligned text) records of an a2m file: the focus leaf whole and
-    first, then the others in tree order.
-    """
+    """The (name, aligned text) records of an a2m file: the focus leaf whole and first, then the others in tree order."""
     rng, layout = _stream(config, 5), _layout(config)
     reach = np.cumsum(ABUNDANCE)
     records = []
@@ -409,9 +360,7 @@ def observe(
 # %% ../../book/workshop/synthetic.ipynb #bee76f15
 @dataclass(frozen=True, kw_only=True, eq=False)
 class SyntheticFamily:
-    """A family and the truth about it; leaves are (N, L) tokens without gaps, in
-    tree order.
-    """
+    """A family and the truth about it; leaves are (N, L) tokens without gaps, in tree order."""
 
     config: SyntheticConfig
     landscape: Landscape
@@ -455,18 +404,13 @@ class SyntheticFamily:
 
 # %% ../../book/workshop/synthetic.ipynb #f1e23cd4
 def singles_table(family: SyntheticFamily) -> pd.DataFrame:
-    """All single mutants: mutant, fitness (nats, relative to the wild type),
-    measured (what an assay would say).
-    """
+    """All single mutants: mutant, fitness (nats, relative to the wild type), measured (what an assay would say)."""
     effect = family.landscape.singles(family.wild)
     noise = 0.08 * _bell(_stream(family.config, 6), *effect.shape)
     measured = 1.0 / (1.0 + np.exp(-(effect + 3.0) / 1.5)) + noise
     places = [(i, a) for i in range(len(effect)) for a in range(20) if a != family.wild[i]]
     rows, letters = np.array(places).T
-    columns = {
-        "fitness": effect[rows, letters],
-        "measured": measured[rows, letters].round(3),
-    }
+    columns = {"fitness": effect[rows, letters], "measured": measured[rows, letters].round(3)}
     return pd.DataFrame({"mutant": [family.mutation(i, a) for i, a in places], **columns})
 
 # %% ../../book/workshop/synthetic.ipynb #f6f16225
@@ -474,14 +418,8 @@ Pairs = tuple[tuple[int, int], ...]
 
 
 def double_pairs(family: SyntheticFamily) -> tuple[Pairs, Pairs]:
-    """The pairs of columns in the table of doubles: drawn contacts, and as many
-    drawn controls.
-    """
-    rng, known, length = (
-        _stream(family.config, 7),
-        family.landscape.contacts,
-        family.config.columns,
-    )
+    """The pairs of columns in the table of doubles: drawn contacts, and as many drawn controls."""
+    rng, known, length = _stream(family.config, 7), family.landscape.contacts, family.config.columns
     others = [(i, j) for i in range(length) for j in range(i + 4, length) if (i, j) not in known]
     drawn = []
     for pairs in (known, others):
@@ -491,9 +429,7 @@ def double_pairs(family: SyntheticFamily) -> tuple[Pairs, Pairs]:
 
 
 def doubles_table(family: SyntheticFamily) -> pd.DataFrame:
-    """All double mutants at `double_pairs`: mutant, fitness (relative to the wild
-    type), epistasis; both in nats.
-    """
+    """All double mutants at `double_pairs`: mutant, fitness (relative to the wild type), epistasis; both in nats."""
     wild, effect, rows = family.wild, family.landscape.singles(family.wild), []
     for i, j in (pair for pairs in double_pairs(family) for pair in pairs):
         extra = family.landscape.epistasis(wild, i, j)
@@ -501,39 +437,24 @@ def doubles_table(family: SyntheticFamily) -> pd.DataFrame:
             for b in range(20):
                 if a != wild[i] and b != wild[j]:
                     name = f"{family.mutation(i, a)}:{family.mutation(j, b)}"
-                    rows.append(
-                        (
-                            name,
-                            effect[i, a] + effect[j, b] + extra[a, b],
-                            extra[a, b],
-                        )
-                    )
+                    rows.append((name, effect[i, a] + effect[j, b] + extra[a, b], extra[a, b]))
     return pd.DataFrame(rows, columns=["mutant", "fitness", "epistasis"])
 
 # %% ../../book/workshop/synthetic.ipynb #c03b717f
 def synthetic_family(config: SyntheticConfig | None = None) -> SyntheticFamily:
-    """The synthetic family of a configuration (default: the one that ships), with
-    its ground truth; about a second.
-    """
+    """The synthetic family of a configuration (default: the one that ships), with its ground truth; about a second."""
     config = config or SyntheticConfig()
     landscape, tree = make_landscape(config), grow_tree(config)
     leaves = evolve_family(config, landscape, tree)
     focus = int(landscape.fitness(leaves).argmax())
     records = observe(config, leaves, focus)
     return SyntheticFamily(
-        config=config,
-        landscape=landscape,
-        tree=tree,
-        leaves=leaves,
-        focus=focus,
-        records=records,
+        config=config, landscape=landscape, tree=tree, leaves=leaves, focus=focus, records=records
     )
 
 
 def write_synthetic(family: SyntheticFamily, folder: Path | str) -> list[Path]:
-    """Write synthetic.a2m, synthetic_singles.csv and synthetic_doubles.csv into
-    `folder`; returns their paths.
-    """
+    """Write synthetic.a2m, synthetic_singles.csv and synthetic_doubles.csv into `folder`; returns their paths."""
     tables = {"singles": family.singles(), "doubles": family.doubles()}
     texts = {"synthetic.a2m": family.a2m}
     for name, table in tables.items():
