@@ -27,7 +27,7 @@ ROOMS = {
     ),
     "model": ("priors", "kernels", "network", "training", "checkpoints", "runs", "graphs"),
     "scores": (
-        "scorer", "fast", "scoring", "metrics", "matching", "evaluation", "style", "heatmap", "logo", "figures",
+        "scorer", "fast", "scoring", "metrics", "matching", "evaluation", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
         "additive", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",
