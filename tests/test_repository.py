@@ -31,7 +31,7 @@ ROOMS = {
     ),
     "model": ("priors", "kernels", "network", "training", "checkpoints", "loop", "graphs", "runs"),
     "scores": (
-        "scorer", "fast", "scoring", "metrics", "matching", "evaluation", "style", "heatmap", "logo", "figures",
+        "scorer", "fast", "scoring", "metrics", "matching", "evaluation", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
         "additive", "folders", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",

@@ -24,6 +24,7 @@ from deepseq_nb.scores.matching import (
     read_measured,
     read_scores,
     shared_variants,
+    turned_note,
     unmatched_variants,
 )
 from deepseq_nb.scores.metrics import (
@@ -280,24 +281,13 @@ def evaluate(
     if found.n < 30:
         notes.append(f"{found.n} variants are few: read the intervals, not the values")
     if metrics.loc["spearman", "high"] < 0:
-        notes.append(_turned(measured))
+        notes.append(turned_note(measured))
     return Evaluation(
         table=metrics, column=measured.column, n=found.n, n_assay=measured.rows, n_measured=len(measured.values),
         n_missing=measured.missing, n_table=scores.rows, n_scored=len(scores.values), unmatched=unmatched,
         notes=tuple(notes), threshold=found.threshold, higher_is_fitter=higher_is_fitter, bootstrap=bootstrap,
         seed=seed, confidence=float(confidence),
     )  # fmt: skip
-
-
-def _turned(measured: Measured) -> str:
-    """The note for scores that fall where the assay says fitter."""
-    column = measured.column
-    if measured.higher_is_fitter:
-        return (
-            f"scores fall where {column!r} rises: larger values seem to mean more damage; if they do, say that "
-            "lower is fitter (--lower-is-fitter; higher_is_fitter=False in Python)"
-        )
-    return f"scores fall where {column!r} falls: was it right to say that lower is fitter?"
 
 # %% ../../book/structure/evaluation.ipynb #4531e3e0
 def difference(

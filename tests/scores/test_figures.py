@@ -1,6 +1,7 @@
 """Figures: the matrix, the marks, the files, and a whole run folder."""
 
 import json
+import shutil
 import xml.etree.ElementTree as ElementTree
 
 import matplotlib
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from matplotlib.figure import Figure
 
-from deepseq_nb.core.errors import FigureError
+from deepseq_nb.core.errors import EvaluationError, FigureError
 from deepseq_nb.family.focus import ALPHABETS, FocusMap
 from deepseq_nb.family.weights import letter_counts
-from deepseq_nb.scores import heatmap, logo
-from deepseq_nb.scores.figures import plot_correlation, plot_history, plot_run
+from deepseq_nb.scores import figures, heatmap, logo
+from deepseq_nb.scores.curves import plot_correlation, plot_history
+from deepseq_nb.scores.figures import plot_run
 from deepseq_nb.scores.heatmap import (
     AMINO_ACID_ORDER,
     letter_order,
@@ -306,8 +308,34 @@ def test_correlation_matches_spellings(toy_table):
 
 def test_correlation_of_too_few_variants_is_refused(toy_table):
     assay = pd.DataFrame({"variant": ["M5A", "Q99A"], "activity": [1.0, 2.0]})
-    with pytest.raises(FigureError, match="only 1 variants have both"):
+    with pytest.raises(EvaluationError, match="found 1 variants that are both scored"):
         plot_correlation(toy_table, assay, "activity")
+
+
+def test_median_of_the_assay_runs_along_the_score(toy_table):
+    assay = toy_table.assign(activity=100 + toy_table.score)[["variant", "activity"]]
+    ax = plot_correlation(toy_table, assay, "activity", bootstrap=20).axes[0]
+    (line,) = ax.lines
+    x, y = line.get_data()
+    assert len(x) > 5 and (np.diff(x) > 0).all()
+    assert x.min() >= toy_table.score.min() and x.max() <= toy_table.score.max()
+    np.testing.assert_allclose(y, 100 + np.asarray(x))
+
+
+def test_an_assay_in_which_lower_is_fitter_is_drawn_upside_down(toy_table):
+    assay = toy_table.assign(damage=-toy_table.score)[["variant", "damage"]]
+    fig = plot_correlation(toy_table, assay, "damage", higher_is_fitter=False, bootstrap=20)
+    assert fig.axes[0].yaxis_inverted()
+    np.testing.assert_allclose(fig.axes[0].lines[0].get_ydata(), -fig.axes[0].lines[0].get_xdata())
+    assert any(text.startswith("Spearman 1.000") for text in texts_of(fig))
+
+
+def test_labels_are_two_histograms_with_an_auc(toy_table):
+    label = np.where(toy_table.score > toy_table.score.median(), "benign", "pathogenic")
+    fig = plot_correlation(toy_table, toy_table.assign(label=label), "label", bootstrap=20)
+    texts = texts_of(fig)
+    assert any(text.startswith("AUC 1.000") for text in texts)
+    assert {f"fit ({(label == 'benign').sum()})", f"damaged ({(label != 'benign').sum()})"} <= texts
 
 
 # style and files ------------------------------------------------------------------------------------------------------
@@ -406,10 +434,64 @@ def test_missing_ingredients_are_said_in_one_line_each(run_dir):
     assert len(lines) == 2 and "no training curves" in lines[0] and "--all-singles" in lines[1]
 
 
-def test_empty_run_folder_writes_nothing_and_says_why(tmp_path):
+def test_empty_run_folder_is_refused_after_saying_what_is_missing(tmp_path):
     lines: list[str] = []
-    assert plot_run(tmp_path, out=tmp_path / "out", say=lines.append) == []
-    assert len(lines) == 3
+    with pytest.raises(FigureError, match="nothing to draw"):
+        plot_run(tmp_path, out=tmp_path / "out", say=lines.append)
+    assert len(lines) == 3 and not (tmp_path / "out").exists()
+
+
+def labelled(run_dir, tmp_path):
+    """An assay with 1 for the worse half, and the same in words."""
+    table = pd.read_csv(run_dir / "scores.csv")
+    bad = table.score < table.score.median()
+    words = np.where(bad, "pathogenic", "benign")
+    table.assign(sick=bad.astype(int), word=words).drop(columns="score").to_csv(
+        tmp_path / "labels.csv", index=False
+    )
+    return tmp_path / "labels.csv"
+
+
+def test_labels_of_ones_for_damage_are_not_painted_as_better(run_dir, tmp_path):
+    lines: list[str] = []
+    how = {"assay": labelled(run_dir, tmp_path), "column": "sick", "formats": ("svg",)}
+    paths = plot_run(run_dir, say=lines.append, **how)
+    assert "heatmap_pair.svg" not in {path.name for path in paths}
+    assert any("say that lower is fitter (--lower-is-fitter" in line for line in lines)
+    paths = plot_run(run_dir, say=lines.append, higher_is_fitter=False, overwrite=True, **how)
+    assert "heatmap_pair.svg" in {path.name for path in paths}
+
+
+def test_labels_in_words_are_drawn_with_fit_as_better(run_dir, tmp_path, monkeypatch):
+    drawn = []
+    draw = figures.plot_heatmap_pair
+    monkeypatch.setattr(
+        figures,
+        "plot_heatmap_pair",
+        lambda *given, **how: drawn.append((given, how)) or draw(*given, **how),
+    )
+    lines: list[str] = []
+    plot_run(run_dir, assay=labelled(run_dir, tmp_path), column="word", say=lines.append)
+    ((table, scores, _), how) = drawn[0]
+    both = table.merge(scores, on="variant")
+    assert set(table.word) == {0.0, 1.0} and how["centers"] == (0.5, 0.0)
+    assert np.corrcoef(both.word, both.score)[0, 1] > 0.5
+    assert any("say which is fitter" in line for line in lines)
+
+
+def test_a_folder_of_runs_has_a_history_for_each_and_the_heat_map_of_their_mean(run_dir, tmp_path):
+    several = tmp_path / "several"
+    for seed in (1, 2):
+        shutil.copytree(run_dir, several / f"seed{seed}")
+        (several / f"seed{seed}" / "config.json").write_text("{}")
+        (several / f"seed{seed}" / "scores.csv").unlink()
+    lines: list[str] = []
+    names = {path.name for path in plot_run(several, formats=("svg",), say=lines.append)}
+    assert names == {"history.svg", "history_seed2.svg", "logo.svg"}
+    assert any(f"deepseq score {several} --all-singles" in line for line in lines)
+    shutil.copy(run_dir / "scores.csv", several)
+    written = plot_run(several, formats=("svg",), say=lines.append, overwrite=True)
+    assert "heatmap.svg" in {path.name for path in written}
 
 
 def test_assay_without_its_column_is_said(run_dir, toy_table, tmp_path):
@@ -445,7 +527,7 @@ def test_broken_alignment_record_is_one_clear_error(run_dir):
 
 def test_table_without_a_score_column_is_one_clear_error(run_dir):
     (run_dir / "scores.csv").write_text("variant,elbo\nM5A,1\n")
-    with pytest.raises(FigureError, match="no column score"):
+    with pytest.raises(EvaluationError, match="no column 'score'"):
         plot_run(run_dir)
 
 
