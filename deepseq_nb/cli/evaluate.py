@@ -21,11 +21,19 @@ from deepseq_nb.cli.options import (
 
 # %% ../../book/workshop/command_evaluate.ipynb #609f9f36
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("scores", type=file_argument, help="CSV made by `deepseq score`")
-    parser.add_argument("assay", type=file_argument, help="CSV or TSV with measurements")
-    parser.add_argument("--column", required=True, metavar="NAME", help="column of the measurement")
     parser.add_argument(
-        "--variant-column", metavar="NAME", help="column of the assay that holds the variants"
+        "scores", type=file_argument, help="CSV made by `deepseq score`"
+    )
+    parser.add_argument(
+        "assay", type=file_argument, help="CSV or TSV with measurements"
+    )
+    parser.add_argument(
+        "--column", required=True, metavar="NAME", help="column of the measurement"
+    )
+    parser.add_argument(
+        "--variant-column",
+        metavar="NAME",
+        help="column of the assay that holds the variants",
     )
     parser.add_argument(
         "--threshold",
@@ -33,7 +41,9 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         help="measurements from here on count as fit (default: the median)",
     )
     parser.add_argument(
-        "--lower-is-fitter", action="store_true", help="larger measurements mean more damage"
+        "--lower-is-fitter",
+        action="store_true",
+        help="larger measurements mean more damage",
     )
     parser.add_argument(
         "--against",
@@ -41,7 +51,9 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         metavar="SCORES",
         help="other scores: say by how much these are better",
     )
-    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print the numbers as JSON"
+    )
     common_options(parser, device=False)
 
 # %% ../../book/workshop/command_evaluate.ipynb #0e893545
@@ -63,7 +75,9 @@ def _evaluate(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     say(f"better than {args.against}, on the variants of both, by")
     for name, row in gap.iterrows():
         say(f"  {name:12s} {row.value:+8.3f}   {row.low:+.3f} to {row.high:+.3f}")
-    return result.to_json() | {"difference": json.loads(gap.to_json(orient="index"))}
+    return result.to_json() | {
+        "difference": json.loads(gap.to_json(orient="index"))
+    }
 
 
 EVALUATE = Command(
@@ -85,16 +99,26 @@ def _plot_options(parser: argparse.ArgumentParser) -> None:
         help="folder made by `deepseq train`, also one that holds several",
     )
     parser.add_argument(
-        "--scores", type=file_argument, help="CSV made by `deepseq score` (default: RUN/scores.csv)"
+        "--scores",
+        type=file_argument,
+        help="CSV made by `deepseq score` (default: RUN/scores.csv)",
     )
     parser.add_argument(
-        "--assay", type=file_argument, help="measurements to draw the scores against"
+        "--assay",
+        type=file_argument,
+        help="measurements to draw the scores against",
     )
-    parser.add_argument("--column", metavar="NAME", help="column of the measurement")
     parser.add_argument(
-        "--out", type=file_argument, help="folder for the figures (default: RUN/figures)"
+        "--column", metavar="NAME", help="column of the measurement"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument(
+        "--out",
+        type=file_argument,
+        help="folder for the figures (default: RUN/figures)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace what is there"
+    )
 
 # %% ../../book/workshop/command_evaluate.ipynb #183f2b86
 def _curves(runs: list[Path], out: Path, overwrite: bool) -> list[Path]:
@@ -109,7 +133,9 @@ def _curves(runs: list[Path], out: Path, overwrite: bool) -> list[Path]:
         if (run / "history.csv").is_file():
             history = pd.read_csv(run / "history.csv")
             figure = plot_history(history, title=f"Training of {run.name}")
-            written += save_figure(figure, out / f"history_{run.name}", overwrite=overwrite)
+            written += save_figure(
+                figure, out / f"history_{run.name}", overwrite=overwrite
+            )
     return written
 
 
@@ -121,19 +147,27 @@ def _plot(args: argparse.Namespace, say: Say) -> None:
     several = [] if (args.run / "config.json").exists() else runs_inside(args.run)
     out, scores = args.out or args.run / "figures", args.scores
     if several:
-        say(f"{len(several)} runs in {args.run}: logo and heat map are of the family they share")
+        say(
+            f"{len(several)} runs in {args.run}: logo and heat map are of the family they share"
+        )
         mean = args.run / "scores.csv"
         if scores is None and mean.is_file():
             scores = mean
         elif scores is None:
-            score = typed("deepseq", "score", args.run, "--all-singles", "--out", mean)
-            say(f"no heat map of the mean: {mean} is missing; write it with `{score}`")
+            score = typed(
+                "deepseq", "score", args.run, "--all-singles", "--out", mean
+            )
+            say(
+                f"no heat map of the mean: {mean} is missing; write it with `{score}`"
+            )
     first = several[0] if several else args.run
     how: dict[str, Any] = {"assay": args.assay, "column": args.column, "say": say}
     written = plot_run(first, out, scores, overwrite=args.overwrite, **how)
     written += _curves(several[1:], out, args.overwrite)
     if not written:
-        raise FigureError(f"{args.run}: nothing to draw; `deepseq train` makes a folder to draw")
+        raise FigureError(
+            f"{args.run}: nothing to draw; `deepseq train` makes a folder to draw"
+        )
     for path in written:
         say(f"wrote {path}")
 

@@ -71,10 +71,14 @@ COMMANDS = {
 def _parser(words: Sequence[str]) -> Parser:
     """The parser of a command line; only the command that is chosen gets its options."""
     about = "What does a mutation do? DeepSequence in PyTorch."
-    parser = Parser(prog="deepseq", description=about, examples=tuple(TRAIN.examples[:1]))
+    parser = Parser(
+        prog="deepseq", description=about, examples=tuple(TRAIN.examples[:1])
+    )
     version = f"deepseq {__version__}"
     parser.add_argument("-V", "--version", action="version", version=version)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=Parser)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", parser_class=Parser
+    )
     chosen = next((word for word in words if not word.startswith("-")), None)
     for name, command in COMMANDS.items():
         purpose = command.what[0].upper() + command.what[1:] + "."
@@ -176,6 +180,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if as_json:
         out(json.dumps(_strict(result), allow_nan=False))
         if out.fault and not isinstance(out.fault, BrokenPipeError):
-            complain(f"deepseq {args.command}: the result could not be printed: {out.fault}")
+            complain(
+                f"deepseq {args.command}: the result could not be printed: {out.fault}"
+            )
             return 2
     return result if isinstance(result, int) else 0

@@ -32,7 +32,11 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose complaint is one line, and whose help ends with examples."""
 
     def __init__(self, *, examples: tuple[str, ...] = (), **given: Any):
-        shown = "\n".join(["examples:", *(f"  {line}" for line in examples)]) if examples else None
+        shown = (
+            "\n".join(["examples:", *(f"  {line}" for line in examples)])
+            if examples
+            else None
+        )
         layout = argparse.RawDescriptionHelpFormatter
         super().__init__(epilog=shown, formatter_class=layout, **given)
 
@@ -43,7 +47,9 @@ class Parser(argparse.ArgumentParser):
 def file_argument(text: str) -> Path:
     """A path given on the command line."""
     if not text.strip() or "\0" in text:
-        raise argparse.ArgumentTypeError(f"{text!r} is no path; is a variable empty?")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no path; is a variable empty?"
+        )
     return Path(text).expanduser()
 
 
@@ -64,7 +70,9 @@ def _whole(text: str, low: int, high: int) -> int:
     good = digits.isascii() and digits.isdecimal() and len(digits) <= 20
     value = (-int(digits) if sign == "-" else int(digits)) if good else low - 1
     if not low <= value <= high:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {low:,} to {high:,}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number from {low:,} to {high:,}"
+        )
     return value
 
 
@@ -93,7 +101,9 @@ def alignment_options(parser: argparse.ArgumentParser, flag: bool = False) -> No
     )
     group = parser.add_argument_group("reading the alignment")
     group.add_argument(
-        "--focus", metavar="NAME", help="sequence whose mutations are scored (default: the first)"
+        "--focus",
+        metavar="NAME",
+        help="sequence whose mutations are scored (default: the first)",
     )
     group.add_argument(
         "--alphabet",
@@ -176,18 +186,28 @@ def reading_words(args: argparse.Namespace) -> list[str]:
 def output_option(parser: argparse.ArgumentParser, what: str) -> None:
     """Add where the result is written."""
     parser.add_argument("--out", type=file_argument, required=True, help=what)
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace what is there"
+    )
 
 
-def common_options(parser: argparse.ArgumentParser, device: bool = True, seed: bool = True) -> None:
+def common_options(
+    parser: argparse.ArgumentParser, device: bool = True, seed: bool = True
+) -> None:
     """Add the seed and the device."""
     if seed:
-        parser.add_argument("--seed", type=seed_argument, help="of all randomness (default: 1)")
+        parser.add_argument(
+            "--seed", type=seed_argument, help="of all randomness (default: 1)"
+        )
     if device:
-        parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+        parser.add_argument(
+            "--device", default="auto", help="auto, cpu, cuda or cuda:N"
+        )
 
 
 def refuse_existing(args: argparse.Namespace) -> None:
     """Raise `FileExistsError` where the result would replace a file and nobody said that it may."""
     if args.out.exists() and not args.overwrite:
-        raise FileExistsError(f"{args.out} exists: choose another name or add --overwrite")
+        raise FileExistsError(
+            f"{args.out} exists: choose another name or add --overwrite"
+        )

@@ -30,20 +30,38 @@ _CHOICES = {  # what no shape tells, by option: (choices or type, default, help)
     "logit_sigma": (float, 4.0, "of the logit prior"),
     "global_scale": (float, 1.0, "of the other priors"),
     "weight_sigma": (float, 1.0, "prior width of output weights (pattern_sigma)"),
-    "encoder_nonlinearity": (("relu", "tanh", "sigmoid", "elu"), "relu", "of the encoder"),
-    "decoder_nonlinearity": (("relu", "tanh", "sigmoid", "elu"), "relu", "of the decoder's layers"),
-    "final_nonlinearity": (("relu", "tanh", "sigmoid", "elu"), "sigmoid", "of its last layer"),
+    "encoder_nonlinearity": (
+        ("relu", "tanh", "sigmoid", "elu"),
+        "relu",
+        "of the encoder",
+    ),
+    "decoder_nonlinearity": (
+        ("relu", "tanh", "sigmoid", "elu"),
+        "relu",
+        "of the decoder's layers",
+    ),
+    "final_nonlinearity": (
+        ("relu", "tanh", "sigmoid", "elu"),
+        "sigmoid",
+        "of its last layer",
+    ),
 }
 
 
 def _import_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("parameters", type=file_argument, help="PREFIX_params.pkl of the original")
+    parser.add_argument(
+        "parameters", type=file_argument, help="PREFIX_params.pkl of the original"
+    )
     alignment_options(parser, flag=True)
-    group = parser.add_argument_group("what the file does not say (defaults: the original's)")
+    group = parser.add_argument_group(
+        "what the file does not say (defaults: the original's)"
+    )
     for name, (kind, default, what) in _CHOICES.items():
         options = {"type": kind} if kind is float else {"choices": kind}
         text = f"{what} (default: {default})"
-        group.add_argument(f"--{name.replace('_', '-')}", default=default, help=text, **options)
+        group.add_argument(
+            f"--{name.replace('_', '-')}", default=default, help=text, **options
+        )
     parser.add_argument(
         "--theta",
         type=float,
@@ -69,13 +87,17 @@ def _import_original(args: argparse.Namespace, say: Say) -> None:
     alignment = read_alignment(args)
     for line in alignment.report.lines():
         say(line)
-    run = import_original(args.parameters, alignment, args.out, base, args.theta, args.overwrite)
+    run = import_original(
+        args.parameters, alignment, args.out, base, args.theta, args.overwrite
+    )
     config, kind = run.model_config, run.model_config.sparsity.kind
     say(
         f"{args.parameters}: {config.weights} weights, encoder {config.encoder}, latent {config.latent}, decoder {config.decoder} in "
         f"{config.patterns} patterns; taken as given: sparsity {kind}, final nonlinearity {config.final_nonlinearity}"
     )
-    score = typed("deepseq", "score", args.out, "--all-singles", "--out", "scores.csv")
+    score = typed(
+        "deepseq", "score", args.out, "--all-singles", "--out", "scores.csv"
+    )
     say(f"wrote {args.out}; next: {score}")
 
 
@@ -88,7 +110,9 @@ IMPORT_ORIGINAL = Command(
 
 # %% ../../book/workshop/command_original.ipynb #e86b4756
 def _export_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=file_argument, help="folder made by `deepseq train`")
+    parser.add_argument(
+        "run", type=file_argument, help="folder made by `deepseq train`"
+    )
     output_option(parser, "file for the arrays under the original's names, .npz")
 
 

@@ -41,7 +41,9 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="every single substitution of the modelled residues",
     )
-    parser.add_argument("--variant-column", metavar="NAME", help="column that holds the variants")
+    parser.add_argument(
+        "--variant-column", metavar="NAME", help="column that holds the variants"
+    )
     parser.add_argument(
         "--offset",
         type=place_argument,
@@ -66,9 +68,14 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
         help="go on until standard errors are below this",
     )
     parser.add_argument(
-        "--format", choices=("table", "proteingym"), default="table", help="columns of the output"
+        "--format",
+        choices=("table", "proteingym"),
+        default="table",
+        help="columns of the output",
     )
-    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
+    parser.add_argument(
+        "--json", action="store_true", help="print the summary as JSON"
+    )
     output_option(parser, "CSV file for the scores")
     common_options(parser)
 
@@ -82,7 +89,11 @@ def proteingym_table(scores: Any, focus_map: Any, table: Any) -> Any:
         letters = list(focus_map.full_sequence)
         for i in range(table.offsets[row], table.offsets[row + 1]):
             token = int(table.mutants[i])
-            letter = focus_map.alphabet[token] if token < len(focus_map.alphabet) else "-"
+            letter = (
+                focus_map.alphabet[token]
+                if token < len(focus_map.alphabet)
+                else "-"
+            )
             letters[focus_map.residues[table.columns[i]] - start] = letter
         sequences.append("".join(letters) if status == "ok" else "")
     return pd.DataFrame(
@@ -94,7 +105,9 @@ def proteingym_table(scores: Any, focus_map: Any, table: Any) -> Any:
     )
 
 # %% ../../book/workshop/command_score.ipynb #0f1a4fc7
-def _placed(args: argparse.Namespace, focus_map: Any, say: Say) -> tuple[Any, str | None]:
+def _placed(
+    args: argparse.Namespace, focus_map: Any, say: Say
+) -> tuple[Any, str | None]:
     """The variants with their places in the model, and a hint where they look shifted; `VariantError` where none has a place."""
     from deepseq_nb.core.errors import VariantError
     from deepseq_nb.family.assays import read_variants
@@ -111,7 +124,11 @@ def _placed(args: argparse.Namespace, focus_map: Any, say: Say) -> tuple[Any, st
     if hint:
         say(f"note: {hint}")
     if "ok" not in table.status:
-        first = f"; the first, {table.text[0]!r}: {table.reason[0]}" if len(table.text) else ""
+        first = (
+            f"; the first, {table.text[0]!r}: {table.reason[0]}"
+            if len(table.text)
+            else ""
+        )
         raise VariantError(
             f"{args.variants}: none of {len(table.text):,} variants can be scored{first}"
         )
@@ -142,25 +159,35 @@ def _score(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     out = scores
     if args.format == "proteingym":
         out = proteingym_table(scores, focus_map, table)
-    write_atomic(args.out, out.to_csv(index=False, lineterminator="\n"), overwrite=args.overwrite)
+    write_atomic(
+        args.out,
+        out.to_csv(index=False, lineterminator="\n"),
+        overwrite=args.overwrite,
+    )
     return _summary(args, scores, hint, say)
 
 # %% ../../book/workshop/command_score.ipynb #87562bac
-def _summary(args: argparse.Namespace, scores: Any, hint: str | None, say: Say) -> dict[str, Any]:
+def _summary(
+    args: argparse.Namespace, scores: Any, hint: str | None, say: Say
+) -> dict[str, Any]:
     """What was written, said and returned."""
     error = float(scores.std_error[scores.status == "ok"].median())
     if error == error:
         say(f"median standard error {error:.2g} nats")
     else:
         say("no standard errors: more --samples are needed for them")
-    evaluate = typed("deepseq", "evaluate", args.out, "ASSAY.csv", "--column", "NAME")
+    evaluate = typed(
+        "deepseq", "evaluate", args.out, "ASSAY.csv", "--column", "NAME"
+    )
     plot = typed("deepseq", "plot", args.run[0], "--scores", args.out)
     drawn = f", or {plot}" if args.format == "table" else ""
     say(f"wrote {args.out}; next: {evaluate}{drawn}")
     return {
         "rows": len(scores),
         "scored": int((scores.status == "ok").sum()),
-        "statuses": {name: int(n) for name, n in scores.status.value_counts().items()},
+        "statuses": {
+            name: int(n) for name, n in scores.status.value_counts().items()
+        },
         "median_std_error": error,
         "out": str(args.out),
         "hint": hint,
@@ -180,7 +207,9 @@ SCORE = Command(
 
 # %% ../../book/workshop/command_score.ipynb #1e479bae
 def _embed_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=file_argument, help="folder made by `deepseq train`")
+    parser.add_argument(
+        "run", type=file_argument, help="folder made by `deepseq train`"
+    )
     parser.add_argument(
         "--alignment",
         type=file_argument,
@@ -223,9 +252,14 @@ EMBED = Command(
 
 # %% ../../book/workshop/command_score.ipynb #4fbc7b54
 def _sample_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", type=file_argument, help="folder made by `deepseq train`")
     parser.add_argument(
-        "--n", type=count_argument, default=1000, help="how many sequences (default: 1000)"
+        "run", type=file_argument, help="folder made by `deepseq train`"
+    )
+    parser.add_argument(
+        "--n",
+        type=count_argument,
+        default=1000,
+        help="how many sequences (default: 1000)",
     )
     output_option(parser, "FASTA file")
     common_options(parser)
@@ -239,9 +273,13 @@ def _sample(args: argparse.Namespace, say: Say) -> None:
     refuse_existing(args)
     run = load_run(args.run, args.device)
     sequences = sample_sequences(run, args.n, 1 if args.seed is None else args.seed)
-    text = "".join(f">sample_{i}\n{sequence}\n" for i, sequence in enumerate(sequences, 1))
+    text = "".join(
+        f">sample_{i}\n{sequence}\n" for i, sequence in enumerate(sequences, 1)
+    )
     write_atomic(args.out, text, overwrite=args.overwrite)
-    say(f"wrote {args.out}: {len(sequences):,} sequences of {len(sequences[0])} columns")
+    say(
+        f"wrote {args.out}: {len(sequences):,} sequences of {len(sequences[0])} columns"
+    )
 
 
 SAMPLE = Command(

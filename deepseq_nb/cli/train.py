@@ -52,12 +52,18 @@ def train_options(parser: argparse.ArgumentParser) -> None:
         help="runs with successive seeds, in folders OUT/seed1, ...; `deepseq score OUT` takes their mean (default: 1)",
     )
     parser.add_argument(
-        "--steps", type=count_argument, help="updates (default: 1000; the paper: 300000)"
+        "--steps",
+        type=count_argument,
+        help="updates (default: 1000; the paper: 300000)",
     )
     parser.add_argument(
-        "--batch-size", type=count_argument, help="sequences an update (default: 100)"
+        "--batch-size",
+        type=count_argument,
+        help="sequences an update (default: 100)",
     )
-    parser.add_argument("--learning-rate", type=positive_argument, help="of Adam (default: 0.001)")
+    parser.add_argument(
+        "--learning-rate", type=positive_argument, help="of Adam (default: 0.001)"
+    )
     parser.add_argument(
         "--theta",
         type=float,
@@ -69,7 +75,9 @@ def train_options(parser: argparse.ArgumentParser) -> None:
         help="sequence weights made by `deepseq weights`, or your own .npy",
     )
     parser.add_argument(
-        "--checkpoint-every", type=count_argument, help="updates between checkpoints (default: 500)"
+        "--checkpoint-every",
+        type=count_argument,
+        help="updates between checkpoints (default: 500)",
     )
     parser.add_argument(
         "--resume",
@@ -95,10 +103,14 @@ def _json_file(path: Path, parts: tuple[str, ...] = ()) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not JSON: {error}") from None
     known = isinstance(data, dict) and all(
-        name in parts and isinstance(value, dict) for name, value in data.items() if parts
+        name in parts and isinstance(value, dict)
+        for name, value in data.items()
+        if parts
     )
     if not known:
-        raise ConfigError(f'{path}: expected an object {{"model": {{...}}, "train": {{...}}}}')
+        raise ConfigError(
+            f'{path}: expected an object {{"model": {{...}}, "train": {{...}}}}'
+        )
     return data
 
 # %% ../../book/workshop/command_train.ipynb #1f175c17
@@ -108,7 +120,9 @@ def runs_inside(folder: Path) -> list[Path]:
         file.parent.name.removeprefix("seed"): file.parent
         for file in folder.glob("seed*/config.json")
     }
-    return [found[number] for number in sorted(filter(str.isdecimal, found), key=int)]
+    return [
+        found[number] for number in sorted(filter(str.isdecimal, found), key=int)
+    ]
 
 
 def _stored(args: argparse.Namespace) -> Any:
@@ -133,7 +147,10 @@ def _check_agreement(
     asked = {}
     if args.preset:
         sizes = preset(args.preset).to_json()
-        asked = {name: (f"--preset {args.preset}", value) for name, value in sizes.items()}
+        asked = {
+            name: (f"--preset {args.preset}", value)
+            for name, value in sizes.items()
+        }
         del asked["site_prior"]
     if args.shallow != "auto":
         asked["site_prior"] = f"--shallow {args.shallow}", args.shallow == "on"
@@ -160,8 +177,19 @@ def _configurations(args: argparse.Namespace) -> tuple[Any, Any]:
         _check_agreement(args, model, given["model"])
     else:
         model, train = preset(args.preset or "deepsequence").to_json(), {}
-    names = ("steps", "batch_size", "learning_rate", "theta", "checkpoint_every", "seed")
-    options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    names = (
+        "steps",
+        "batch_size",
+        "learning_rate",
+        "theta",
+        "checkpoint_every",
+        "seed",
+    )
+    options = {
+        name: getattr(args, name)
+        for name in names
+        if getattr(args, name) is not None
+    }
     options["device"] = args.device
     return (
         ModelConfig.from_json(model | given["model"]),
@@ -175,7 +203,11 @@ def _train(args: argparse.Namespace, say: Say) -> None:
 
     model, config = _configurations(args)
     alignment = read_alignment(args)
-    weights = load_weights(args.weights, alignment, config.theta) if args.weights else None
+    weights = (
+        load_weights(args.weights, alignment, config.theta)
+        if args.weights
+        else None
+    )
     if args.profile_step:
         return _profile_step(alignment, model, config, weights, args.shallow, say)
     how: dict[str, Any] = {"weights": weights, "shallow": args.shallow, "echo": say}
@@ -186,8 +218,13 @@ def _train(args: argparse.Namespace, say: Say) -> None:
     else:
         runs = [fit(alignment, model, config, args.out, **how)]
     for run in runs:
-        say((f"seed {run.train_config.seed}: " if args.runs > 1 else "") + _last_losses(run))
-    score = typed("deepseq", "score", args.out, "--all-singles", "--out", "scores.csv")
+        say(
+            (f"seed {run.train_config.seed}: " if args.runs > 1 else "")
+            + _last_losses(run)
+        )
+    score = typed(
+        "deepseq", "score", args.out, "--all-singles", "--out", "scores.csv"
+    )
     say(f"wrote {args.out}; next: {score}")
 
 
