@@ -33,7 +33,7 @@ ROOMS = {
         "additive", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",
         "pyro_model", "engines",
     ),
-    "studies": ("results", "contents", "execution", "site", "book", "grid", "runner"),
+    "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
         "options", "train", "score", "evaluate", "data", "original", "studies", "main",
     ),
