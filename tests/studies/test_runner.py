@@ -188,7 +188,7 @@ def test_a_grid_none_of_which_can_run_is_one_line_before_anything_starts(tmp_pat
     said = []
     grid = write(tmp_path / "g.toml", 'families = "BLAT_ECOLX"\nseeds = [1, 2]\n')
     with pytest.raises(
-        ExperimentError, match="nothing can run: .* data fetch BLAT_ECOLX"
+        ExperimentError, match=r"nothing can run: .* data fetch BLAT_ECOLX"
     ) as caught:
         runner.run_grid(grid, tmp_path / "runs", echo=said.append)
     assert said == [] and "\n" not in str(caught.value)
