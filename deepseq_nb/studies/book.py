@@ -43,6 +43,7 @@ from deepseq_nb.studies.execution import (
 from deepseq_nb.studies.site import (
     KERNEL,
     build_site,
+    claim,
     prepare_site,
 )
 
@@ -184,6 +185,8 @@ def run_book(
     root = find_root() if root is None else Path(root).resolve()
     out = root / out
     toc = chapters(root / "_toc.yml", missing_ok=not strict)
+    if root / "_build" not in out.parents:
+        claim(out)
     given = {"profile": profile, **(parameters or {})}
     notebooks = {chapter_name(path, root): path for path in toc if path.suffix == ".ipynb"}
     chosen = {}

@@ -37,6 +37,9 @@ from deepseq_nb.family.registry import (
 from deepseq_nb.family.weight_files import (
     cached_weights,
 )
+from deepseq_nb.model.checkpoints import (
+    RunFolder,
+)
 from deepseq_nb.model.runs import (
     Run,
     fit,
@@ -107,9 +110,7 @@ class Job:
     def train(self) -> Run:
         """The trained model; one that was interrupted goes on, to the same bits."""
         out = None if self.folder is None else self.folder / "train"
-        history = None if out is None else out / "history.csv"
-        started = history is not None and history.exists()
-        self.resumed_from = len(pd.read_csv(history)) if started else 0
+        self.resumed_from = 0 if out is None else len(RunFolder(out).table())
         with self._timed("train"):
             self.run = fit(
                 self.alignment, self.model_config, self.train_config, out, weights=self.weights,

@@ -136,7 +136,7 @@ def write_package(root: Path) -> None:
         ("from deepseq_nb import a_name_from_nowhere", {"shown", "deep", "other"}),
         ("!deepseq train x.a2m", {"shown", "deep", "other"}),
         ("import subprocess", {"shown", "deep", "other"}),
-        ("this is not python", {"shown", "deep", "other"}),
+        ("this is no (python", {"shown", "deep", "other"}),
     ],
 )
 def test_modules_are_followed_through_imports_and_all_are_taken_in_doubt(tmp_path, source, reached):
