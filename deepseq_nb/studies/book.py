@@ -185,8 +185,7 @@ def run_book(
     root = find_root() if root is None else Path(root).resolve()
     out = root / out
     toc = chapters(root / "_toc.yml", missing_ok=not strict)
-    if root / "_build" not in out.parents:
-        claim(out)
+    claim(out, root)
     given = {"profile": profile, **(parameters or {})}
     notebooks = {chapter_name(path, root): path for path in toc if path.suffix == ".ipynb"}
     chosen = {}

@@ -282,9 +282,13 @@ _MARK = ".deepseq-book"  # in a folder that the builder made
 _MADE = ("site", "html", "_build", "executed", "work")
 
 
-def claim(out: Path) -> None:
-    """Take a folder for the book; raises `BookError` where something of the same names is in it that the book did not make."""
-    theirs = [name for name in _MADE if (out / name).exists()]
+def claim(out: Path, root: Path | None = None) -> None:
+    """Take a folder for the book; raises `BookError` where something of the same names is in it that the book did not make.
+
+    Folders in `_build` of the project `root` are the book's in any case.
+    """
+    ours = root is not None and root / "_build" in out.parents
+    theirs = [name for name in _MADE if (out / name).exists() and not ours]
     if theirs and not (out / _MARK).exists():
         raise BookError(
             f"{out / theirs[0]} is there and was not made by `deepseq book`: choose another folder"
@@ -297,7 +301,6 @@ def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
     """Lay out the sources of the site in OUT/site: executed chapters where there are any, prose, settings and styles."""
     import nbformat
 
-    claim(out)
     site = out / "site"
     shutil.rmtree(site, ignore_errors=True)
     site.mkdir(parents=True)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,10 @@ def test_a_chapter_may_be_named_in_any_sensible_way(name):
 
 
 def test_the_site_is_built_from_executed_copies_and_a_broken_citation_fails_it(tiny):
+    drawing = "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"
+    caption = "**Figure.** *A line that rises.* It has two points."
+    title = prose("# First\n\n> The first one of two.")
+    write_notebook(tiny / "book" / "a_first.ipynb", title, code(drawing), prose(caption))
     lines = []
     result = book.run_book(root=tiny, echo=lines.append, strict=True)
     assert result.failure == "" and result.site == tiny / "_build/book/html/index.html"
@@ -159,6 +164,11 @@ def test_the_site_is_built_from_executed_copies_and_a_broken_citation_fails_it(t
         and "double" in second
         and "quick 2 None" in second
     )
+    first = (tiny / "_build/book/html/book/a_first.html").read_text()
+    assert re.search(
+        r'<figure.*<img[^>]*alt="A line that rises\.".*<figcaption>.*two points', first, re.S
+    )
+    assert re.search(r'<meta content="The first one of two\." name="description"', first)
     source = (tiny / "_build/book/html/_sources/book/b/second.ipynb").read_text()
     assert str(tiny) not in second and str(tiny) not in source
     index = (tiny / "_build/book/html/book/index.html").read_text()

@@ -7,7 +7,8 @@ import nbformat
 import pytest
 from small_book import code, prose, write_book
 
-from deepseq_nb.studies import contents, site
+from deepseq_nb.core import errors
+from deepseq_nb.studies import book, contents, site
 
 
 @pytest.fixture
@@ -106,3 +107,89 @@ def test_a_chapter_not_run_yet_is_shown_without_results_and_an_unwritten_one_is_
         "a_first.ipynb",
     ]
     assert (made / "book" / "references.bib").is_file()
+
+
+def picture(*tags: str):
+    cell = code("draw()", *tags)
+    cell.outputs = [nbformat.v4.new_output("display_data", {"image/png": "aGVsbG8="})]
+    return cell
+
+
+def test_a_caption_becomes_part_of_its_figure_with_a_text_in_words():
+    said = "**Figure.** *Scores in `nats`, see [](a)* and {cite}`knuth1992`. Blue is better."
+    page = page_of(picture(), prose(f"{said}\n\nThe text goes on."))
+    assert [cell.source for cell in page.cells] == ["draw()", "The text goes on."]
+    made = page.cells[0].metadata["mystnb"]
+    assert made["image"]["alt"] == "Scores in nats, see and ."
+    assert made["figure"]["caption"] == said.removeprefix("**Figure.** ")
+
+
+def test_a_caption_of_two_figures_stays_a_paragraph():
+    cell = picture()
+    cell.outputs *= 2
+    page = page_of(cell, prose("**Figure.** Two panels. More."))
+    assert page.cells[1].source == "**Figure.** Two panels. More."
+    assert page.cells[0].metadata["mystnb"] == {"image": {"alt": "Two panels."}}
+
+
+def test_no_caption_stands_without_its_figure():
+    printed = code("print(1)")
+    printed.outputs = [nbformat.v4.new_output("stream", text="1\n")]
+    page = page_of(printed, prose("**Figure.** *Measured and scored.*\n\nThe text goes on."))
+    assert "Measured" not in page.cells[1].source and "real family" in page.cells[1].source
+    assert page.cells[1].source.endswith("The text goes on.")
+
+
+def test_a_chapter_that_was_not_run_keeps_its_captions():
+    page = page_of(code("draw()"), prose("**Figure.** *Measured and scored.*"))
+    assert page.cells[1].source == "**Figure.** *Measured and scored.*"
+
+
+def test_a_removed_cell_whose_names_are_used_is_folded_so_that_a_download_runs():
+    page = page_of(
+        code("import math as m\n%matplotlib inline", "remove-cell"),
+        code("left = 1", "remove-cell"),
+        code("print(m.pi)"),
+    )
+    assert [cell.source for cell in page.cells] == [
+        "import math as m\n%matplotlib inline",
+        "print(m.pi)",
+    ]
+    assert page.cells[0].metadata["tags"] == ["hide-input"]
+
+
+def test_header_cells_of_a_table_say_what_they_head():
+    cell = code("table")
+    table = (
+        "<thead><tr><th></th><th>a</th></tr></thead><tbody><tr><th>0</th><td>1</td></tr></tbody>"
+    )
+    cell.outputs = [nbformat.v4.new_output("display_data", {"text/html": table})]
+    shown = page_of(cell).cells[0].outputs[0].data["text/html"]
+    assert shown == (
+        '<thead><tr><td></td><th scope="col">a</th></tr></thead>'
+        '<tbody><tr><th scope="row">0</th><td>1</td></tr></tbody>'
+    )
+
+
+def test_the_sentence_under_the_title_describes_the_page():
+    page = page_of(prose("# Letters\n\n> What a letter is worth.\n\nText."))
+    said = page.metadata["myst"]["html_meta"]
+    assert said["description"] == said["property=og:description"] == "What a letter is worth."
+    assert said["property=og:title"] == "Letters"
+    assert "myst" not in page_of(prose("# Letters\n\nText.")).metadata
+
+
+@pytest.mark.parametrize("name", ["html", "site", "_build"])
+def test_a_folder_that_the_book_did_not_make_is_left_alone(tiny, tmp_path_factory, name):
+    theirs = tmp_path_factory.mktemp("theirs")
+    (theirs / name).mkdir()
+    (theirs / name / "mine.txt").write_text("mine")
+    with pytest.raises(errors.BookError, match="was not made by `deepseq book`"):
+        book.run_book(root=tiny, out=theirs, echo=lambda line: None)
+    assert [path.name for path in theirs.rglob("*")] == [name, "mine.txt"]
+
+
+def test_a_folder_that_the_book_made_is_taken_again(tmp_path):
+    site.claim(tmp_path / "out")
+    (tmp_path / "out" / "html").mkdir()
+    site.claim(tmp_path / "out")
