@@ -137,7 +137,7 @@ class _Log:
         dots = "." * (self.width - len(name) + 3)
         return f"[{at + 1:2d}/{len(self.names)}] {name} {dots} "
 
-
+# %% ../../book/workshop/colophon.ipynb #fa18fcd8
 def _run_all(
     jobs: Mapping[str, ChapterJob], at_once: int, force: bool, echo: Callable[..., Any]
 ) -> Iterator[ChapterRun]:
@@ -286,7 +286,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("_build/book"), help="build folder (default: %(default)s)"
     )
 
-
+# %% ../../book/workshop/colophon.ipynb #1d68c42c
 def main(args: argparse.Namespace | None = None) -> int:
     """Run `deepseq book` with parsed options; returns the exit code: 0, 1 when the book fails, 2 when it cannot start."""
     if args is None:

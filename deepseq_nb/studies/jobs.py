@@ -74,6 +74,36 @@ def family_of(experiment: Experiment) -> Alignment:
     return Alignment.read(path, alphabet=alphabet)
 
 # %% ../../book/workshop/jobs.ipynb #129e5487
+def _data(job: "Job") -> dict[str, Any]:
+    """What was trained on."""
+    return {
+        "file": Path(job.run.about["source"]).name,
+        "sequences": len(job.weights),
+        "length": job.alignment.tokens.shape[1],
+        "neff": round(float(job.weights.sum()), 2),
+    }
+
+
+def _trained(job: "Job") -> dict[str, Any]:
+    """How training went, and what it needed."""
+    last, config = job.run.history.tail(20).mean(), job.run.train_config
+    device = next(job.run.model.parameters()).device
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    trained = {key: round(float(last[key]), 3) for key in ("loss", "kl_latent", "kl_weights")}
+    trained |= {key: getattr(config, key) for key in ("optimizer", "learning_rate", "batch_size")}
+    trained |= {
+        "width_rate": config.width_rate,
+        "site_prior": job.run.model_config.site_prior,
+        "parameters": sum(parameter.numel() for parameter in job.run.model.parameters()),
+        "resumed_from": job.resumed_from,
+        "trained_on": str(device),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit),
+    }
+    if device.type == "cuda":
+        trained["peak_gpu_mib"] = torch.cuda.max_memory_allocated() >> 20
+    return trained
+
+# %% ../../book/workshop/jobs.ipynb #a238be4b
 class Job:
     """The parts of a run, to be called in their order: `read`, `train`, `score`, `compare`, `result`.
 
@@ -150,36 +180,6 @@ class Job:
         if self.folder is not None:
             write_atomic(self.folder / "result.json", json.dumps(row, indent=1) + "\n")
         return row
-
-
-def _data(job: Job) -> dict[str, Any]:
-    """What was trained on."""
-    return {
-        "file": Path(job.run.about["source"]).name,
-        "sequences": len(job.weights),
-        "length": job.alignment.tokens.shape[1],
-        "neff": round(float(job.weights.sum()), 2),
-    }
-
-
-def _trained(job: Job) -> dict[str, Any]:
-    """How training went, and what it needed."""
-    last, config = job.run.history.tail(20).mean(), job.run.train_config
-    device = next(job.run.model.parameters()).device
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    trained = {key: round(float(last[key]), 3) for key in ("loss", "kl_latent", "kl_weights")}
-    trained |= {key: getattr(config, key) for key in ("optimizer", "learning_rate", "batch_size")}
-    trained |= {
-        "width_rate": config.width_rate,
-        "site_prior": job.run.model_config.site_prior,
-        "parameters": sum(parameter.numel() for parameter in job.run.model.parameters()),
-        "resumed_from": job.resumed_from,
-        "trained_on": str(device),
-        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit),
-    }
-    if device.type == "cuda":
-        trained["peak_gpu_mib"] = torch.cuda.max_memory_allocated() >> 20
-    return trained
 
 # %% ../../book/workshop/jobs.ipynb #7248bc86
 def run_job(
