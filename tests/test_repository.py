@@ -37,7 +37,7 @@ ROOMS = {
         "additive", "folders", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",
         "pyro_model", "engines",
     ),
-    "studies": ("results", "contents", "execution", "site", "book", "grid", "runner"),
+    "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
         "options", "train", "score", "evaluate", "data", "original", "studies", "main",
     ),

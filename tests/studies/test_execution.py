@@ -64,10 +64,10 @@ def test_two_chapters_wait_for_each_other_only_if_they_run_at_the_same_time(tmp_
         for name, other in (("one", "two"), ("two", "one"))
     ]
     before = dict(os.environ)
-    done = dict(execution.run_chapters(jobs, at_once=2))
+    done = list(execution.run_chapters(jobs, at_once=2))
     assert dict(os.environ) == before, "nothing of this process is changed"
-    assert {made.notebook.stem for made in done} == {"one", "two"}
-    assert all(seconds > 0 for seconds in done.values())
+    assert {made.notebook.stem for made, _ in done} == {"one", "two"}
+    assert all(seconds > 0 for _, seconds in done)
     share = execution.thread_limits(2)["OMP_NUM_THREADS"]
     assert [printed(made.executed) for made in jobs] == [f"True {share}\n"] * 2
 

@@ -25,7 +25,8 @@ def test_a_missing_table_is_none(tmp_path):
     assert read_result("nothing", tmp_path) is None
 
 
-def test_results_live_in_the_repository():
+def test_results_live_in_the_repository_wherever_one_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert (results_folder().parent / "_toc.yml").exists()
 
 
