@@ -32,9 +32,7 @@ def _weights_options(parser: argparse.ArgumentParser) -> None:
         default=0.2,
         help="divergence within which sequences share their weight (default: 0.2)",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print the numbers as JSON"
-    )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
 
 # %% ../../book/workshop/command_data.ipynb #7c6b1895
 def _weights(args: argparse.Namespace, say: Say) -> dict[str, Any]:
@@ -57,9 +55,7 @@ def _weights(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     words = ["--weights", args.out, *reading_words(args), "--out", "run"]
     if args.theta != 0.2:
         words = ["--theta", f"{args.theta:g}", *words]
-    say(
-        f"wrote {args.out}; next: {typed('deepseq', 'train', args.alignment, *words)}"
-    )
+    say(f"wrote {args.out}; next: {typed('deepseq', 'train', args.alignment, *words)}")
     return {
         "sequences": len(weights),
         "columns": length,
@@ -87,9 +83,7 @@ def _data_options(parser: argparse.ArgumentParser) -> None:
         help="show the known families, or download one",
     )
     parser.add_argument("name", nargs="?", help="family to fetch")
-    parser.add_argument(
-        "--json", action="store_true", help="print the list as JSON"
-    )
+    parser.add_argument("--json", action="store_true", help="print the list as JSON")
 
 # %% ../../book/workshop/command_data.ipynb #515afa87
 def _data(args: argparse.Namespace, say: Say) -> Any:

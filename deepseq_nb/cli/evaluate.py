@@ -51,9 +51,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         metavar="SCORES",
         help="other scores: say by how much these are better",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print the numbers as JSON"
-    )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     common_options(parser, device=False)
 
 # %% ../../book/workshop/command_evaluate.ipynb #0e893545
@@ -75,9 +73,7 @@ def _evaluate(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     say(f"better than {args.against}, on the variants of both, by")
     for name, row in gap.iterrows():
         say(f"  {name:12s} {row.value:+8.3f}   {row.low:+.3f} to {row.high:+.3f}")
-    return result.to_json() | {
-        "difference": json.loads(gap.to_json(orient="index"))
-    }
+    return result.to_json() | {"difference": json.loads(gap.to_json(orient="index"))}
 
 
 EVALUATE = Command(
@@ -108,9 +104,7 @@ def _plot_options(parser: argparse.ArgumentParser) -> None:
         type=file_argument,
         help="measurements to draw the scores against",
     )
-    parser.add_argument(
-        "--column", metavar="NAME", help="column of the measurement"
-    )
+    parser.add_argument("--column", metavar="NAME", help="column of the measurement")
     parser.add_argument(
         "--out",
         type=file_argument,
@@ -154,12 +148,8 @@ def _plot(args: argparse.Namespace, say: Say) -> None:
         if scores is None and mean.is_file():
             scores = mean
         elif scores is None:
-            score = typed(
-                "deepseq", "score", args.run, "--all-singles", "--out", mean
-            )
-            say(
-                f"no heat map of the mean: {mean} is missing; write it with `{score}`"
-            )
+            score = typed("deepseq", "score", args.run, "--all-singles", "--out", mean)
+            say(f"no heat map of the mean: {mean} is missing; write it with `{score}`")
     first = several[0] if several else args.run
     how: dict[str, Any] = {"assay": args.assay, "column": args.column, "say": say}
     written = plot_run(first, out, scores, overwrite=args.overwrite, **how)

@@ -47,9 +47,7 @@ class Parser(argparse.ArgumentParser):
 def file_argument(text: str) -> Path:
     """A path given on the command line."""
     if not text.strip() or "\0" in text:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no path; is a variable empty?"
-        )
+        raise argparse.ArgumentTypeError(f"{text!r} is no path; is a variable empty?")
     return Path(text).expanduser()
 
 

@@ -95,9 +95,7 @@ def _import_original(args: argparse.Namespace, say: Say) -> None:
         f"{args.parameters}: {config.weights} weights, encoder {config.encoder}, latent {config.latent}, decoder {config.decoder} in "
         f"{config.patterns} patterns; taken as given: sparsity {kind}, final nonlinearity {config.final_nonlinearity}"
     )
-    score = typed(
-        "deepseq", "score", args.out, "--all-singles", "--out", "scores.csv"
-    )
+    score = typed("deepseq", "score", args.out, "--all-singles", "--out", "scores.csv")
     say(f"wrote {args.out}; next: {score}")
 
 

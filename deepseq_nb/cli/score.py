@@ -73,9 +73,7 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
         default="table",
         help="columns of the output",
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print the summary as JSON"
-    )
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     output_option(parser, "CSV file for the scores")
     common_options(parser)
 
@@ -90,9 +88,7 @@ def proteingym_table(scores: Any, focus_map: Any, table: Any) -> Any:
         for i in range(table.offsets[row], table.offsets[row + 1]):
             token = int(table.mutants[i])
             letter = (
-                focus_map.alphabet[token]
-                if token < len(focus_map.alphabet)
-                else "-"
+                focus_map.alphabet[token] if token < len(focus_map.alphabet) else "-"
             )
             letters[focus_map.residues[table.columns[i]] - start] = letter
         sequences.append("".join(letters) if status == "ok" else "")
@@ -176,18 +172,14 @@ def _summary(
         say(f"median standard error {error:.2g} nats")
     else:
         say("no standard errors: more --samples are needed for them")
-    evaluate = typed(
-        "deepseq", "evaluate", args.out, "ASSAY.csv", "--column", "NAME"
-    )
+    evaluate = typed("deepseq", "evaluate", args.out, "ASSAY.csv", "--column", "NAME")
     plot = typed("deepseq", "plot", args.run[0], "--scores", args.out)
     drawn = f", or {plot}" if args.format == "table" else ""
     say(f"wrote {args.out}; next: {evaluate}{drawn}")
     return {
         "rows": len(scores),
         "scored": int((scores.status == "ok").sum()),
-        "statuses": {
-            name: int(n) for name, n in scores.status.value_counts().items()
-        },
+        "statuses": {name: int(n) for name, n in scores.status.value_counts().items()},
         "median_std_error": error,
         "out": str(args.out),
         "hint": hint,

@@ -29,18 +29,14 @@ def _experiments_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=count_argument, default=1, help="runs at a time (default: 1)"
     )
-    parser.add_argument(
-        "--resume", action="store_true", help="try failed runs again"
-    )
+    parser.add_argument("--resume", action="store_true", help="try failed runs again")
     common_options(parser, seed=False)
 
 
 def _experiments(args: argparse.Namespace, say: Say) -> int:
     from deepseq_nb.studies.runner import run_grid
 
-    return run_grid(
-        args.grid, args.out, args.jobs, args.resume, args.device, echo=say
-    )
+    return run_grid(args.grid, args.out, args.jobs, args.resume, args.device, echo=say)
 
 
 EXPERIMENTS = Command(

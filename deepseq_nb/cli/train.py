@@ -120,9 +120,7 @@ def runs_inside(folder: Path) -> list[Path]:
         file.parent.name.removeprefix("seed"): file.parent
         for file in folder.glob("seed*/config.json")
     }
-    return [
-        found[number] for number in sorted(filter(str.isdecimal, found), key=int)
-    ]
+    return [found[number] for number in sorted(filter(str.isdecimal, found), key=int)]
 
 
 def _stored(args: argparse.Namespace) -> Any:
@@ -148,8 +146,7 @@ def _check_agreement(
     if args.preset:
         sizes = preset(args.preset).to_json()
         asked = {
-            name: (f"--preset {args.preset}", value)
-            for name, value in sizes.items()
+            name: (f"--preset {args.preset}", value) for name, value in sizes.items()
         }
         del asked["site_prior"]
     if args.shallow != "auto":
@@ -186,9 +183,7 @@ def _configurations(args: argparse.Namespace) -> tuple[Any, Any]:
         "seed",
     )
     options = {
-        name: getattr(args, name)
-        for name in names
-        if getattr(args, name) is not None
+        name: getattr(args, name) for name in names if getattr(args, name) is not None
     }
     options["device"] = args.device
     return (
@@ -204,9 +199,7 @@ def _train(args: argparse.Namespace, say: Say) -> None:
     model, config = _configurations(args)
     alignment = read_alignment(args)
     weights = (
-        load_weights(args.weights, alignment, config.theta)
-        if args.weights
-        else None
+        load_weights(args.weights, alignment, config.theta) if args.weights else None
     )
     if args.profile_step:
         return _profile_step(alignment, model, config, weights, args.shallow, say)
@@ -222,9 +215,7 @@ def _train(args: argparse.Namespace, say: Say) -> None:
             (f"seed {run.train_config.seed}: " if args.runs > 1 else "")
             + _last_losses(run)
         )
-    score = typed(
-        "deepseq", "score", args.out, "--all-singles", "--out", "scores.csv"
-    )
+    score = typed("deepseq", "score", args.out, "--all-singles", "--out", "scores.csv")
     say(f"wrote {args.out}; next: {score}")
 
 

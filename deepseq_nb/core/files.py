@@ -57,7 +57,9 @@ def remove_leftovers(folder: Path | str) -> list[Path]:
     """Remove the temporary files and folders in `folder` that no living process owns; returns their paths."""
     dead = [path for path in Path(folder).glob(".*.tmp") if not _owned(path)]
     for path in dead:
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(
+            missing_ok=True
+        )
     return dead
 
 

@@ -35,16 +35,24 @@ def choose_device(name: str = "auto") -> tuple["torch.device", str]:
     cuda = torch.cuda.is_available()
     if name == "auto":
         name = "cuda" if cuda else "cpu"
-        why = "a CUDA GPU is available" if cuda else "no CUDA GPU is available to this torch"
+        why = (
+            "a CUDA GPU is available"
+            if cuda
+            else "no CUDA GPU is available to this torch"
+        )
     else:
         why = "as asked"
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"device is {name!r}, expected auto, cpu, cuda or cuda:N") from None
+        raise ConfigError(
+            f"device is {name!r}, expected auto, cpu, cuda or cuda:N"
+        ) from None
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"device is {name!r}, expected auto, cpu, cuda or cuda:N")
-    if device.type == "cuda" and (not cuda or (device.index or 0) >= torch.cuda.device_count()):
+    if device.type == "cuda" and (
+        not cuda or (device.index or 0) >= torch.cuda.device_count()
+    ):
         raise ConfigError(
             f"device {name!r} was asked for, but torch {torch.__version__} sees "
             f"{torch.cuda.device_count() if cuda else 'no'} CUDA GPU: use --device cpu, or install a CUDA build of torch"
@@ -67,7 +75,10 @@ def deferred_interrupt() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         caught.append(number)
 
-    previous = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {
+        number: signal.signal(number, note)
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield caught
     finally:

@@ -45,12 +45,26 @@ def check_range(
     wanted = " and ".join(
         f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None
     )
-    good = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
-    good = good and (above is None or value > above) and (at_least is None or value >= at_least)
-    good = good and (below is None or value < below) and (at_most is None or value <= at_most)
+    good = (
+        isinstance(value, kinds)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    )
+    good = (
+        good
+        and (above is None or value > above)
+        and (at_least is None or value >= at_least)
+    )
+    good = (
+        good
+        and (below is None or value < below)
+        and (at_most is None or value <= at_most)
+    )
     if not good:
         number = "a whole number" if whole else "a number"
-        raise ConfigError(f"{name} is {value!r}: expected {number} {wanted}".rstrip(), setting=name)
+        raise ConfigError(
+            f"{name} is {value!r}: expected {number} {wanted}".rstrip(), setting=name
+        )
 
 # %% ../../book/workshop/settings.ipynb #5f5cb78c
 def config_to_json(config: Any) -> dict[str, Any]:
@@ -59,7 +73,8 @@ def config_to_json(config: Any) -> dict[str, Any]:
     def plain(value: Any) -> Any:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return {
-                field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+                field.name: plain(getattr(value, field.name))
+                for field in dataclasses.fields(value)
             }
         if isinstance(value, tuple | list):
             return [plain(item) for item in value]
@@ -85,7 +100,9 @@ def _from_plain(hint: Any, value: Any, where: str) -> Any:
             args = (args[0],) * len(value)
         if len(args) == len(value):
             pairs = enumerate(zip(args, value, strict=True))
-            return tuple(_from_plain(arg, item, f"{where}[{i}]") for i, (arg, item) in pairs)
+            return tuple(
+                _from_plain(arg, item, f"{where}[{i}]") for i, (arg, item) in pairs
+            )
     plain = hint in (int, float, bool, str, type(None)) and type(value) is hint
     if plain and not (hint is float and not math.isfinite(value)):
         return value
@@ -102,7 +119,9 @@ def _from_plain_union(args: tuple[Any, ...], value: Any, where: str) -> Any:
         return None
     if len(members) == 1:
         return _from_plain(members[0], value, where)
-    if type(value) in members and not (type(value) is float and not math.isfinite(value)):
+    if type(value) in members and not (
+        type(value) is float and not math.isfinite(value)
+    ):
         return value
     for member in members:
         try:
@@ -116,7 +135,9 @@ def _from_plain_union(args: tuple[Any, ...], value: Any, where: str) -> Any:
 _Config = TypeVar("_Config")
 
 
-def config_from_json(cls: type[_Config], data: Any, where: str | None = None) -> _Config:
+def config_from_json(
+    cls: type[_Config], data: Any, where: str | None = None
+) -> _Config:
     """The configuration `cls` that `config_to_json` wrote; missing keys take their defaults.
 
     Raises `ConfigError` for an unknown key (with the nearest known one), a missing key that has no default,
@@ -130,12 +151,21 @@ def config_from_json(cls: type[_Config], data: Any, where: str | None = None) ->
         if key not in fields:
             near = difflib.get_close_matches(str(key), list(fields), n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ConfigError(f"{where} has no setting {key!r}: {hint}it has {', '.join(fields)}")
+            raise ConfigError(
+                f"{where} has no setting {key!r}: {hint}it has {', '.join(fields)}"
+            )
     missing = dataclasses.MISSING
     for name, field in fields.items():
-        if name not in data and field.default is missing and field.default_factory is missing:
+        if (
+            name not in data
+            and field.default is missing
+            and field.default_factory is missing
+        ):
             raise ConfigError(f"{where} lacks {name!r}, which has no default")
     hints = typing.get_type_hints(cls)
     return cls(
-        **{name: _from_plain(hints[name], value, f"{where}.{name}") for name, value in data.items()}
+        **{
+            name: _from_plain(hints[name], value, f"{where}.{name}")
+            for name, value in data.items()
+        }
     )

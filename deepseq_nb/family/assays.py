@@ -36,7 +36,9 @@ def _text_of(path: Path | str) -> str:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise VariantError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise VariantError(
+            f"{path}: cannot be read ({error.strerror or error})"
+        ) from None
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
@@ -49,11 +51,15 @@ def _text_of(path: Path | str) -> str:
             f"{path}: found a zip archive or an Excel workbook, expected text: save the sheet as CSV"
         )
     try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        text = data.decode(
+            "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+        )
     except UnicodeDecodeError:
         text = data.decode("latin-1")
     if "\0" in text:
-        raise VariantError(f"{path}: found binary data, expected a table as text (CSV or TSV)")
+        raise VariantError(
+            f"{path}: found binary data, expected a table as text (CSV or TSV)"
+        )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 # %% ../../book/workshop/tables.ipynb #a5922827
@@ -66,7 +72,9 @@ def find_variant_column(
     Raises `VariantError` naming the columns that exist. `where` begins the message.
     """
     names = [str(name) for name in names]
-    listed = ", ".join(repr(name) for name in names[:20]) + (", ..." if len(names) > 20 else "")
+    listed = ", ".join(repr(name) for name in names[:20]) + (
+        ", ..." if len(names) > 20 else ""
+    )
     if wanted is not None:
         if wanted in names:
             return wanted
@@ -137,7 +145,9 @@ def _records(
             f"{path}: the file is empty, expected a header line and a row for each variant"
         )
     delimiter = _delimiter(lines[0][1], wanted)
-    reader = csv.reader((line + "\n" for _, line in lines), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        (line + "\n" for _, line in lines), delimiter=delimiter, strict=True
+    )
     rows: list[list[str]] = []
     try:
         for row in reader:
@@ -174,14 +184,18 @@ def read_assay(path: Path | str, variant_column: str | None = None) -> pd.DataFr
     numbers is read as numbers. Raises `VariantError` naming file, line or column.
     """
     header, rows, delimiter = _records(path, _text_of(path), variant_column)
-    if variant_column is None and any(_is_variant(name) or _is_number(name) for name in header[:2]):
+    if variant_column is None and any(
+        _is_variant(name) or _is_number(name) for name in header[:2]
+    ):
         if not any(name.lower() in VARIANT_COLUMNS for name in header):
             raise VariantError(
                 f"{path}, line 1: {delimiter.join(header)[:60]!r} is data, expected a header line with column names"
             )
     found = find_variant_column(header, variant_column, f"{path}, header")
     if header.count(found) > 1:
-        raise VariantError(f"{path}, header: two columns are called {found!r}: rename one")
+        raise VariantError(
+            f"{path}, header: two columns are called {found!r}: rename one"
+        )
     if not rows:
         raise VariantError(f"{path}: found a header and no rows")
     columns = []

@@ -130,10 +130,14 @@ class FocusMap:
         return cls(**{**values, "residues": residues, "occupancy": occupancy})
 
 # %% ../../book/structure/residues.ipynb #39f04eb2
-_RANGE = re.compile(r"/([0-9]{1,9})-([0-9]{1,9})(?::[^/]*)?\Z")  # some files add :WEIGHT
+_RANGE = re.compile(
+    r"/([0-9]{1,9})-([0-9]{1,9})(?::[^/]*)?\Z"
+)  # some files add :WEIGHT
 
 # %% ../../book/structure/residues.ipynb #d864c8ff
-def find_focus(names: list[str], focus: str | None, path: str) -> tuple[int, tuple[str, ...]]:
+def find_focus(
+    names: list[str], focus: str | None, path: str
+) -> tuple[int, tuple[str, ...]]:
     """Row of the focus sequence: the first, or by name, name without range, field between '|', or beginning."""
     if focus is None:
         return 0, ()
@@ -166,13 +170,21 @@ def find_focus(names: list[str], focus: str | None, path: str) -> tuple[int, tup
             )
             return rows[0], read_as
     spelled = {
-        part: name for name in names[:20_000] for part in (name, *_RANGE.sub("", name).split("|"))
+        part: name
+        for name in names[:20_000]
+        for part in (name, *_RANGE.sub("", name).split("|"))
     }
     close = dict.fromkeys(
         spelled[part] for part in get_close_matches(word, spelled, n=3, cutoff=0.6)
     )
-    near = f"the nearest names are {', '.join(close)}" if close else f"the first is {names[0]}"
-    raise AlignmentError(f"{path}: no sequence is named {focus!r} among {len(names):,}; {near}")
+    near = (
+        f"the nearest names are {', '.join(close)}"
+        if close
+        else f"the first is {names[0]}"
+    )
+    raise AlignmentError(
+        f"{path}: no sequence is named {focus!r} among {len(names):,}; {near}"
+    )
 
 # %% ../../book/structure/residues.ipynb #aa5441b9
 def find_first_residue(

@@ -27,7 +27,9 @@ def read_bytes(path: Path) -> bytes:
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
     except FileNotFoundError:
-        raise AlignmentError(f"{path}: no such file; the current folder is {Path.cwd()}") from None
+        raise AlignmentError(
+            f"{path}: no such file; the current folder is {Path.cwd()}"
+        ) from None
     except IsADirectoryError:
         raise AlignmentError(f"{path}: a folder, expected an alignment file") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -63,7 +65,9 @@ def format_of(data: bytes, path: str) -> str:
         what = "binary data"
     if what is None and head.startswith(b"# STOCKHOLM"):
         return "stockholm"
-    if what is None and re.match(rb"(CLUSTAL|MUSCLE|PROBCONS|MSAPROBS|Kalign|Biopython)\b", head):
+    if what is None and re.match(
+        rb"(CLUSTAL|MUSCLE|PROBCONS|MSAPROBS|Kalign|Biopython)\b", head
+    ):
         return "clustal"
     if what is None and (head.startswith(b">") or head[:1] in b"#;"):
         return "fasta"
@@ -102,7 +106,11 @@ def fasta_records(data: bytes, path: str) -> Records:
     '>'.
     """
     start = 0 if data.startswith(b">") else data.find(b"\n>") + 1
-    head = data[:start].split(b"\n") if start or data.startswith(b">") else data.split(b"\n")
+    head = (
+        data[:start].split(b"\n")
+        if start or data.startswith(b">")
+        else data.split(b"\n")
+    )
     for number, line in enumerate(head, 1):
         if line.strip() and line[:1] not in b"#;":
             found = line[:40].decode("utf-8", "replace")
@@ -144,7 +152,9 @@ def block_records(data: bytes, path: str, format: str) -> Records:
             in_block.clear()
         elif header or (line[:1] in b" \t" if clustal else line[:1] == b"#"):
             if closed and words[:2] == [b"#", b"STOCKHOLM"]:
-                notices.append(f"line {number} begins a second alignment: only the first was read")
+                notices.append(
+                    f"line {number} begins a second alignment: only the first was read"
+                )
                 break
             header = False
         elif not clustal and words == [b"//"]:
@@ -184,7 +194,10 @@ def _ragged(rows: list[bytes], records: Records) -> str:
         return ""
     usual, count = Counter(lengths).most_common(1)[0]
     usual = lengths[0] if count == lengths.count(lengths[0]) else usual
-    odd, like = next(i for i, n in enumerate(lengths) if n != usual), lengths.index(usual)
+    odd, like = (
+        next(i for i, n in enumerate(lengths) if n != usual),
+        lengths.index(usual),
+    )
     return f"{records.label(odd)} has {lengths[odd]:,} columns, expected {usual:,} as in {records.label(like)}"
 
 # %% ../../book/workshop/formats.ipynb #5a199074
@@ -193,7 +206,8 @@ def stack_records(records: Records, path: str, format: str | None, suffix: str):
     ragged = _ragged(records.rows, records)
     rows, settled, notices = records.rows, format, records.notices
     if format == "a3m" or (
-        format is None and (suffix == ".a3m" or (ragged and not any(b"." in r for r in rows)))
+        format is None
+        and (suffix == ".a3m" or (ragged and not any(b"." in r for r in rows)))
     ):
         core = [row.translate(None, INSERTIONS) for row in rows]
         uneven = _ragged(core, records)
@@ -210,10 +224,14 @@ def stack_records(records: Records, path: str, format: str | None, suffix: str):
                 "named .a3m, but its rows have one length with their insertions: read as a2m",
             )
     if ragged:
-        raise AlignmentError(f"{path}: {ragged}; unaligned sequences must be aligned first")
+        raise AlignmentError(
+            f"{path}: {ragged}; unaligned sequences must be aligned first"
+        )
     matrix = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), len(rows[0]))
     if settled is None:
         settled = (
-            "a2m" if np.isin(matrix[:2000], np.frombuffer(INSERTIONS, np.uint8)).any() else "fasta"
+            "a2m"
+            if np.isin(matrix[:2000], np.frombuffer(INSERTIONS, np.uint8)).any()
+            else "fasta"
         )
     return matrix, settled, notices

@@ -19,7 +19,9 @@ from deepseq_nb.core.machine import (
 )
 
 # %% ../../book/workshop/neighbours.ipynb #99c24453
-def identities_needed(length: int, theta: float | int) -> Int64[np.ndarray, " positions"]:
+def identities_needed(
+    length: int, theta: float | int
+) -> Int64[np.ndarray, " positions"]:
     """For a row with n = 0 ... length residues, the fewest identities m with m / n
     > 1 - theta in float64.
 
@@ -29,7 +31,9 @@ def identities_needed(length: int, theta: float | int) -> Int64[np.ndarray, " po
     limit = 1.0 - theta
     needed = [length + 1]
     for residues in range(1, length + 1):
-        needed.append(int(np.count_nonzero(np.arange(residues + 1) / residues <= limit)))
+        needed.append(
+            int(np.count_nonzero(np.arange(residues + 1) / residues <= limit))
+        )
     return np.array(needed, np.int64)
 
 # %% ../../book/workshop/neighbours.ipynb #60bb6a94
@@ -99,7 +103,9 @@ def _order_columns(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float
     """
     rows, length = tokens.shape
     sample = tokens[:: -(-rows // 2000)]
-    shares = np.array([np.bincount(column, minlength=gap + 1)[:gap] for column in sample.T])
+    shares = np.array(
+        [np.bincount(column, minlength=gap + 1)[:gap] for column in sample.T]
+    )
     shares = shares / len(sample)
     differ = shares.sum(axis=1) - (shares**2).sum(axis=1)
     order = np.argsort(-differ, kind="stable")
@@ -118,7 +124,9 @@ def _arrange(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float):
     front = np.full((tiles, k, 256), 255, np.uint8)
     rest = np.full((rows, -(-(length - k) // 64) * 64), 255, np.uint8)
     table, needed = identities_needed(length, theta), np.empty(rows, np.int64)
-    wanted = np.full(256 * tiles, 65535, np.uint16)  # more than a glance can find: no row is there
+    wanted = np.full(
+        256 * tiles, 65535, np.uint16
+    )  # more than a glance can find: no row is there
     for first in range(0, rows, 4096):
         part = tokens[first : first + 4096][:, order]
         last, filled = first + len(part), part != gap
@@ -128,7 +136,9 @@ def _arrange(tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float):
             front[(first + row) // 256, :, : len(tile)] = tile.T
         rest[first:last, : length - k] = part[:, k:]
         needed[first:last] = table[filled.sum(axis=1)]
-        wanted[first:last] = np.maximum(0, needed[first:last] - filled[:, k:].sum(axis=1))
+        wanted[first:last] = np.maximum(
+            0, needed[first:last] - filled[:, k:].sum(axis=1)
+        )
     return front, rest, needed, wanted
 
 # %% ../../book/workshop/neighbours.ipynb #74752ad8
@@ -171,7 +181,10 @@ def _take_out(front: np.ndarray, rest: np.ndarray, first: int):
 
 # %% ../../book/workshop/neighbours.ipynb #75ca2ff9
 def neighbour_counts(
-    tokens: UInt8[np.ndarray, "n length"], gap: int, theta: float, progress: bool | None = False
+    tokens: UInt8[np.ndarray, "n length"],
+    gap: int,
+    theta: float,
+    progress: bool | None = False,
 ) -> Int64[np.ndarray, " n"]:
     """Rows that share more than 1 - theta of each row's residues (N,), itself included; see `sequence_weights`.
 
@@ -180,7 +193,9 @@ def neighbour_counts(
     rows, threads = len(tokens), numba.config.NUMBA_NUM_THREADS
     front, rest, needed, wanted = _arrange(tokens, gap, theta)
     starts = range(0, rows, 64)
-    both_ends = [start for pair in zip(starts, reversed(starts), strict=True) for start in pair]
+    both_ends = [
+        start for pair in zip(starts, reversed(starts), strict=True) for start in pair
+    ]
     blocks = iter(both_ends[: len(starts)])
     hidden = None if progress is None else not progress  # None: on a terminal
     bar = tqdm(total=len(starts), desc="weights", unit="block", disable=hidden)

@@ -70,7 +70,9 @@ def _letter(symbol: str, alphabet: str) -> tuple[str, str]:
     """
     protein = set(ALPHABETS["protein"]) <= set(alphabet)
     letter = (
-        _THREE_LETTERS.get(symbol.capitalize(), symbol) if len(symbol) == 3 and protein else symbol
+        _THREE_LETTERS.get(symbol.capitalize(), symbol)
+        if len(symbol) == 3 and protein
+        else symbol
     )
     letter = letter.upper() if letter.isascii() else letter
     if letter == "-" or (len(letter) == 1 and letter in alphabet):
@@ -83,7 +85,11 @@ def _letter(symbol: str, alphabet: str) -> tuple[str, str]:
             "",
             f"{symbol!r} is a three-letter code: those are for proteins, the letters here are {alphabet}",
         )
-    if letter in _UNKNOWN and (letter != "N" or not protein) and (letter not in "BZJUO" or protein):
+    if (
+        letter in _UNKNOWN
+        and (letter != "N" or not protein)
+        and (letter not in "BZJUO" or protein)
+    ):
         return "", f"{_UNKNOWN[letter]}: expected one of {alphabet}"
     return "", f"{symbol!r} is none of {alphabet}"
 
@@ -204,7 +210,9 @@ def split_pieces(text: str) -> list[str]:
     return text.translate(_SEPARATORS).split(":")
 
 # %% ../../book/workshop/notation.ipynb #25830cb1
-def parse_variant(text: str, alphabet: str = "ACDEFGHIKLMNPQRSTVWY") -> tuple[Substitution, ...]:
+def parse_variant(
+    text: str, alphabet: str = "ACDEFGHIKLMNPQRSTVWY"
+) -> tuple[Substitution, ...]:
     """Read `A24G`, `A24G:K30R` (also , + ;), `p.Ala24Gly`, `A24-` or `WT` (which is
     the empty tuple).
 
@@ -235,8 +243,13 @@ def format_variant(substitutions: Iterable[Substitution]) -> str:
     """The canonical form, `A24G:K30R`: one-letter codes, sorted by residue; `WT`
     for none.
     """
-    ordered = sorted(substitutions, key=lambda substitution: (substitution[1], substitution))
-    return ":".join(f"{wild}{residue}{mutant}" for wild, residue, mutant in ordered) or "WT"
+    ordered = sorted(
+        substitutions, key=lambda substitution: (substitution[1], substitution)
+    )
+    return (
+        ":".join(f"{wild}{residue}{mutant}" for wild, residue, mutant in ordered)
+        or "WT"
+    )
 
 # %% ../../book/workshop/notation.ipynb #0dcb3655
 class Rows(NamedTuple):
@@ -296,7 +309,9 @@ def canonical_variants(
     names = ["" if part is None else format_variant([part]) for part in parts]
     ranked = rank[rows.ids]
     ordered = ranked[np.lexsort((ranked, rows.row))].tolist()
-    unreadable = set(rows.row[np.array([part is None for part in parts], bool)[ranked]].tolist())
+    unreadable = set(
+        rows.row[np.array([part is None for part in parts], bool)[ranked]].tolist()
+    )
     starts = rows.starts.tolist()
     return [
         text.strip()

@@ -85,17 +85,25 @@ class ReadOptions:
             raise _unusable("focus", self.focus, "the name of a sequence")
         if self.format not in (None, *FORMATS):
             raise _unusable("format", self.format, f"one of {', '.join(FORMATS)}")
-        if not re.fullmatch(r"focus|all|occupancy=(0?\.[0-9]+|0|1|1\.0*)", str(self.columns)):
-            raise _unusable("columns", self.columns, "focus, all or occupancy=0.7 (0 to 1)")
+        if not re.fullmatch(
+            r"focus|all|occupancy=(0?\.[0-9]+|0|1|1\.0*)", str(self.columns)
+        ):
+            raise _unusable(
+                "columns", self.columns, "focus, all or occupancy=0.7 (0 to 1)"
+            )
         if self.unknown not in ("drop", "gap"):
             raise _unusable("unknown", self.unknown, "drop or gap")
         for name in ("max_sequence_gaps", "max_column_gaps"):
             share = getattr(self, name)
-            if share is not None and not (isinstance(share, float | int) and 0 <= share <= 1):
+            if share is not None and not (
+                isinstance(share, float | int) and 0 <= share <= 1
+            ):
                 raise _unusable(name, share, "a share from 0 to 1, such as 0.5")
         if self.first_residue is not None:
             number = _residue_number(self.first_residue)
-            object.__setattr__(self, "first_residue", number)  # numpy's integers become Python's
+            object.__setattr__(
+                self, "first_residue", number
+            )  # numpy's integers become Python's
 
     @property
     def least_occupancy(self) -> float:
@@ -121,13 +129,17 @@ class _Filtered(NamedTuple):
     odd: Bool[np.ndarray, "n length"]  # where a letter is outside the alphabet
 
 
-def _filter(tokens: UInt8[np.ndarray, "n length"], gap: int, options: ReadOptions) -> _Filtered:
+def _filter(
+    tokens: UInt8[np.ndarray, "n length"], gap: int, options: ReadOptions
+) -> _Filtered:
     """Which rows and columns stay, and what was dropped for which reason."""
     dropped = {}
     keep = np.ones(len(tokens), bool)
     if options.max_sequence_gaps is not None:
         keep = (tokens == gap).mean(axis=1) <= options.max_sequence_gaps
-        dropped[f"with more than {options.max_sequence_gaps:.0%} gaps"] = int((~keep).sum())
+        dropped[f"with more than {options.max_sequence_gaps:.0%} gaps"] = int(
+            (~keep).sum()
+        )
     gaps = np.zeros(tokens.shape[1], np.int64)
     for block in range(0, len(tokens), 16_384):
         part = slice(block, block + 16_384)
@@ -149,11 +161,14 @@ def _likely_alphabet(matrix: UInt8[np.ndarray, "n width"], letters: str) -> str 
     counts = np.bincount(matrix[:2000].ravel(), minlength=256)
     counts[ord("A") : ord("Z") + 1] += counts[ord("a") : ord("z") + 1]
     written = {
-        chr(code): int(counts[code]) for code in (*range(48, 58), *range(65, 91)) if counts[code]
+        chr(code): int(counts[code])
+        for code in (*range(48, 58), *range(65, 91))
+        if counts[code]
     }
     total = max(1, sum(written.values()))
     share = {
-        name: sum(written.get(a, 0) for a in known) / total for name, known in ALPHABETS.items()
+        name: sum(written.get(a, 0) for a in known) / total
+        for name, known in ALPHABETS.items()
     }
     ours = sum(written.get(a, 0) for a in letters) / total
     best = max(share, key=lambda name: (round(share[name], 2), -len(ALPHABETS[name])))
@@ -162,7 +177,13 @@ def _likely_alphabet(matrix: UInt8[np.ndarray, "n width"], letters: str) -> str 
 
 
 def _check_letters(
-    name: str, modelled: int, outside: str, text: str, letters: str, hint: str, path: str
+    name: str,
+    modelled: int,
+    outside: str,
+    text: str,
+    letters: str,
+    hint: str,
+    path: str,
 ) -> None:
     """Refuse a focus sequence with nothing to model, or in another alphabet."""
     if len(outside) > 0.2 * (modelled + len(outside)):
@@ -189,7 +210,9 @@ def _tokenise(
     table = token_table(letters, len(letters) if unknown == "gap" else 255)
     tokens = np.empty((len(matrix), len(columns)), np.uint8)
     for block in range(0, len(matrix), 16_384):
-        tokens[block : block + 16_384] = table[matrix[block : block + 16_384][:, columns]]
+        tokens[block : block + 16_384] = table[
+            matrix[block : block + 16_384][:, columns]
+        ]
     return tokens
 
 
@@ -202,7 +225,9 @@ def encode_rows(
             raise AlignmentError(
                 f"sequence {number} has {len(sequence):,} letters, expected {length:,}, one per column"
             )
-    codes = np.frombuffer("".join(sequences).encode(), np.uint8).reshape(len(sequences), length)
+    codes = np.frombuffer("".join(sequences).encode(), np.uint8).reshape(
+        len(sequences), length
+    )
     tokens = token_table(letters)[codes]
     if (bad := np.argwhere(tokens == 255)).size:
         row, column = map(int, bad[0])
@@ -254,7 +279,9 @@ class ReadReport:
             "; ".join(f"{number:,} {reason}" for reason, number in self.dropped.items())
             or "none dropped"
         )
-        odd = ", ".join(f"{letter} {number:,}" for letter, number in self.unknown_letters.items())
+        odd = ", ".join(
+            f"{letter} {number:,}" for letter, number in self.unknown_letters.items()
+        )
         return [
             f"{Path(self.path).name}: {_FORMAT_NAMES.get(self.format, self.format)}, {self.records:,} sequences of {self.columns_in_file:,} columns",
             f"kept {self.kept:,}: {reasons}" + (f" ({odd})" if odd else ""),
@@ -268,7 +295,9 @@ def _remarks(tokens, focus_map: FocusMap, outside: list[int], format: str, recor
     """What a user should know although it is no error."""
     said = []
     if outside:
-        odd = ", ".join(f"{focus_map.full_sequence[r - focus_map.start]}{r}" for r in outside[:5])
+        odd = ", ".join(
+            f"{focus_map.full_sequence[r - focus_map.start]}{r}" for r in outside[:5]
+        )
         said.append(
             f"{len(outside)} focus residues are outside the alphabet and not modelled ({odd})"
         )
@@ -301,7 +330,11 @@ class Reading(NamedTuple):
 
 # %% ../../book/workshop/reading.ipynb #ec872559
 def _build(
-    records: Records, path: str, options: ReadOptions, format: str | None, suffix: str = ""
+    records: Records,
+    path: str,
+    options: ReadOptions,
+    format: str | None,
+    suffix: str = "",
 ) -> Reading:
     """From records to a reading: stack, find the focus, choose columns, number residues, drop rows."""
     letters = alphabet_letters(options.alphabet)
@@ -313,7 +346,9 @@ def _build(
     )
     likely = _likely_alphabet(matrix, letters)
     hint = f'; did you mean alphabet="{likely}"?' if likely else ""
-    _check_letters(name, len(columns), "".join(text[i] for i in outside), text, letters, hint, path)
+    _check_letters(
+        name, len(columns), "".join(text[i] for i in outside), text, letters, hint, path
+    )
     start, said = find_first_residue(name, len(text), options.first_residue, path)
     notices += said
     tokens = _tokenise(matrix, columns, letters, options.unknown)
@@ -326,7 +361,9 @@ def _build(
             f"{path}: no column has the occupancy asked for; lower it, or raise max_column_gaps"
         )
     rows, places = np.nonzero(odd) if odd.any() else ((), ())
-    strange = Counter(chr(matrix[r, columns[c]]) for r, c in zip(rows, places, strict=True))
+    strange = Counter(
+        chr(matrix[r, columns[c]]) for r, c in zip(rows, places, strict=True)
+    )
     del odd  # as large as the tokens
     if not (keep.all() and inside.all()):
         tokens = np.ascontiguousarray(tokens[keep][:, inside])
@@ -337,14 +374,23 @@ def _build(
         full_sequence=text, start=start,
     )  # fmt: skip
     notices += _remarks(
-        tokens, focus_map, [int(start + i) for i in outside], format, records, row, options, hint
+        tokens,
+        focus_map,
+        [int(start + i) for i in outside],
+        format,
+        records,
+        row,
+        options,
+        hint,
     )
     report = ReadReport(
         path=path, format=format, focus=name, records=len(matrix), kept=len(tokens), dropped=dropped,
         columns_in_file=matrix.shape[1], columns=len(order), residues=(focus_map.residues[0], focus_map.residues[-1]),
         unknown_letters=dict(strange.most_common()), notices=notices,
     )  # fmt: skip
-    names = tuple(name for name, stays in zip(records.names, keep, strict=True) if stays)
+    names = tuple(
+        name for name, stays in zip(records.names, keep, strict=True) if stays
+    )
     index = int(keep[:row].sum())
     return Reading(tokens, names, focus_map, index, report)
 
@@ -354,7 +400,11 @@ def read_file(path: Path, options: ReadOptions) -> Reading:
     try:
         data = read_bytes(path)
         found = format_of(data, str(path))
-        wanted = options.format if options.format in ("stockholm", "clustal", None) else "fasta"
+        wanted = (
+            options.format
+            if options.format in ("stockholm", "clustal", None)
+            else "fasta"
+        )
         if wanted not in (None, found):
             raise AlignmentError(
                 f"{path}: found {found}, expected {options.format}; leave format= out to have it told",
@@ -364,7 +414,9 @@ def read_file(path: Path, options: ReadOptions) -> Reading:
         if found == "fasta":
             records = fasta_records(data, str(path))
             del data  # the records are a copy
-            suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
+            suffixes = [
+                suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"
+            ]
             suffix = suffixes[-1] if suffixes else ""
             return _build(records, str(path), options, options.format, suffix)
         return _build(block_records(data, str(path), found), str(path), options, found)
@@ -383,7 +435,9 @@ def read_strings(
         or not len(sequences)
         or not all(isinstance(s, str) for s in sequences)
     ):
-        raise AlignmentError("from_strings: expected a list of at least one sequence, each a str")
+        raise AlignmentError(
+            "from_strings: expected a list of at least one sequence, each a str"
+        )
     names = (
         [f"seq{number}" for number in range(1, len(sequences) + 1)]
         if names is None

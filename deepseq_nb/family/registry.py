@@ -102,7 +102,9 @@ def cache_folder() -> Path:
     $DEEPSEQ_CACHE or ~/.cache/deepseq_nb.
     """
     home = _repository_data()
-    user = Path(os.environ.get("DEEPSEQ_CACHE") or Path.home() / ".cache" / "deepseq_nb")
+    user = Path(
+        os.environ.get("DEEPSEQ_CACHE") or Path.home() / ".cache" / "deepseq_nb"
+    )
     return home / "cache" if home else user / "datasets"
 
 
@@ -143,7 +145,10 @@ def _fault(path: Path, entry: DatasetFile, verify: bool) -> str:
     size = path.stat().st_size
     if size != entry.bytes:
         return f"has {size:,} bytes, expected {entry.bytes:,}"
-    if verify and (digest := hashlib.sha256(path.read_bytes()).hexdigest()) != entry.sha256:
+    if (
+        verify
+        and (digest := hashlib.sha256(path.read_bytes()).hexdigest()) != entry.sha256
+    ):
         return f"has SHA-256 {digest[:12]}..., expected {entry.sha256[:12]}..."
     return ""
 
@@ -256,14 +261,24 @@ def _family_rows(text: str, entry: DatasetFile) -> str:
 def _add_focus_row(text: str, entry: DatasetFile) -> str:
     from Bio.Align import PairwiseAligner
 
-    blocks = [block.split("\n") for block in text.replace("\r", "").split(">") if block.strip()]
-    rows = [(lines[0], "".join(lines[1:]).replace(".", "-").upper()) for lines in blocks]
+    blocks = [
+        block.split("\n")
+        for block in text.replace("\r", "").split(">")
+        if block.strip()
+    ]
+    rows = [
+        (lines[0], "".join(lines[1:]).replace(".", "-").upper()) for lines in blocks
+    ]
     aligner = PairwiseAligner(
         match_score=1, mismatch_score=0, open_gap_score=-2, extend_gap_score=-1
     )
     bare = [row.replace("-", "") for _, row in rows]
-    homologue = max(range(len(rows)), key=lambda k: aligner.score(entry.sequence, bare[k]))
-    occupied = [column for column, letter in enumerate(rows[homologue][1]) if letter != "-"]
+    homologue = max(
+        range(len(rows)), key=lambda k: aligner.score(entry.sequence, bare[k])
+    )
+    occupied = [
+        column for column, letter in enumerate(rows[homologue][1]) if letter != "-"
+    ]
     kept: list[int] = []
     for (a, _), (c, d) in zip(
         *aligner.align(entry.sequence, bare[homologue])[0].aligned, strict=True
@@ -316,9 +331,13 @@ def download(
     with tempfile.TemporaryDirectory() as scratch:
         try:
             upstream = _retrieve(entry, url, Path(scratch), "upstream", None, timeout)
-            text = DERIVATIONS[entry.derivation](upstream.read_text(encoding="utf-8"), entry)
+            text = DERIVATIONS[entry.derivation](
+                upstream.read_text(encoding="utf-8"), entry
+            )
         except DatasetError as error:
-            raise DatasetError(str(error).replace(scratch, str(target.parent))) from error
+            raise DatasetError(
+                str(error).replace(scratch, str(target.parent))
+            ) from error
     if hashlib.sha256(text.encode("utf-8")).hexdigest() != entry.sha256:
         raise _problem(
             entry,
@@ -372,7 +391,9 @@ def fetch(
                 stacklevel=2,
             )
             continue
-        paths.append(path or download(entry, cache_folder(), base_url=base_url, timeout=timeout))
+        paths.append(
+            path or download(entry, cache_folder(), base_url=base_url, timeout=timeout)
+        )
     return paths
 
 # %% ../../book/workshop/downloads.ipynb #11a21ae2
@@ -394,12 +415,15 @@ def _synthetic_file(kind: str) -> tuple[Path, DatasetFile]:
 def synthetic_path(kind: str = "alignment") -> Path:
     """The synthetic family's file of a kind: alignment, assay (singles) or doubles; made from its seed where absent."""
     path, entry = _synthetic_file(kind)
-    if path.is_file() and (path.parent == _repository_data() or not _fault(path, entry, True)):
+    if path.is_file() and (
+        path.parent == _repository_data() or not _fault(path, entry, True)
+    ):
         return path
     write_synthetic(synthetic_family(), path.parent)
     if fault := _fault(path, entry, verify=True):
         warnings.warn(
-            f"{path} was made from the seed but {fault}: its numbers differ here", stacklevel=2
+            f"{path} was made from the seed but {fault}: its numbers differ here",
+            stacklevel=2,
         )
     return path
 

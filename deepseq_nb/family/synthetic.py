@@ -72,7 +72,8 @@ class SyntheticConfig:
                 "synthetic family: needs sequences >= 2, columns >= 8, contacts and partners >= 1"
             )
         if any(
-            not 0 < after < self.columns or n < 1 for after, n in (*self.insertions, *self.loops)
+            not 0 < after < self.columns or n < 1
+            for after, n in (*self.insertions, *self.loops)
         ):
             raise DatasetError(
                 f"synthetic family: insertions and loops go after a column from 1 to {self.columns - 1}"
@@ -118,7 +119,12 @@ _PERCENT += [2.4, 4.1, 4.7, 3.9, 5.5, 6.6, 5.3, 6.9, 1.1, 2.9]
 ABUNDANCE = np.array(_PERCENT) / 5.0  # 1 = as common as one letter in twenty
 
 # %% ../../book/workshop/synthetic.ipynb #d4f5857d
-_SHARES = {"buried": 0.38, "surface": 0.78, "conserved": 0.90, "turn": 1.0}  # cumulative
+_SHARES = {
+    "buried": 0.38,
+    "surface": 0.78,
+    "conserved": 0.90,
+    "turn": 1.0,
+}  # cumulative
 
 
 def draw_fields(
@@ -128,24 +134,31 @@ def draw_fields(
     rng = _stream(config, 0)
     names = list(_SHARES)
     kinds = tuple(
-        names[k] for k in np.searchsorted(list(_SHARES.values())[:3], rng.random(config.columns))
+        names[k]
+        for k in np.searchsorted(list(_SHARES.values())[:3], rng.random(config.columns))
     )
     table = 0.8 * np.log(ABUNDANCE) + 0.6 * _bell(rng, config.columns, 20)
     for i, kind in enumerate(kinds):
         if kind == "buried":
             size = 1.2 * (rng.random() - 0.2)
-            table[i] += 1.3 * HYDROPATHY - 0.8 * (VOLUME - size) ** 2 - 0.8 * np.abs(CHARGE)
+            table[i] += (
+                1.3 * HYDROPATHY - 0.8 * (VOLUME - size) ** 2 - 0.8 * np.abs(CHARGE)
+            )
         elif kind == "surface":
             table[i] += -0.7 * HYDROPATHY - 0.2 * np.abs(VOLUME)
         elif kind == "turn":
-            table[i, [LETTERS.index(letter) for letter in "GPND"]] += np.array([2.2, 1.2, 1.2, 1.0])
+            table[i, [LETTERS.index(letter) for letter in "GPND"]] += np.array(
+                [2.2, 1.2, 1.2, 1.0]
+            )
         else:
             table[i, LETTERS.index("CDGHNPRSWY"[int(rng.random() * 10)])] += 4.5
     table *= config.field_scale
     return kinds, _sixteenths(table - table.mean(axis=1, keepdims=True))
 
 # %% ../../book/workshop/synthetic.ipynb #e53071b4
-def plant_contacts(config: SyntheticConfig, kinds: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+def plant_contacts(
+    config: SyntheticConfig, kinds: tuple[str, ...]
+) -> tuple[tuple[int, int], ...]:
     """The coupled pairs of columns (i < j, at least 4 apart), sorted; conserved columns have none."""
     rng = _stream(config, 1)
     free = [i for i in range(config.columns) if kinds[i] != "conserved"]
@@ -154,7 +167,10 @@ def plant_contacts(config: SyntheticConfig, kinds: tuple[str, ...]) -> tuple[tup
     partners, chosen = [0] * config.columns, []
     for k in np.argsort(rng.random(len(pairs)) / likely, kind="stable"):
         i, j = pairs[k]
-        if len(chosen) < config.contacts and max(partners[i], partners[j]) < config.partners:
+        if (
+            len(chosen) < config.contacts
+            and max(partners[i], partners[j]) < config.partners
+        ):
             chosen.append((i, j))
             partners[i] += 1
             partners[j] += 1
@@ -177,7 +193,9 @@ def draw_couplings(
             room = [VOLUME - (chance[c] * VOLUME).sum() for c in (i, j)]
             rule = -1.3 * np.outer(room[0], room[1])
         else:
-            rule = -1.3 * np.outer(CHARGE, CHARGE) + 0.4 * np.outer(HYDROPATHY, HYDROPATHY)
+            rule = -1.3 * np.outer(CHARGE, CHARGE) + 0.4 * np.outer(
+                HYDROPATHY, HYDROPATHY
+            )
             rule -= 0.6 * np.outer(VOLUME, VOLUME)
         table = rule + _bell(rng, 20, 20)
         table -= (chance[i][:, None] * table).sum(axis=0, keepdims=True)
@@ -194,7 +212,9 @@ class Landscape:
     contacts: tuple[tuple[int, int], ...]
     couplings: Float64[np.ndarray, "contacts 20 20"]
 
-    def fitness(self, tokens: UInt8[np.ndarray, "n length"]) -> Float64[np.ndarray, " n"]:
+    def fitness(
+        self, tokens: UInt8[np.ndarray, "n length"]
+    ) -> Float64[np.ndarray, " n"]:
         """F(x) of each sequence (n,)."""
         total = self.fields[np.arange(len(self.fields)), tokens].sum(axis=1)
         for (i, j), coupling in zip(self.contacts, self.couplings, strict=True):
@@ -210,7 +230,9 @@ class Landscape:
             table[j].append((i, coupling.T.tolist()))
         return table
 
-    def singles(self, wild: UInt8[np.ndarray, " length"]) -> Float64[np.ndarray, "length 20"]:
+    def singles(
+        self, wild: UInt8[np.ndarray, " length"]
+    ) -> Float64[np.ndarray, "length 20"]:
         """Fitness of every single mutant minus the wild type's (L, 20); 0 at the wild type's letters."""
         effect = self.fields - self.fields[np.arange(len(wild)), wild][:, None]
         for (i, j), coupling in zip(self.contacts, self.couplings, strict=True):
@@ -244,7 +266,9 @@ class Tree:
     parent: tuple[int, ...]  # -1 for the root
     born: tuple[float, ...]  # when the branch above the node begins
     ended: tuple[float, ...]  # when the node splits, or the present
-    leaves: tuple[int, ...]  # nodes alive at the present, neighbours in the tree side by side
+    leaves: tuple[
+        int, ...
+    ]  # nodes alive at the present, neighbours in the tree side by side
 
     @property
     def height(self) -> float:
@@ -255,7 +279,13 @@ class Tree:
 def grow_tree(config: SyntheticConfig) -> Tree:
     """A birth process with inherited paces, stopped when the next split would exceed the number of sequences."""
     rng = _stream(config, 3)
-    parent, born, pace, alive, now = [-1, 0, 0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [1, 2], 0.0
+    parent, born, pace, alive, now = (
+        [-1, 0, 0],
+        [0.0, 0.0, 0.0],
+        [1.0, 1.0, 1.0],
+        [1, 2],
+        0.0,
+    )
     while True:
         reach = np.cumsum([pace[node] for node in alive])
         now -= math.log(1.0 - rng.random()) / float(reach[-1])
@@ -273,14 +303,23 @@ def grow_tree(config: SyntheticConfig) -> Tree:
     for node in range(1, len(parent)):
         ended[parent[node]] = born[node]
     ended[0] = 0.0
-    return Tree(parent=tuple(parent), born=tuple(born), ended=tuple(ended), leaves=tuple(alive))
+    return Tree(
+        parent=tuple(parent), born=tuple(born), ended=tuple(ended), leaves=tuple(alive)
+    )
 
 # %% ../../book/workshop/synthetic.ipynb #ef5f3b75
 def evolve(
-    landscape: Landscape, tokens: Sequence[int], duration: float, rng: np.random.Generator
+    landscape: Landscape,
+    tokens: Sequence[int],
+    duration: float,
+    rng: np.random.Generator,
 ) -> list[int]:
     """The sequence after `duration` offers on average, each a random letter at a random column, by Metropolis' rule."""
-    tokens, fields, neighbours = list(tokens), landscape.fields.tolist(), landscape.neighbours
+    tokens, fields, neighbours = (
+        list(tokens),
+        landscape.fields.tolist(),
+        landscape.neighbours,
+    )
     clock = -math.log(1.0 - rng.random())
     while clock < duration:
         i, new = int(rng.random() * len(tokens)), int(rng.random() * 20)
@@ -317,7 +356,10 @@ def _observe(row: list[str], rng: np.random.Generator) -> list[str]:
             n = min(least + int(rng.random() * spread), length - 1)
             row = ["-"] * n + row[n:] if rng.random() < 0.5 else row[:-n] + ["-"] * n
     if rng.random() < 0.08:  # a loop lost up to three residues
-        a, n = (5 + 2 * int(rng.random() * 3)) * length // 12 - 1, 1 + int(rng.random() * 3)
+        a, n = (
+            (5 + 2 * int(rng.random() * 3)) * length // 12 - 1,
+            1 + int(rng.random() * 3),
+        )
         row[a : a + n] = ["-"] * n
     if rng.random() < 0.004:
         row[int(rng.random() * length)] = "X"
@@ -327,7 +369,9 @@ def _observe(row: list[str], rng: np.random.Generator) -> list[str]:
 def _layout(config: SyntheticConfig) -> str:
     text = ""  # M modelled column, i focus residue in lower case, . insert column without a focus residue
     for column in range(1, config.columns + 1):
-        text += "M" + "".join("i" * n for after, n in config.insertions if after == column)
+        text += "M" + "".join(
+            "i" * n for after, n in config.insertions if after == column
+        )
         text += "".join("." * n for after, n in config.loops if after == column)
     return text
 
@@ -350,10 +394,14 @@ def observe(
             there, which = rng.random(), float(rng.random() * reach[-1])
             shown = kind == "i" if k == focus else there < (0.6 if kind == "i" else 0.1)
             text += (
-                LETTERS[int(np.searchsorted(reach, which, side="right"))].lower() if shown else "."
+                LETTERS[int(np.searchsorted(reach, which, side="right"))].lower()
+                if shown
+                else "."
             )
         end = config.start + sum(kind != "." for kind in layout) - 1
-        name = f"SYNTH/{config.start}-{end}" if k == focus else f"leaf{len(records):04d}"
+        name = (
+            f"SYNTH/{config.start}-{end}" if k == focus else f"leaf{len(records):04d}"
+        )
         records.append((name, text))
     return tuple(records)
 
@@ -378,12 +426,16 @@ class SyntheticFamily:
     def residues(self) -> tuple[int, ...]:
         """Residue number of each modelled column (L,)."""
         letters = [kind for kind in _layout(self.config) if kind != "."]
-        return tuple(self.config.start + k for k, kind in enumerate(letters) if kind == "M")
+        return tuple(
+            self.config.start + k for k, kind in enumerate(letters) if kind == "M"
+        )
 
     @property
     def contacts(self) -> tuple[tuple[int, int], ...]:
         """The planted contacts as pairs of residue numbers."""
-        return tuple((self.residues[i], self.residues[j]) for i, j in self.landscape.contacts)
+        return tuple(
+            (self.residues[i], self.residues[j]) for i, j in self.landscape.contacts
+        )
 
     @property
     def a2m(self) -> str:
@@ -408,10 +460,17 @@ def singles_table(family: SyntheticFamily) -> pd.DataFrame:
     effect = family.landscape.singles(family.wild)
     noise = 0.08 * _bell(_stream(family.config, 6), *effect.shape)
     measured = 1.0 / (1.0 + np.exp(-(effect + 3.0) / 1.5)) + noise
-    places = [(i, a) for i in range(len(effect)) for a in range(20) if a != family.wild[i]]
+    places = [
+        (i, a) for i in range(len(effect)) for a in range(20) if a != family.wild[i]
+    ]
     rows, letters = np.array(places).T
-    columns = {"fitness": effect[rows, letters], "measured": measured[rows, letters].round(3)}
-    return pd.DataFrame({"mutant": [family.mutation(i, a) for i, a in places], **columns})
+    columns = {
+        "fitness": effect[rows, letters],
+        "measured": measured[rows, letters].round(3),
+    }
+    return pd.DataFrame(
+        {"mutant": [family.mutation(i, a) for i, a in places], **columns}
+    )
 
 # %% ../../book/workshop/synthetic.ipynb #f6f16225
 Pairs = tuple[tuple[int, int], ...]
@@ -419,11 +478,22 @@ Pairs = tuple[tuple[int, int], ...]
 
 def double_pairs(family: SyntheticFamily) -> tuple[Pairs, Pairs]:
     """The pairs of columns in the table of doubles: drawn contacts, and as many drawn controls."""
-    rng, known, length = _stream(family.config, 7), family.landscape.contacts, family.config.columns
-    others = [(i, j) for i in range(length) for j in range(i + 4, length) if (i, j) not in known]
+    rng, known, length = (
+        _stream(family.config, 7),
+        family.landscape.contacts,
+        family.config.columns,
+    )
+    others = [
+        (i, j)
+        for i in range(length)
+        for j in range(i + 4, length)
+        if (i, j) not in known
+    ]
     drawn = []
     for pairs in (known, others):
-        order = np.argsort(rng.random(len(pairs)), kind="stable")[: family.config.doubles]
+        order = np.argsort(rng.random(len(pairs)), kind="stable")[
+            : family.config.doubles
+        ]
         drawn.append(tuple(sorted(pairs[k] for k in order)))
     return drawn[0], drawn[1]
 
@@ -437,7 +507,9 @@ def doubles_table(family: SyntheticFamily) -> pd.DataFrame:
             for b in range(20):
                 if a != wild[i] and b != wild[j]:
                     name = f"{family.mutation(i, a)}:{family.mutation(j, b)}"
-                    rows.append((name, effect[i, a] + effect[j, b] + extra[a, b], extra[a, b]))
+                    rows.append(
+                        (name, effect[i, a] + effect[j, b] + extra[a, b], extra[a, b])
+                    )
     return pd.DataFrame(rows, columns=["mutant", "fitness", "epistasis"])
 
 # %% ../../book/workshop/synthetic.ipynb #c03b717f
@@ -449,7 +521,12 @@ def synthetic_family(config: SyntheticConfig | None = None) -> SyntheticFamily:
     focus = int(landscape.fitness(leaves).argmax())
     records = observe(config, leaves, focus)
     return SyntheticFamily(
-        config=config, landscape=landscape, tree=tree, leaves=leaves, focus=focus, records=records
+        config=config,
+        landscape=landscape,
+        tree=tree,
+        leaves=leaves,
+        focus=focus,
+        records=records,
     )
 
 

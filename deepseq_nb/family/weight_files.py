@@ -64,12 +64,16 @@ def save_weights(
     return path
 
 # %% ../../book/workshop/weight_files.ipynb #ffe4216a
-def _checked(weights: np.ndarray, alignment: Alignment, path: str) -> Float64[np.ndarray, " n"]:
+def _checked(
+    weights: np.ndarray, alignment: Alignment, path: str
+) -> Float64[np.ndarray, " n"]:
     """Weights as float64 (N,) fit for this alignment; raises WeightsError."""
     kept, records = len(alignment.tokens), alignment.report.records
     if weights.ndim != 1 or weights.dtype.kind not in "fiu":
         found = f"{weights.dtype} of shape {weights.shape}"
-        raise WeightsError(f"{path}: found {found}, expected numbers of shape ({kept},)")
+        raise WeightsError(
+            f"{path}: found {found}, expected numbers of shape ({kept},)"
+        )
     if len(weights) != kept:
         lost = f"; {records - kept:,} of its {records:,} sequences were dropped when it was read"
         hint = lost if len(weights) == records else ""
@@ -83,7 +87,11 @@ def _checked(weights: np.ndarray, alignment: Alignment, path: str) -> Float64[np
 
 # %% ../../book/workshop/weight_files.ipynb #0e18b976
 def _check_origin(
-    about: object, sha256: str, alignment: Alignment, theta: float | int | None, path: Path
+    about: object,
+    sha256: str,
+    alignment: Alignment,
+    theta: float | int | None,
+    path: Path,
 ) -> None:
     """Refuse weights whose sidecar speaks of another alignment, theta or file."""
     sidecar = _sidecar(path)
@@ -120,7 +128,11 @@ def load_weights(
     try:
         content = path.read_bytes()
         weights = np.load(io.BytesIO(content), allow_pickle=False)
-        about = json.loads(_sidecar(path).read_text("utf-8")) if _sidecar(path).exists() else None
+        about = (
+            json.loads(_sidecar(path).read_text("utf-8"))
+            if _sidecar(path).exists()
+            else None
+        )
     except FileNotFoundError:
         raise WeightsError(
             f"{path}: no such file, expected weights as saved by numpy (.npy)"
@@ -130,7 +142,9 @@ def load_weights(
             f"{path}: not weights as saved by numpy ({str(error).splitlines()[0]})"
         ) from None
     if about is not None:
-        _check_origin(about, hashlib.sha256(content).hexdigest(), alignment, theta, path)
+        _check_origin(
+            about, hashlib.sha256(content).hexdigest(), alignment, theta, path
+        )
     return _checked(np.asarray(weights), alignment, str(path))
 
 # %% ../../book/workshop/weight_files.ipynb #cffbd49b
@@ -144,9 +158,15 @@ def cached_weights(
     $DEEPSEQ_CACHE or ~/.cache/deepseq_nb.
     """
     folder = Path(
-        cache_dir or os.environ.get("DEEPSEQ_CACHE") or Path.home() / ".cache" / "deepseq_nb"
+        cache_dir
+        or os.environ.get("DEEPSEQ_CACHE")
+        or Path.home() / ".cache" / "deepseq_nb"
     )
-    path = folder / "weights" / f"{alignment.checksum[:32]}-theta{check_theta(theta)!r}.npy"
+    path = (
+        folder
+        / "weights"
+        / f"{alignment.checksum[:32]}-theta{check_theta(theta)!r}.npy"
+    )
     try:
         return load_weights(path, alignment, theta)
     except WeightsError:

@@ -88,17 +88,23 @@ def neff(weights: Float64[np.ndarray, " n"]) -> float:
 # %% ../../book/structure/sequence_weights.ipynb #5eca0001
 def check_weights(weights: Any, sequences: int) -> Float64[np.ndarray, " n"]:
     """Weights as float64 (N,), one per sequence, finite, not negative and not all zero; raises `ConfigError`."""
-    wanted = f"weights must be {sequences} finite numbers, zero or more and not all zero"
+    wanted = (
+        f"weights must be {sequences} finite numbers, zero or more and not all zero"
+    )
     try:
         weights = np.ascontiguousarray(weights, dtype=np.float64)
     except (TypeError, ValueError):
-        raise ConfigError(f"{wanted}; found {weights!r:.60}", setting="weights") from None
+        raise ConfigError(
+            f"{wanted}; found {weights!r:.60}", setting="weights"
+        ) from None
     if weights.shape != (sequences,):
         raise ConfigError(f"{wanted}; found shape {weights.shape}", setting="weights")
     bad = ~np.isfinite(weights) | (weights < 0)
     if bad.any():
         which = int(bad.argmax())
-        raise ConfigError(f"{wanted}; found {weights[which]} at {which}", setting="weights")
+        raise ConfigError(
+            f"{wanted}; found {weights[which]} at {which}", setting="weights"
+        )
     if not weights.any():
         raise ConfigError(f"{wanted}; found only zeros", setting="weights")
     return weights

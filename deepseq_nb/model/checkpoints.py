@@ -50,9 +50,13 @@ from deepseq_nb.model.training import (
 )
 
 # %% ../../book/workshop/checkpoints.ipynb #8ee2563a
-def save_tensors(path: Path | str, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
+def save_tensors(
+    path: Path | str, tensors: dict[str, torch.Tensor], about: dict[str, Any]
+) -> None:
     """Write a safetensors file whole or not at all; `about` is kept as JSON in its header."""
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in tensors.items()
+    }
     header = {"deepseq_nb": json.dumps(about, sort_keys=True)}
     write_atomic(path, safetensors.torch.save(tensors, header))
 
@@ -76,7 +80,9 @@ def load_tensors(
 # %% ../../book/workshop/checkpoints.ipynb #1991ee03
 def trainer_state(trainer: Trainer) -> dict[str, torch.Tensor]:
     """Everything an exact continuation needs, as named tensors: parameters and what the optimiser remembers."""
-    state = {f"model.{name}": value for name, value in trainer.model.state_dict().items()}
+    state = {
+        f"model.{name}": value for name, value in trainer.model.state_dict().items()
+    }
     for name, parameter in trainer.model.named_parameters():
         for key, value in trainer.optimiser.state[parameter].items():
             if value is not None:
@@ -86,7 +92,9 @@ def trainer_state(trainer: Trainer) -> dict[str, torch.Tensor]:
 # %% ../../book/workshop/checkpoints.ipynb #c14c5042
 def restore_trainer(trainer: Trainer, state: dict[str, torch.Tensor]) -> None:
     """Put back what `trainer_state` took; raises `CheckpointError` if it belongs to another architecture."""
-    parameters = {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
+    parameters = {
+        k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")
+    }
     load_parameters(trainer.model, parameters)
     moments: dict[str, dict[str, torch.Tensor]] = {}
     for name, value in state.items():
@@ -100,7 +108,9 @@ def restore_trainer(trainer: Trainer, state: dict[str, torch.Tensor]) -> None:
         }
 
 
-def _as_it_lies(value: torch.Tensor, parameter: torch.Tensor, device: torch.device) -> torch.Tensor:
+def _as_it_lies(
+    value: torch.Tensor, parameter: torch.Tensor, device: torch.device
+) -> torch.Tensor:
     """What an optimiser remembers, on the device and in the order in which its parameter lies in memory."""
     if value.shape == parameter.shape:
         return torch.empty_like(parameter).detach().copy_(value)
@@ -206,7 +216,9 @@ class RunFolder:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{self.config} is not as written: {error}") from None
-        return RunSettings(model=model, train=train, decisions=data.get("decisions", {}))
+        return RunSettings(
+            model=model, train=train, decisions=data.get("decisions", {})
+        )
 
     def about(self) -> dict[str, Any]:
         """What the run keeps of its family, as `about_alignment` made it; raises `CheckpointError`."""
@@ -239,7 +251,11 @@ class RunFolder:
 
 # %% ../../book/workshop/checkpoints.ipynb #826affa2
 def check_folder(
-    out: Path | str, model_config: ModelConfig, config: TrainConfig, resume: bool, overwrite: bool
+    out: Path | str,
+    model_config: ModelConfig,
+    config: TrainConfig,
+    resume: bool,
+    overwrite: bool,
 ) -> None:
     """Refuse to write over a run by accident, to resume one under other settings, or to keep what cannot be loaded again."""
     folder = RunFolder(out)
@@ -271,7 +287,9 @@ def check_folder(
 def _check_finite(model: DeepSequence, steps: int, writer: "RunWriter") -> None:
     """Raise `TrainingError` for a parameter that is no longer a finite number."""
     if not all(bool(p.isfinite().all()) for p in model.parameters()):
-        raise TrainingError(f"after update {steps} a parameter is not finite: {writer.advice()}")
+        raise TrainingError(
+            f"after update {steps} a parameter is not finite: {writer.advice()}"
+        )
 
 
 def _sweep(folder: RunFolder) -> None:
@@ -303,7 +321,11 @@ class RunWriter:
     """
 
     def __init__(
-        self, out: Path | str | None, settings: RunSettings, about: dict[str, Any], overwrite=False
+        self,
+        out: Path | str | None,
+        settings: RunSettings,
+        about: dict[str, Any],
+        overwrite=False,
     ):
         self.settings, self.about = settings, about
         # `folder` is where the run belongs, `now` where its files are written
@@ -324,7 +346,9 @@ class RunWriter:
             return
         _sweep(self.folder)
         self.now.state.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.now.config, json.dumps(self.settings.to_json(), indent=1) + "\n")
+        write_atomic(
+            self.now.config, json.dumps(self.settings.to_json(), indent=1) + "\n"
+        )
         write_atomic(self.now.alignment, json.dumps(self.about) + "\n")
 
     def checkpoint(self, trainer: Trainer, history: torch.Tensor) -> None:
@@ -344,7 +368,9 @@ class RunWriter:
         if self.now is not None:
             if not self.now.history.exists():
                 _write_history(self.now, np.empty((0, len(HISTORY))))
-            save_tensors(self.now.model, model.state_dict(), self.stamp | {"step": steps} | more)
+            save_tensors(
+                self.now.model, model.state_dict(), self.stamp | {"step": steps} | more
+            )
             self._arrive()
 
     def drop(self) -> None:

@@ -105,7 +105,9 @@ def _state(trainer: Trainer) -> list[torch.Tensor]:
     """Parameters, and what Adam remembers of them so far."""
     parameters = list(trainer.model.parameters())
     known = [trainer.optimiser.state.get(p, {}) for p in parameters]
-    return [p.data for p in parameters] + [value for one in known for value in one.values()]
+    return [p.data for p in parameters] + [
+        value for one in known for value in one.values()
+    ]
 
 
 @torch.no_grad()
@@ -115,7 +117,9 @@ def _put_back(trainer: Trainer, before: list[torch.Tensor]) -> None:
         tensor.copy_(before[i]) if i < len(before) else tensor.zero_()
 
 
-def _three(trainer: GraphTrainer, make: Callable[[], Any]) -> tuple[torch.Tensor, float]:
+def _three(
+    trainer: GraphTrainer, make: Callable[[], Any]
+) -> tuple[torch.Tensor, float]:
     """The rows `(3, 5)` of three updates beyond the last, each made by `make`, and the seconds of the quickest."""
     rows, seconds = [], []
     for k in range(1, 4):
@@ -144,7 +148,9 @@ def record(trainer: GraphTrainer) -> None:
             found, seconds = _three(trainer, replay)
             first = torch.allclose(found[0], wanted[0], rtol=1e-5)
             if not (first and torch.allclose(found, wanted, rtol=1e-3)):
-                raise RuntimeError(f"replayed {found.tolist()}, expected {wanted.tolist()}")
+                raise RuntimeError(
+                    f"replayed {found.tolist()}, expected {wanted.tolist()}"
+                )
             trainer.replay, trainer.seconds = replay, seconds
         except RuntimeError as error:
             text = f"no CUDA graph ({str(error).splitlines()[0]}): updates are made one kernel at a time"

@@ -105,7 +105,9 @@ def _draw(mu, log_sigma, w, key, table, first):
 # %% ../../book/performance/speed.ipynb #46794305
 @compiled
 @no_type_check
-def _gradients(mu, log_sigma, sigma, w, grad, price, prior_mu, precision, by_mu, by_log_sigma):
+def _gradients(
+    mu, log_sigma, sigma, w, grad, price, prior_mu, precision, by_mu, by_log_sigma
+):
     """Gradients of data term + price * KL by mu and log_sigma, and the KL but for its constant."""
     kl = np.float32(0)
     for k in range(mu.size):
@@ -132,7 +134,21 @@ def _adam(p, m, v, g, beta1, beta2, size, correction, eps):
 # %% ../../book/performance/speed.ipynb #810c7097
 @compiled
 @no_type_check
-def _step(mu, log_sigma, w, grad, m1, v1, m2, v2, price, prior_mu, precision, by_mean, by_width):
+def _step(
+    mu,
+    log_sigma,
+    w,
+    grad,
+    m1,
+    v1,
+    m2,
+    v2,
+    price,
+    prior_mu,
+    precision,
+    by_mean,
+    by_width,
+):
     """Gradients and Adam for one stretch of a Gaussian weight; returns its KL, but for the constant."""
     by_mu, by_log_sigma = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     sigma, bits = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.int32)
@@ -178,7 +194,9 @@ def _stretches(sizes: list[int], threads: int) -> list[list[tuple[int, int, int]
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of these threads
+    os.register_at_fork(
+        after_in_child=_pool.cache_clear
+    )  # a child has none of these threads
     return ThreadPoolExecutor(threads, thread_name_prefix="deepseq")
 
 
@@ -206,7 +224,9 @@ def normal_numbers(key: int, out: torch.Tensor, first: int = 0) -> torch.Tensor:
     flat = out.view(-1)
     single = flat if out.dtype == torch.float32 else torch.empty(len(flat))
     numbers, table, name = _flat(single), quantiles(), np.uint64(key)
-    _everywhere(lambda _, a, b: _normal(name, table, first + a, numbers[a:b]), [len(flat)])
+    _everywhere(
+        lambda _, a, b: _normal(name, table, first + a, numbers[a:b]), [len(flat)]
+    )
     if single is not flat:
         flat.copy_(single)
     return out
@@ -230,7 +250,9 @@ class OutputParts(NamedTuple):
 
     weight: torch.Tensor  # (H, L*C), or (H, L*A) without a convolution
     conv: torch.Tensor | None  # (C, A)
-    scale: torch.Tensor | None  # (H/P, L), of a unit's letters at a position; the P tiles share it
+    scale: (
+        torch.Tensor | None
+    )  # (H/P, L), of a unit's letters at a position; the P tiles share it
     bias: torch.Tensor | None  # (L*A,)
     temperature: torch.Tensor | None  # (1,), inverse: larger is sharper
     profile: torch.Tensor | None  # (L, A), added last
@@ -242,9 +264,15 @@ class OutputParts(NamedTuple):
         """What each hidden unit adds to each logit before the temperature, `(H, L*A)`; written into the given memory."""
         (length, letters), units, out = self.size, len(self.weight), self.weight
         if self.conv is not None:
-            out = torch.mm(out.reshape(units * length, -1), self.conv, out=plain)  # (H*L, A)
+            out = torch.mm(
+                out.reshape(units * length, -1), self.conv, out=plain
+            )  # (H*L, A)
         if self.scale is not None:
-            shape = (units // len(self.scale), *self.scale.shape, letters)  # (P, H/P, L, A)
+            shape = (
+                units // len(self.scale),
+                *self.scale.shape,
+                letters,
+            )  # (P, H/P, L, A)
             into = None if scaled is None else scaled.view(shape)
             out = torch.mul(out.view(shape), self.scale.unsqueeze(-1), out=into)
         return out.reshape(units, length * letters)
@@ -281,7 +309,13 @@ class OutputLayer:
     """
 
     def __init__(
-        self, hidden: int, length: int, channels: int, alphabet_size: int, conv: bool, scaled: bool
+        self,
+        hidden: int,
+        length: int,
+        channels: int,
+        alphabet_size: int,
+        conv: bool,
+        scaled: bool,
     ):
         self.shape = hidden, length, channels, alphabet_size
         self.plain = torch.empty(hidden * length, alphabet_size) if conv else None
@@ -335,7 +369,10 @@ def _scaled_back(
     """The gradient of the scales `(H/P, L)`; `by_out` is multiplied by them in place."""
     scales = _flat(scale.contiguous())
     by_scale = np.zeros_like(scales)
-    grad, other = by_out.view(-1, letters).numpy(), plain.detach().view(-1, letters).numpy()
+    grad, other = (
+        by_out.view(-1, letters).numpy(),
+        plain.detach().view(-1, letters).numpy(),
+    )
 
     def work(_: int, a: int, b: int) -> None:
         for tile in range(len(grad) // len(scales)):
@@ -366,10 +403,15 @@ class GaussianAdam:
         self.names, self.weights = tuple(weights), list(weights.values())
         self.priors, self.starts, self.optimiser = priors, starts, optimiser
         self.sizes = [w.mu.numel() for w in self.weights]
-        self.drawn = [torch.empty_like(w.mu.detach()).requires_grad_() for w in self.weights]
+        self.drawn = [
+            torch.empty_like(w.mu.detach()).requires_grad_() for w in self.weights
+        ]
         for w in self.weights:
             for p in (w.mu, w.log_sigma):
-                moments = {key: torch.zeros_like(p.detach()) for key in ("exp_avg", "exp_avg_sq")}
+                moments = {
+                    key: torch.zeros_like(p.detach())
+                    for key in ("exp_avg", "exp_avg_sq")
+                }
                 optimiser.state[p] = {"step": torch.zeros(()), **moments}
 
     def draw(self, key: int) -> dict[str, torch.Tensor]:
@@ -393,15 +435,25 @@ class GaussianAdam:
         """
         groups, state = self.optimiser.param_groups, self.optimiser.state
         arrays, settings, constant = [], [], 0.0
-        for w, drawn, (mean, width) in zip(self.weights, self.drawn, self.priors, strict=True):
+        for w, drawn, (mean, width) in zip(
+            self.weights, self.drawn, self.priors, strict=True
+        ):
             states = state[w.mu], state[w.log_sigma]
             for one in states:
                 one["step"] += 1
             adam = [_corrected(group, int(states[0]["step"])) for group in groups]
-            settings.append((np.float32(price), np.float32(mean), np.float32(width**-2), *adam))
+            settings.append(
+                (np.float32(price), np.float32(mean), np.float32(width**-2), *adam)
+            )
             moments = [one[key] for one in states for key in ("exp_avg", "exp_avg_sq")]
-            grad = torch.zeros_like(drawn) if drawn.grad is None else drawn.grad.contiguous()
-            arrays.append([_flat(x) for x in (w.mu, w.log_sigma, drawn, grad, *moments)])
+            grad = (
+                torch.zeros_like(drawn)
+                if drawn.grad is None
+                else drawn.grad.contiguous()
+            )
+            arrays.append(
+                [_flat(x) for x in (w.mu, w.log_sigma, drawn, grad, *moments)]
+            )
             constant += (np.log(width) - 0.5) * w.mu.numel()
 
         def work(i: int, a: int, b: int) -> float:

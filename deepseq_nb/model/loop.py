@@ -80,7 +80,9 @@ class Making:
         """The history's row of update `step`; raises `TrainingError` where it is not finite."""
         row = self.history[step - 1].tolist()
         if not np.isfinite(row).all():
-            raise TrainingError(f"the loss is {row[0]} at update {step}: {self.writer.advice()}")
+            raise TrainingError(
+                f"the loss is {row[0]} at update {step}: {self.writer.advice()}"
+            )
         return row
 
 # %% ../../book/workshop/loop.ipynb #3fadc379
@@ -88,7 +90,9 @@ def advance(makings: list[Making], progress: bool | None) -> None:
     """Updates of all runs up to `steps`, with checkpoints; a run that has some already waits for the others."""
     config, device = makings[0].trainer.config, makings[0].trainer.device
     first = min(making.done for making in makings) + 1
-    look = 1 if device.type == "cpu" else 50  # a GPU is not made to wait for every number
+    look = (
+        1 if device.type == "cpu" else 50
+    )  # a GPU is not made to wait for every number
     hidden = None if progress is None else not progress
     bar = tqdm(
         total=config.steps,
@@ -113,7 +117,9 @@ def advance(makings: list[Making], progress: bool | None) -> None:
                 for making in awake:
                     making.writer.checkpoint(making.trainer, making.history[:step])
             if caught:
-                raise KeyboardInterrupt(f"interrupted after update {step}: {_kept(awake)}")
+                raise KeyboardInterrupt(
+                    f"interrupted after update {step}: {_kept(awake)}"
+                )
 
 
 def _kept(makings: list[Making]) -> str:
@@ -128,11 +134,16 @@ def _kept(makings: list[Making]) -> str:
 # %% ../../book/workshop/loop.ipynb #7615a276
 def expectation(makings: list[Making]) -> str:
     """How many updates are to be made, and how long that will take on this machine."""
-    steps, done = makings[0].trainer.config.steps, min(making.done for making in makings)
+    steps, done = (
+        makings[0].trainer.config.steps,
+        min(making.done for making in makings),
+    )
     since = f", from update {done:,}" if done else ""
     if done == steps:
         return f"updates: 0 of {steps:,} to make{since}; nothing is left to do"
     seconds = sum(seconds_per_update(making.trainer) for making in makings)
-    each = f"{seconds:.2g} s each" + (f" for {len(makings)} runs" if len(makings) > 1 else "")
+    each = f"{seconds:.2g} s each" + (
+        f" for {len(makings)} runs" if len(makings) > 1 else ""
+    )
     expected = f"expected time {duration((steps - done) * seconds)} at {each}"
     return f"updates: {steps - done:,} of {steps:,} to make{since}; {expected}"

@@ -40,7 +40,12 @@ from deepseq_nb.model.priors import (
 
 # %% ../../book/structure/model.ipynb #3e9736ac
 Nonlinearity = Literal["relu", "tanh", "sigmoid", "elu"]
-NONLINEARITIES = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "elu": F.elu}
+NONLINEARITIES = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "elu": F.elu,
+}
 
 # %% ../../book/structure/model.ipynb #ec7ec384
 def _check_model(config) -> None:
@@ -71,7 +76,9 @@ def _check_model(config) -> None:
         raise ConfigError(
             "site_prior says where the prior of all weights puts the output: it needs weights='variational'"
         )
-    if config.weights == "variational" and (config.dropout or config.l2 or config.sparsity_penalty):
+    if config.weights == "variational" and (
+        config.dropout or config.l2 or config.sparsity_penalty
+    ):
         raise ConfigError(
             "dropout, l2 and sparsity_penalty belong to weights='point': "
             "a variational decoder has its KL instead"
@@ -84,22 +91,31 @@ class ModelConfig:
 
     encoder: tuple[int, ...] = (1500, 1500)  # hidden layers from sequence to latent
     latent: int = 30  # dimensions of z
-    decoder: tuple[int, ...] = (100, 2000)  # hidden layers from latent to output; may be ()
+    decoder: tuple[int, ...] = (
+        100,
+        2000,
+    )  # hidden layers from latent to output; may be ()
     patterns: int = 4  # tiles of the last decoder layer, which share sparsity scales
     conv: int = 40  # size of the output convolution over letters; 0: none
     encoder_conv: int = 0  # size of the input convolution over letters; 0: none
     temperature: bool = True  # one learned inverse temperature before the softmax
     output_bias: bool = True
     weights: Literal["variational", "point"] = "variational"  # what a decoder weight is
-    sparsity: SparsityPrior = field(default_factory=SparsityPrior)  # on groups of output weights
+    sparsity: SparsityPrior = field(
+        default_factory=SparsityPrior
+    )  # on groups of output weights
     weight_sigma: float | int = 1.0  # prior width of output weights and bias
-    site_prior: bool = False  # the family's letter frequencies in place of a learned output bias
+    site_prior: bool = (
+        False  # the family's letter frequencies in place of a learned output bias
+    )
     encoder_nonlinearity: Nonlinearity = "relu"
     decoder_nonlinearity: Nonlinearity = "relu"
     final_nonlinearity: Nonlinearity = "sigmoid"  # of the last decoder layer
     dropout: float | int = 0.0  # of decoder layers, weights="point" only
     l2: float | int = 0.0  # weight decay of the decoder, weights="point" only
-    sparsity_penalty: float | int = 0.0  # strength of the sparsity penalty, weights="point" only
+    sparsity_penalty: float | int = (
+        0.0  # strength of the sparsity penalty, weights="point" only
+    )
 
     def __post_init__(self) -> None:
         _check_model(self)
@@ -124,7 +140,11 @@ PRESETS = {
     "small": ModelConfig(encoder=(300, 300), decoder=(50, 200), conv=20),
     "mle": ModelConfig(weights="point", sparsity=SparsityPrior(kind="none")),
     "quick": ModelConfig(
-        encoder=(128,), latent=8, decoder=(32, 128), conv=20, sparsity=SparsityPrior(logit_p=0.01)
+        encoder=(128,),
+        latent=8,
+        decoder=(32, 128),
+        conv=20,
+        sparsity=SparsityPrior(logit_p=0.01),
     ),
 }
 
@@ -136,17 +156,23 @@ def preset(name: str) -> ModelConfig:
 
 # %% ../../book/structure/model.ipynb #62ace2a0
 def one_hot(
-    tokens: Integer[torch.Tensor, "batch length"], size: int, dtype: torch.dtype = torch.float32
+    tokens: Integer[torch.Tensor, "batch length"],
+    size: int,
+    dtype: torch.dtype = torch.float32,
 ) -> Float[torch.Tensor, "batch length alphabet"]:
     """One-hot rows `(B, L, A)` of tokens `(B, L)`; a gap (token `size`) is a row of zeros."""
     rows = torch.zeros(*tokens.shape, size + 1, dtype=dtype, device=tokens.device)
     return rows.scatter_(-1, tokens.long().unsqueeze(-1), 1)[..., :size]
 
 # %% ../../book/structure/model.ipynb #05d73200
-def _linear(inputs: int, outputs: int, bias: float, generator: torch.Generator | None) -> nn.Linear:
+def _linear(
+    inputs: int, outputs: int, bias: float, generator: torch.Generator | None
+) -> nn.Linear:
     """A dense layer with Glorot normal weights, std sqrt(2/(in+out)), and a constant bias."""
     layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
-    drawn = torch.randn(inputs, outputs, generator=generator).mul_(sqrt(2 / (inputs + outputs)))
+    drawn = torch.randn(inputs, outputs, generator=generator).mul_(
+        sqrt(2 / (inputs + outputs))
+    )
     layer.weight = nn.Parameter(drawn.T)  # in memory, what one input adds lies together
     nn.init.constant_(layer.bias, bias)
     return layer
@@ -180,22 +206,31 @@ class Encoder(nn.Module):
         if config.encoder_conv:
             std = sqrt(2 / (alphabet_size + config.encoder_conv))
             self.conv = nn.Parameter(
-                torch.randn(alphabet_size, config.encoder_conv, generator=generator) * std
+                torch.randn(alphabet_size, config.encoder_conv, generator=generator)
+                * std
             )
         sizes = (length * (config.encoder_conv or alphabet_size), *config.encoder)
-        self.layers = nn.ModuleList(_linear(i, o, 0.1, generator) for i, o in pairwise(sizes))
+        self.layers = nn.ModuleList(
+            _linear(i, o, 0.1, generator) for i, o in pairwise(sizes)
+        )
         self.mu = _linear(sizes[-1], config.latent, 0.1, generator)
         self.log_sigma = _linear(sizes[-1], config.latent, -5.0, generator)
 
     def forward(
         self, tokens: Integer[torch.Tensor, "batch length"]
-    ) -> tuple[Float[torch.Tensor, "batch latent"], Float[torch.Tensor, "batch latent"]]:
+    ) -> tuple[
+        Float[torch.Tensor, "batch latent"], Float[torch.Tensor, "batch latent"]
+    ]:
         """Mean and log standard deviation of z, each `(B, Z)`."""
         layers = iter(self.layers)
         if self.conv is None and self.layers and tokens.device.type == "cpu":
-            hidden = self.nonlinearity(_looked_up(tokens, next(layers), self.alphabet_size))
+            hidden = self.nonlinearity(
+                _looked_up(tokens, next(layers), self.alphabet_size)
+            )
         else:
-            hidden = one_hot(tokens, self.alphabet_size, self.mu.weight.dtype)  # (B, L, A)
+            hidden = one_hot(
+                tokens, self.alphabet_size, self.mu.weight.dtype
+            )  # (B, L, A)
             if self.conv is not None:
                 hidden = self.nonlinearity(hidden @ self.conv)  # (B, L, C)
             hidden = hidden.flatten(1)  # (B, L*A) or (B, L*C)
@@ -224,7 +259,9 @@ def decoder_shapes(
     return shapes
 
 # %% ../../book/structure/model.ipynb #d107e518
-def _initial(name: str, shape: tuple[int, ...], generator: torch.Generator | None) -> torch.Tensor:
+def _initial(
+    name: str, shape: tuple[int, ...], generator: torch.Generator | None
+) -> torch.Tensor:
     """The original's starting values: Glorot normal matrices, biases 0.1, scales 0, temperature 1."""
     if name == "W_out_scale":
         return torch.zeros(shape)
@@ -259,13 +296,17 @@ class DecoderWeights(nn.ModuleDict):
         """How many standard normal numbers one draw of all the weights takes; 0 for point weights."""
         return sum(w.mu.numel() for w in self.values() if isinstance(w, GaussianWeight))
 
-    def noise_by_name(self, noise: Float[torch.Tensor, " noise"]) -> dict[str, torch.Tensor]:
+    def noise_by_name(
+        self, noise: Float[torch.Tensor, " noise"]
+    ) -> dict[str, torch.Tensor]:
         """`noise_size` standard normal numbers in pieces of the weights' shapes, under their names."""
         pieces = noise.split([weight.mu.numel() for weight in self.values()])
         named = zip(self.items(), pieces, strict=True)
         return {name: piece.view_as(weight.mu) for (name, weight), piece in named}
 
-    def draw(self, noise: Float[torch.Tensor, " noise"] | None = None) -> dict[str, torch.Tensor]:
+    def draw(
+        self, noise: Float[torch.Tensor, " noise"] | None = None
+    ) -> dict[str, torch.Tensor]:
         """One set of weights by name, from `noise_size` standard normal numbers; without them, the means."""
         if noise is None or not self.noise_size:
             return {name: weight.draw(None) for name, weight in self.items()}
@@ -308,7 +349,9 @@ class Decoder(nn.Module):
         """As `DecoderWeights.noise_size`."""
         return self.weights.noise_size
 
-    def draw(self, noise: Float[torch.Tensor, " noise"] | None = None) -> dict[str, torch.Tensor]:
+    def draw(
+        self, noise: Float[torch.Tensor, " noise"] | None = None
+    ) -> dict[str, torch.Tensor]:
         """As that of the weights."""
         return self.weights.draw(noise)
 
@@ -330,7 +373,9 @@ class Decoder(nn.Module):
                 z = z * (drawn >= config.dropout) / (1 - config.dropout)
         return z
 
-    def output_weights(self, w: dict[str, torch.Tensor]) -> Float[torch.Tensor, "hidden outputs"]:
+    def output_weights(
+        self, w: dict[str, torch.Tensor]
+    ) -> Float[torch.Tensor, "hidden outputs"]:
         """What each hidden unit adds to each logit before the temperature, `(H, L*A)`."""
         return output_parts(self, w).matrix()
 
@@ -350,11 +395,16 @@ class Decoder(nn.Module):
         return self.logits(self.hidden(z, w), self.output_weights(w), w).log_softmax(-1)
 
     def output(
-        self, hidden: torch.Tensor, w: dict[str, torch.Tensor], layer: OutputLayer | None = None
+        self,
+        hidden: torch.Tensor,
+        w: dict[str, torch.Tensor],
+        layer: OutputLayer | None = None,
     ) -> Float[torch.Tensor, "batch length alphabet"]:
         """As `logits` with `output_weights(w)`, in the kept memory of `layer` where there is one."""
         parts = output_parts(self, w)
-        return parts.logits(hidden @ parts.matrix() if layer is None else layer(hidden, *parts[:3]))
+        return parts.logits(
+            hidden @ parts.matrix() if layer is None else layer(hidden, *parts[:3])
+        )
 
 # %% ../../book/structure/model.ipynb #5a0488f7
 @torch.no_grad()
@@ -392,21 +442,32 @@ def weight_cost(
     return total
 
 # %% ../../book/structure/model.ipynb #d6ad0596
-def _penalty(config: ModelConfig, length: int, w: dict[str, torch.Tensor]) -> torch.Tensor:
+def _penalty(
+    config: ModelConfig, length: int, w: dict[str, torch.Tensor]
+) -> torch.Tensor:
     """L2 and sparsity penalties of the maximum-likelihood class (the original's conventions)."""
     prior = config.sparsity.kind != "none"
     total = torch.zeros((), dtype=w["W_out"].dtype, device=w["W_out"].device)
     if config.l2:
         skip = {"W_out_scale"} if prior else {"W_out_scale", "W_out"}
-        squares = sum(value.square().sum() for name, value in w.items() if name not in skip)
+        squares = sum(
+            value.square().sum() for name, value in w.items() if name not in skip
+        )
         total = total + config.l2 * (0.5 if prior else 1.0) * squares
     if config.sparsity_penalty and prior:
         total = (
-            total - config.sparsity_penalty * config.sparsity.log_density(w["W_out_scale"]).sum()
+            total
+            - config.sparsity_penalty
+            * config.sparsity.log_density(w["W_out_scale"]).sum()
         )
     elif config.sparsity_penalty:
-        groups = w["W_out"].reshape(w["W_out"].shape[0], length, -1)  # (H, L, C) or (H, L, A)
-        total = total + config.sparsity_penalty * (groups.square().sum(-1) + 1e-8).sqrt().sum()
+        groups = w["W_out"].reshape(
+            w["W_out"].shape[0], length, -1
+        )  # (H, L, C) or (H, L, A)
+        total = (
+            total
+            + config.sparsity_penalty * (groups.square().sum(-1) + 1e-8).sqrt().sum()
+        )
     return total
 
 # %% ../../book/structure/model.ipynb #caf7d744
@@ -423,7 +484,8 @@ class ElboTerms(NamedTuple):
 
 # %% ../../book/structure/model.ipynb #fdc3cd17
 def latent_kl(
-    mu: Float[torch.Tensor, "batch latent"], log_sigma: Float[torch.Tensor, "batch latent"]
+    mu: Float[torch.Tensor, "batch latent"],
+    log_sigma: Float[torch.Tensor, "batch latent"],
 ) -> Float[torch.Tensor, " batch"]:
     """KL of N(mu, exp(log_sigma)) against N(0, 1), summed over latent dimensions, `(B,)` in nats."""
     return 0.5 * (mu.square() + (2 * log_sigma).exp() - 1 - 2 * log_sigma).sum(-1)
@@ -436,7 +498,10 @@ def log_likelihood(
     """log p(x|z, w) `(B,)` in nats, summed in float64: a categorical at every position, gaps count nothing."""
     alphabet_size = logits.shape[-1]
     losses = F.cross_entropy(
-        logits.flatten(0, 1), tokens.long().flatten(), ignore_index=alphabet_size, reduction="none"
+        logits.flatten(0, 1),
+        tokens.long().flatten(),
+        ignore_index=alphabet_size,
+        reduction="none",
     )
     return -losses.view(tokens.shape).sum(-1, dtype=torch.float64)
 
@@ -444,7 +509,9 @@ def log_likelihood(
 class DeepSequence(nn.Module):
     """The doubly variational autoencoder of Riesselman 2018 for sequences of `length` positions."""
 
-    def __init__(self, config: ModelConfig, length: int, alphabet_size: int = 20, seed: int = 1):
+    def __init__(
+        self, config: ModelConfig, length: int, alphabet_size: int = 20, seed: int = 1
+    ):
         super().__init__()
         check_range("length", length, at_least=1, whole=True)
         generator = torch.Generator().manual_seed(seed)

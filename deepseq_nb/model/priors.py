@@ -35,7 +35,13 @@ class _GaussianKL(torch.autograd.Function):
         ctx.save_for_backward(mu, log_sigma)
         ctx.prior = prior_mu, prior_sigma
         gap = mu - prior_mu if prior_mu else mu
-        terms = (2 * log_sigma).exp_().addcmul_(gap, gap).mul_(0.5 / prior_sigma**2).sub_(log_sigma)
+        terms = (
+            (2 * log_sigma)
+            .exp_()
+            .addcmul_(gap, gap)
+            .mul_(0.5 / prior_sigma**2)
+            .sub_(log_sigma)
+        )
         constant = mu.numel() * (math.log(prior_sigma) - 0.5)
         if mu.is_cuda:  # one kernel, not one for each part
             return terms.sum(dtype=torch.float64) + constant
@@ -53,7 +59,9 @@ class _GaussianKL(torch.autograd.Function):
             gap = mu - prior_mu if prior_mu else mu
             grad_mu = gap * (grad / prior_sigma**2)
         if ctx.needs_input_grad[1]:
-            grad_log_sigma = (2 * log_sigma).exp_().mul_(grad / prior_sigma**2).sub_(grad)
+            grad_log_sigma = (
+                (2 * log_sigma).exp_().mul_(grad / prior_sigma**2).sub_(grad)
+            )
         return grad_mu, grad_log_sigma, None, None
 
 # %% ../../book/structure/priors.ipynb #9c2df073
@@ -83,7 +91,9 @@ SPARSITY_PRIORS = ("logit", "analytic", "horseshoe", "laplacian", "ard", "none")
 def _log_horseshoe(s: torch.Tensor, g: float) -> torch.Tensor:
     """t half-Cauchy with scale g; t = exp(s), density of s."""
     return (
-        math.log(2 * g / math.pi) + s - torch.logaddexp(2 * s, torch.full_like(s, 2 * math.log(g)))
+        math.log(2 * g / math.pi)
+        + s
+        - torch.logaddexp(2 * s, torch.full_like(s, 2 * math.log(g)))
     )
 
 
@@ -95,7 +105,11 @@ def _log_laplacian(s: torch.Tensor, g: float) -> torch.Tensor:
 def _log_ard(s: torch.Tensor, g: float) -> torch.Tensor:
     """t² inverse-gamma with shape g and scale g; t = exp(s), density of s; 1e-8 keeps the smallest t finite."""
     return (
-        math.log(2) + g * math.log(g) - math.lgamma(g) - g / (torch.exp(2 * s) + 1e-8) - 2 * g * s
+        math.log(2)
+        + g * math.log(g)
+        - math.lgamma(g)
+        - g / (torch.exp(2 * s) + 1e-8)
+        - 2 * g * s
     )
 
 # %% ../../book/structure/priors.ipynb #2e1b73aa
@@ -119,7 +133,9 @@ class _Draw(torch.autograd.Function):
 class GaussianWeight(nn.Module):
     """A weight with a Gaussian posterior: `mu` and `log_sigma` of the same shape, and the width of its prior."""
 
-    def __init__(self, mu: torch.Tensor, prior_sigma: float = 1.0, log_sigma: float = -5.0):
+    def __init__(
+        self, mu: torch.Tensor, prior_sigma: float = 1.0, log_sigma: float = -5.0
+    ):
         super().__init__()
         self.mu = nn.Parameter(mu)
         self.log_sigma = nn.Parameter(torch.full_like(mu, log_sigma))
@@ -175,7 +191,10 @@ def _check_prior(prior: "SparsityPrior") -> None:
 def _has_own_density(prior: "SparsityPrior") -> bool:
     """Whether a subclass says for itself how probable s is, or what its KL is."""
     own = type(prior)
-    return own.log_density is not SparsityPrior.log_density or own.kl is not SparsityPrior.kl
+    return (
+        own.log_density is not SparsityPrior.log_density
+        or own.kl is not SparsityPrior.kl
+    )
 
 
 def _kind_gaussian(prior: "SparsityPrior") -> tuple[float, float] | None:
@@ -211,7 +230,9 @@ class SparsityPrior:
     Source: Riesselman, Ingraham and Marks (2018), supplement.
     """
 
-    kind: Literal["logit", "analytic", "horseshoe", "laplacian", "ard", "none"] = "logit"
+    kind: Literal["logit", "analytic", "horseshoe", "laplacian", "ard", "none"] = (
+        "logit"
+    )
     logit_p: float | int = 0.001
     logit_sigma: float | int = 4.0
     global_scale: float | int = 1.0
@@ -224,20 +245,26 @@ class SparsityPrior:
         """Mean and standard deviation of s where the prior is a Gaussian (logit, analytic), else None."""
         return None if _has_own_density(self) else _kind_gaussian(self)
 
-    def transform(self, s: Float[torch.Tensor, "*shape"]) -> Float[torch.Tensor, "*shape"]:
+    def transform(
+        self, s: Float[torch.Tensor, "*shape"]
+    ) -> Float[torch.Tensor, "*shape"]:
         """The scale itself: sigmoid(s) for logit, exp(s) for the others, ones for none."""
         if self.kind == "none":
             return torch.ones_like(s)
         return torch.sigmoid(s) if self.kind == "logit" else torch.exp(s)
 
-    def log_density(self, s: Float[torch.Tensor, "*shape"]) -> Float[torch.Tensor, "*shape"]:
+    def log_density(
+        self, s: Float[torch.Tensor, "*shape"]
+    ) -> Float[torch.Tensor, "*shape"]:
         """Log prior density of the untransformed s, entry by entry, in nats; zeros for none."""
         if self.kind == "none":
             return torch.zeros_like(s)
         gaussian = _kind_gaussian(self)
         if gaussian is not None:
             mean, sigma = gaussian
-            return -0.5 * ((s - mean) / sigma) ** 2 - math.log(sigma * math.sqrt(2 * math.pi))
+            return -0.5 * ((s - mean) / sigma) ** 2 - math.log(
+                sigma * math.sqrt(2 * math.pi)
+            )
         return _DENSITIES[self.kind](s, float(self.global_scale))
 
     def kl(

@@ -73,8 +73,12 @@ class Run:
     model_config: ModelConfig
     train_config: TrainConfig
     focus_map: FocusMap
-    history: pd.DataFrame  # a row per update: step and the terms of HISTORY, nats per sequence
-    about: dict[str, Any]  # of the family: checksum, source, options, neff, frequencies (L, A)
+    history: (
+        pd.DataFrame
+    )  # a row per update: step and the terms of HISTORY, nats per sequence
+    about: dict[
+        str, Any
+    ]  # of the family: checksum, source, options, neff, frequencies (L, A)
     path: Path | None = None  # None: the run lives in memory only
 
     @property
@@ -89,7 +93,9 @@ class Run:
         """
         options = ReadOptions.from_json(self.about.get("options", {})).to_json()
         options["focus"] = self.focus_map.name
-        alignment = Alignment.read(self.about["source"] if path is None else path, **options)
+        alignment = Alignment.read(
+            self.about["source"] if path is None else path, **options
+        )
         if path is None and alignment.checksum != self.about["checksum"]:
             raise CheckpointError(
                 f"{self.about['source']} is no longer the alignment that this run was trained on: "
@@ -151,7 +157,9 @@ def fit(
         On Ctrl-C, after saving.
     """
     settings = _settings(model_config, train_config)
-    options = _Options(weights, shallow, resume, overwrite, trainer, progress, echo or _silent)
+    options = _Options(
+        weights, shallow, resume, overwrite, trainer, progress, echo or _silent
+    )
     return _make(alignment, settings, [{settings.train.seed: out}], options)[0]
 
 # %% ../../book/structure/runs.ipynb #670be4c0
@@ -180,7 +188,10 @@ def shallow_decision(
     if (settings.model.site_prior, settings.train.width_rate) != plain:
         return False, "site_prior or width_rate is set by hand"
     depth = f"Neff {family.neff:,.1f}, {family.depth:.2f} per column"
-    return family.is_shallow, f"{depth}: {'shallow' if family.is_shallow else 'not shallow'}"
+    return (
+        family.is_shallow,
+        f"{depth}: {'shallow' if family.is_shallow else 'not shallow'}",
+    )
 
 # %% ../../book/structure/runs.ipynb #cf0bb80c
 def describe(family: Family) -> list[str]:
@@ -215,7 +226,9 @@ class _Plan:
         if settings.model.site_prior:
             centre = torch.from_numpy(family.log_frequencies()).float()
             centre_on_sites(model.decoder, centre)
-        return self.trainer(model, alignment.tokens, family.weights, settings.train, self.device)
+        return self.trainer(
+            model, alignment.tokens, family.weights, settings.train, self.device
+        )
 
 # %% ../../book/structure/runs.ipynb #9a1b0c01
 def _plan(
@@ -322,7 +335,9 @@ def _make(
 
     All folders are looked at before anything is made; `say` hears of the first group.
     """
-    wanted = {seed: out for group in groups for seed, out in group.items() if out is not None}
+    wanted = {
+        seed: out for group in groups for seed, out in group.items() if out is not None
+    }
     resume, say = options.resume and not options.overwrite, options.say
     before = _continued(settings, list(wanted.values())) if resume else None
     settings = before or settings
@@ -342,7 +357,9 @@ def _make(
         say(f"{len(groups)} runs, one after the other; about the first:")
     runs: list[Run] = []
     for group in groups:
-        runs += _make_group(plan, group, options._replace(resume=resume), first=not runs)
+        runs += _make_group(
+            plan, group, options._replace(resume=resume), first=not runs
+        )
     return runs
 
 # %% ../../book/structure/runs.ipynb #7e45fd62
@@ -356,7 +373,9 @@ def _finish(making: Making, focus_map: FocusMap) -> Run:
         train_config=writer.settings.train,
         focus_map=focus_map,
         history=history_table(making.history.cpu().numpy()),
-        about={k: v for k, v in writer.about.items() if k != "focus_map"},  # as load_run
+        about={
+            k: v for k, v in writer.about.items() if k != "focus_map"
+        },  # as load_run
         path=writer.path,
     )
 
@@ -394,13 +413,17 @@ def load_run(path: Path | str, device: str = "cpu") -> Run:
     try:
         focus_map = FocusMap.from_json(about.pop("focus_map"))
     except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder.alignment} is not as written: {error}") from None
+        raise CheckpointError(
+            f"{folder.alignment} is not as written: {error}"
+        ) from None
     parameters, stamp = folder.parameters()
     if stamp["checksum"] != about.get("checksum"):
         raise CheckpointError(
             f"{path}: the model was trained on another alignment than alignment.json describes"
         )
-    model = DeepSequence(settings.model, len(focus_map.residues), len(focus_map.alphabet))
+    model = DeepSequence(
+        settings.model, len(focus_map.residues), len(focus_map.alphabet)
+    )
     load_parameters(model.to(getattr(torch, settings.train.dtype)), parameters)
     return Run(
         model=model.to(choose_device(device)[0]).eval(),
@@ -433,14 +456,20 @@ def fit_many(
     Raises `ConfigError` for no seed, one twice, or a folder that is a run, and what `fit` raises. With `resume`, runs that are finished stay as they are.
     """
     if not seeds or len(set(seeds)) < len(seeds):
-        raise ConfigError(f"seeds are {list(seeds)}: expected at least one, and each once")
+        raise ConfigError(
+            f"seeds are {list(seeds)}: expected at least one, and each once"
+        )
     if out is not None and RunFolder(out).taken:
         raise ConfigError(f"{out} is a run itself: choose another folder for several")
     settings = _settings(model_config, train_config)
-    wanted = {seed: None if out is None else Path(out) / f"seed{seed}" for seed in seeds}
+    wanted = {
+        seed: None if out is None else Path(out) / f"seed{seed}" for seed in seeds
+    }
     together = choose_device(settings.train.device)[0].type == "cuda"
     groups = [wanted] if together else [{seed: path} for seed, path in wanted.items()]
-    options = _Options(weights, shallow, resume, overwrite, trainer, progress, echo or _silent)
+    options = _Options(
+        weights, shallow, resume, overwrite, trainer, progress, echo or _silent
+    )
     return _make(alignment, settings, groups, options)
 
 # %% ../../book/structure/runs.ipynb #9a1b0c02
@@ -458,7 +487,12 @@ def prepare(
     """A trainer before its first update, once `echo` has been told in lines what it understood; arguments as `fit`."""
     settings = _settings(model_config, train_config)
     plan = _plan(
-        alignment, settings, weights=weights, shallow=shallow, trainer=trainer, progress=progress
+        alignment,
+        settings,
+        weights=weights,
+        shallow=shallow,
+        trainer=trainer,
+        progress=progress,
     )
     ready = plan.build(settings.train.seed)
     _tell(plan, ready, echo or _silent)

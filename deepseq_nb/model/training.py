@@ -59,7 +59,9 @@ class TrainConfig:
     )
     warm_up: float | int = 0  # updates over which both KLs grow from 0 to full strength
     kl_scale: float | int = 1.0  # of the latent KL, in training only
-    theta: float | int = 0.2  # sequence weights: divergence within which sequences are neighbours
+    theta: float | int = (
+        0.2  # sequence weights: divergence within which sequences are neighbours
+    )
     seed: int = 1
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
     dtype: Literal["float32", "float64"] = "float32"
@@ -87,7 +89,15 @@ class TrainConfig:
         return config_from_json(cls, data)
 
 # %% ../../book/structure/training.ipynb #f812b51a
-STREAMS = ("batch", "weights", "latent", "dropout", "score weights", "score latent", "sample")
+STREAMS = (
+    "batch",
+    "weights",
+    "latent",
+    "dropout",
+    "score weights",
+    "score latent",
+    "sample",
+)
 
 
 def noise_key(seed: int, stream: str, index: int) -> int:
@@ -115,7 +125,9 @@ def draw_rows(
 ) -> Int64[torch.Tensor, " batch"]:
     """Rows drawn with replacement in proportion to weights, given the weights' cumulative sum `(N,)`."""
     u = (
-        torch.rand(size, generator=generator, dtype=torch.float64, device=cumulative.device)
+        torch.rand(
+            size, generator=generator, dtype=torch.float64, device=cumulative.device
+        )
         * cumulative[-1]
     )
     return torch.searchsorted(cumulative, u, right=True).clamp_(max=len(cumulative) - 1)
@@ -134,7 +146,9 @@ class AdamOriginal(torch.optim.Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ):
-        super().__init__(params, lr=lr, betas=betas, eps=eps / sqrt(1 - betas[1]), fused=True)
+        super().__init__(
+            params, lr=lr, betas=betas, eps=eps / sqrt(1 - betas[1]), fused=True
+        )
 
     def step(self, closure: Callable[[], float] | None = None) -> Any:
         """One update."""
@@ -147,7 +161,11 @@ def sampled_scales(decoder: Decoder) -> torch.nn.Module | None:
     """The decoder's sparsity scales if their KL needs a draw of its own (horseshoe, laplacian, ard), else None."""
     config = decoder.config
     closed = config.weights == "point" or config.sparsity.gaussian is not None
-    return None if closed or config.sparsity.kind == "none" else decoder.weights["W_out_scale"]
+    return (
+        None
+        if closed or config.sparsity.kind == "none"
+        else decoder.weights["W_out_scale"]
+    )
 
 # %% ../../book/structure/training.ipynb #afbbbf15
 @runtime_checkable
@@ -176,7 +194,9 @@ class Draws:
         self.scale_shape = (0, 0) if scales is None else tuple(scales.mu.shape)
         extra = self.scale_shape[0] * self.scale_shape[1]
         like = decoder.weights["W_out"].mean.detach()
-        self.noise = like.new_empty(decoder.noise_size + extra)  # filled anew each update
+        self.noise = like.new_empty(
+            decoder.noise_size + extra
+        )  # filled anew each update
 
     def fill(self, step: int) -> None:
         """The noise of update `step`, into memory that is used again."""
@@ -185,7 +205,9 @@ class Draws:
     def sample(self) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """The weights that the noise makes, and fresh noise `(H/P, L)` for the KL of a sparsity prior that needs it."""
         noise, fresh = self.noise.tensor_split([self.decoder.noise_size])
-        return self.decoder.draw(noise), fresh.view(self.scale_shape) if len(fresh) else None
+        return self.decoder.draw(noise), fresh.view(self.scale_shape) if len(
+            fresh
+        ) else None
 
     def draw(self, step: int) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """The weights of update `step`: `fill` and `sample`."""
@@ -209,7 +231,11 @@ class FusedDraws:
                 self.scale_start = start
             else:
                 scale = name == "W_out_scale"
-                prior = decoder.config.sparsity.gaussian if scale else (0.0, weight.prior_sigma)
+                prior = (
+                    decoder.config.sparsity.gaussian
+                    if scale
+                    else (0.0, weight.prior_sigma)
+                )
                 weights[name] = weight
                 priors.append(prior)
                 starts.append(start)
@@ -233,7 +259,9 @@ class FusedDraws:
         if self.scales is None:
             return w, None
         empty, size = torch.empty(self.scales.mu.shape), self.decoder.noise_size
-        w["W_out_scale"] = self.scales.draw(normal_numbers(key, empty, first=self.scale_start))
+        w["W_out_scale"] = self.scales.draw(
+            normal_numbers(key, empty, first=self.scale_start)
+        )
         return w, normal_numbers(key, torch.empty_like(empty), first=size)
 
     def move(self, price: float) -> float:
@@ -249,7 +277,9 @@ def _optimiser(model: DeepSequence, config: TrainConfig) -> torch.optim.Adam:
     """Fused Adam, standard or the original's, over two groups: the decoder's log standard deviations, and all else."""
     rate = float(config.learning_rate)
     weights = model.decoder.weights.values()
-    widths = [weight.log_sigma for weight in weights if isinstance(weight, GaussianWeight)]
+    widths = [
+        weight.log_sigma for weight in weights if isinstance(weight, GaussianWeight)
+    ]
     chosen = set(widths)
     others = [p for p in model.parameters() if p not in chosen]
     groups = [{"params": others}, {"params": widths, "lr": rate * config.width_rate}]
@@ -259,14 +289,21 @@ def _optimiser(model: DeepSequence, config: TrainConfig) -> torch.optim.Adam:
 
 
 def _draws(
-    decoder: Decoder, optimiser: torch.optim.Adam, config: TrainConfig, fused: bool | None
+    decoder: Decoder,
+    optimiser: torch.optim.Adam,
+    config: TrainConfig,
+    fused: bool | None,
 ) -> WeightDraws:
     """The fast draws where they can be had, unless `fused` says otherwise."""
     weight = decoder.weights["W_out"].mean
     able = weight.device.type == "cpu" and weight.dtype == torch.float32
     if fused is None:
         fused = able and decoder.config.weights == "variational"
-    return FusedDraws(decoder, optimiser, config.seed) if fused else Draws(decoder, config.seed)
+    return (
+        FusedDraws(decoder, optimiser, config.seed)
+        if fused
+        else Draws(decoder, config.seed)
+    )
 
 # %% ../../book/structure/training.ipynb #6a56d895
 class Batches:
@@ -294,8 +331,12 @@ class Batches:
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens `(B, L)` of update `step`, and the noise `(B, Z)` of their z in memory that is used again."""
-        rows = draw_rows(self.cumulative, self.config.batch_size, self.generator("batch", step))
-        return self.tokens[rows], fill_noise(self.latent, self.config.seed, "latent", step)
+        rows = draw_rows(
+            self.cumulative, self.config.batch_size, self.generator("batch", step)
+        )
+        return self.tokens[rows], fill_noise(
+            self.latent, self.config.seed, "latent", step
+        )
 
     def warm_up(self, step: int) -> float:
         """The strength of both KLs at update `step`."""
@@ -338,7 +379,9 @@ class Trainer(Batches):
         tokens, latent = self.batch(step)
         w, scale_noise = self.draws.draw(step)
         dropout = self.generator("dropout", step) if self.model.config.dropout else None
-        return self.objective(tokens, latent, w, scale_noise, self.warm_up(step), dropout)
+        return self.objective(
+            tokens, latent, w, scale_noise, self.warm_up(step), dropout
+        )
 
     def objective(self, tokens: torch.Tensor, latent: torch.Tensor, w: dict[str, torch.Tensor],
                   scale_noise: torch.Tensor | None, warm_up: float | torch.Tensor,
@@ -349,7 +392,9 @@ class Trainer(Batches):
         kl_weights = price / self.neff
         reconstruction, kl_latent = terms.reconstruction.mean(), terms.kl_latent.mean()
         strength = torch.as_tensor(warm_up, dtype=torch.float64, device=self.device)
-        loss = strength * (self.config.kl_scale * kl_latent + kl_weights) - reconstruction
+        loss = (
+            strength * (self.config.kl_scale * kl_latent + kl_weights) - reconstruction
+        )
         return loss, _row(loss, reconstruction, kl_latent, kl_weights, strength)
 
     def update(self, step: int) -> Float64[torch.Tensor, " terms"]:
@@ -403,7 +448,9 @@ def step_profile(trainer: Trainer, updates: int = 5) -> pd.DataFrame:
             trainer.update(step)
         total = _now(trainer.device) - start
     parts["gradients, and the rest"] = total - sum(parts.values())
-    table = pd.DataFrame({"part": list(parts), "ms": [1e3 * s / updates for s in parts.values()]})
+    table = pd.DataFrame(
+        {"part": list(parts), "ms": [1e3 * s / updates for s in parts.values()]}
+    )
     return table.assign(share=table.ms / table.ms.sum())
 
 

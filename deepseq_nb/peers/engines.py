@@ -108,7 +108,9 @@ def output_matrix(m: ArrayModel, w: dict[str, Any]) -> Any:
     tiled sparsity scale."""
     out, hidden, tiles = w["W_out"], m.config.final_width, m.config.patterns
     if m.config.conv:
-        out = m.xp.reshape(out, (hidden * m.length, m.config.conv)) @ w["W_conv"]  # (H*L, A)
+        out = (
+            m.xp.reshape(out, (hidden * m.length, m.config.conv)) @ w["W_conv"]
+        )  # (H*L, A)
     if "W_out_scale" in w:
         s = w["W_out_scale"]  # (H/P, L)
         scale = sigmoid(m.xp, s) if m.config.sparsity.kind == "logit" else m.xp.exp(s)
@@ -122,7 +124,9 @@ def hidden_units(m: ArrayModel, z: Any, w: dict[str, Any]) -> Any:
     for i in range(len(m.config.decoder)):
         last = i + 1 == len(m.config.decoder)
         kind = m.config.final_nonlinearity if last else m.config.decoder_nonlinearity
-        z = ARRAY_NONLINEARITIES[kind](m.xp, z @ w[f"W_decode_{i}"] + w[f"b_decode_{i}"])
+        z = ARRAY_NONLINEARITIES[kind](
+            m.xp, z @ w[f"W_decode_{i}"] + w[f"b_decode_{i}"]
+        )
     return z
 
 
@@ -140,7 +144,12 @@ def output_logits(m: ArrayModel, z: Any, w: dict[str, Any], out: Any) -> Any:
 
 # %% ../../book/pyro_trials/engines.ipynb #b335c087
 def elbo_terms(
-    m: ArrayModel, x: Any, posterior: tuple[Any, Any], noise: Any, w: dict[str, Any], out: Any
+    m: ArrayModel,
+    x: Any,
+    posterior: tuple[Any, Any],
+    noise: Any,
+    w: dict[str, Any],
+    out: Any,
 ) -> tuple[Any, Any]:
     """log p(x|z, w) and KL(q(z|x) || N(0, I)), each `(B,)` in nats; `noise` `(B,
     Z)` or `(Z,)`, or None for z at its mean."""
@@ -171,16 +180,22 @@ def _log_density(xp: Any, prior: SparsityPrior, s: Any) -> Any:
         return log(2 * g / pi) + s - xp.logaddexp(2 * s, xp.zeros_like(s) + 2 * log(g))
     if prior.kind == "laplacian":
         return log(2 / g) - xp.exp(2 * s) / g + 2 * s
-    return log(2) + g * log(g) - lgamma(g) - g / (xp.exp(2 * s) + 1e-8) - 2 * g * s  # ard
+    return (
+        log(2) + g * log(g) - lgamma(g) - g / (xp.exp(2 * s) + 1e-8) - 2 * g * s
+    )  # ard
 
 # %% ../../book/pyro_trials/engines.ipynb #489f5311
-def _scale_kl(xp: Any, prior: SparsityPrior, mu: Any, log_sigma: Any, noise: Any) -> Any:
+def _scale_kl(
+    xp: Any, prior: SparsityPrior, mu: Any, log_sigma: Any, noise: Any
+) -> Any:
     """KL of the sparsity scales to their prior: closed where it is Gaussian, else
     from one draw."""
     if prior.gaussian is not None:
         return _normal_kl(xp, mu, log_sigma, *prior.gaussian)
     sample = mu if noise is None else mu + xp.exp(log_sigma) * noise
-    return xp.sum(-log_sigma - 0.5 * (1 + log(2 * pi)) - _log_density(xp, prior, sample))
+    return xp.sum(
+        -log_sigma - 0.5 * (1 + log(2 * pi)) - _log_density(xp, prior, sample)
+    )
 
 
 def _point_penalty(m: ArrayModel, w: dict[str, Any]) -> Any:
@@ -190,7 +205,9 @@ def _point_penalty(m: ArrayModel, w: dict[str, Any]) -> Any:
     total = xp.sum(w["W_out"] * 0.0)
     if config.l2:
         skip = {"W_out_scale"} if prior.kind != "none" else {"W_out_scale", "W_out"}
-        squares = sum(xp.sum(value * value) for name, value in w.items() if name not in skip)
+        squares = sum(
+            xp.sum(value * value) for name, value in w.items() if name not in skip
+        )
         total = total + config.l2 * (0.5 if prior.kind != "none" else 1.0) * squares
     if config.sparsity_penalty and prior.kind == "none":
         groups = xp.reshape(w["W_out"], (config.final_width, m.length, -1))
@@ -213,14 +230,18 @@ def price_of_weights(
     for name in m.shapes():
         mu, log_sigma = p[f"{name}-mu"], p[f"{name}-log_sigma"]
         if name == "W_out_scale":
-            total = total + _scale_kl(m.xp, m.config.sparsity, mu, log_sigma, scale_noise)
+            total = total + _scale_kl(
+                m.xp, m.config.sparsity, mu, log_sigma, scale_noise
+            )
         else:
             width = m.config.weight_sigma if name in ("W_out", "b_out") else 1.0
             total = total + _normal_kl(m.xp, mu, log_sigma, 0.0, float(width))
     return total
 
 
-def loss(m: ArrayModel, p: dict[str, Any], x: Any, noise: Any, latent: Any, neff: float) -> Any:
+def loss(
+    m: ArrayModel, p: dict[str, Any], x: Any, noise: Any, latent: Any, neff: float
+) -> Any:
     """What an update of training minimises, in nats per sequence: minus the mean
     ELBO of a batch, plus the decoder's price over Neff.
 
@@ -228,7 +249,9 @@ def loss(m: ArrayModel, p: dict[str, Any], x: Any, noise: Any, latent: Any, neff
     None for no noise.
     """
     w = draw(m, p, noise)
-    reconstruction, kl = elbo_terms(m, x, encode(m, p, x), latent, w, output_matrix(m, w))
+    reconstruction, kl = elbo_terms(
+        m, x, encode(m, p, x), latent, w, output_matrix(m, w)
+    )
     return price_of_weights(m, p, w) / neff - m.xp.mean(reconstruction - kl)
 
 # %% ../../book/pyro_trials/engines.ipynb #49763aa3
@@ -243,11 +266,15 @@ class Engine:
     numpy: Callable[[Any], np.ndarray]
     compiled: Callable[[Callable], Callable]
     value_and_grad: Callable[[Callable], Callable] | None  # in the first argument
-    precise: Callable[[], AbstractContextManager] = nullcontext  # inside, float64 stays float64
+    precise: Callable[[], AbstractContextManager] = (
+        nullcontext  # inside, float64 stays float64
+    )
 
 
 def _numpy_engine() -> Engine:
-    return Engine("numpy", np, lambda t: t.detach().cpu().numpy(), np.asarray, lambda f: f, None)
+    return Engine(
+        "numpy", np, lambda t: t.detach().cpu().numpy(), np.asarray, lambda f: f, None
+    )
 
 
 def _torch_engine() -> Engine:
@@ -262,7 +289,9 @@ def _torch_engine() -> Engine:
 
 def _jax_engine() -> Engine:
     jax = import_module("jax")
-    precise = partial(jax.enable_x64, True)  # for a while; the user's own setting is put back
+    precise = partial(
+        jax.enable_x64, True
+    )  # for a while; the user's own setting is put back
 
     def inside(function):
         @wraps(function)
@@ -275,7 +304,13 @@ def _jax_engine() -> Engine:
     array = inside(lambda t: jax.numpy.asarray(t.detach().cpu().numpy()))
     gradient = lambda f: inside(jax.jit(jax.value_and_grad(f)))  # noqa: E731
     return Engine(
-        "jax", jax.numpy, array, np.asarray, lambda f: inside(jax.jit(f)), gradient, precise
+        "jax",
+        jax.numpy,
+        array,
+        np.asarray,
+        lambda f: inside(jax.jit(f)),
+        gradient,
+        precise,
     )
 
 
@@ -303,21 +338,29 @@ def engine(name: str) -> Engine:
         ) from None
 
 # %% ../../book/pyro_trials/engines.ipynb #58815d34
-def array_model(model: DeepSequence, engine: Engine) -> tuple[ArrayModel, dict[str, Any]]:
+def array_model(
+    model: DeepSequence, engine: Engine
+) -> tuple[ArrayModel, dict[str, Any]]:
     """Our model's settings on an engine, and its parameters as that engine's arrays
     under the original's names."""
-    named = {name: engine.array(value) for name, value in named_parameters(model).items()}
+    named = {
+        name: engine.array(value) for name, value in named_parameters(model).items()
+    }
     return _settings_on(model, engine.xp, engine.array), named
 
 
-def _settings_on(model: DeepSequence, xp: Any, array: Callable[[torch.Tensor], Any]) -> ArrayModel:
+def _settings_on(
+    model: DeepSequence, xp: Any, array: Callable[[torch.Tensor], Any]
+) -> ArrayModel:
     """The model's settings, and where it has a site prior, the profile that stands
     in place of an output bias."""
     profile = array(model.decoder.site_profile) if model.config.site_prior else None
     return ArrayModel(xp, model.config, model.length, model.alphabet_size, profile)
 
 # %% ../../book/pyro_trials/engines.ipynb #2861f306
-def golden_values(m: ArrayModel, p: dict[str, Any], x: Any, neff: float) -> dict[str, Any]:
+def golden_values(
+    m: ArrayModel, p: dict[str, Any], x: Any, neff: float
+) -> dict[str, Any]:
     """What an engine makes of a batch without noise, under the names and with the
     signs of the original's reference files."""
     w, (mu, log_sigma) = draw(m, p), encode(m, p, x)
@@ -351,10 +394,14 @@ class EngineScorer(Scorer):
         super().__init__(model, seed, batch_size)
         self.engine = engine or _numpy_engine()
         m = _settings_on(model, self.engine.xp, self._array)
-        self.parameters = {n: self._array(v) for n, v in named_parameters(model).items()}
+        self.parameters = {
+            n: self._array(v) for n, v in named_parameters(model).items()
+        }
         compiled = self.engine.compiled
         self._encode = compiled(partial(encode, m))
-        self._weights = compiled(lambda p, noise: (w := draw(m, p, noise), output_matrix(m, w)))
+        self._weights = compiled(
+            lambda p, noise: (w := draw(m, p, noise), output_matrix(m, w))
+        )
         self._terms = compiled(partial(elbo_terms, m))
 
     def _array(self, tensor: torch.Tensor) -> Any:
@@ -395,9 +442,14 @@ def pytensor_function(model: DeepSequence, neff: float, mode: Any = None) -> Cal
     try:
         pytensor, pt = import_module("pytensor"), import_module("pytensor.tensor")
     except ImportError:
-        raise ConfigError("PyTensor is not installed: pip install 'deepseq-nb[engines]'") from None
+        raise ConfigError(
+            "PyTensor is not installed: pip install 'deepseq-nb[engines]'"
+        ) from None
     m = _settings_on(model, pt, lambda t: t.detach().numpy())
-    named, dtype = named_parameters(model), str(next(model.parameters()).dtype).split(".")[1]
+    named, dtype = (
+        named_parameters(model),
+        str(next(model.parameters()).dtype).split(".")[1],
+    )
     p = {n: pt.tensor(n, dtype=dtype, shape=tuple(v.shape)) for n, v in named.items()}
     x = pt.tensor("x", dtype=dtype, shape=(None, model.length, model.alphabet_size))
     noise = pt.tensor("noise", dtype=dtype, shape=(model.decoder.noise_size,))
@@ -405,7 +457,9 @@ def pytensor_function(model: DeepSequence, neff: float, mode: Any = None) -> Cal
     value = loss(m, p, x, noise, latent, neff)
     gradients = pytensor.grad(value, list(p.values()), disconnected_inputs="ignore")
     inputs = [*p.values(), x, noise, latent]
-    f = pytensor.function(inputs, [value, *gradients], mode=mode, on_unused_input="ignore")
+    f = pytensor.function(
+        inputs, [value, *gradients], mode=mode, on_unused_input="ignore"
+    )
 
     def evaluate(values: dict[str, Any], *rest: Any) -> tuple[Any, dict[str, Any]]:
         found, *grads = f(*(values[n] for n in p), *rest)
@@ -414,13 +468,22 @@ def pytensor_function(model: DeepSequence, neff: float, mode: Any = None) -> Cal
     return evaluate
 
 # %% ../../book/pyro_trials/engines.ipynb #36e585d3
-def _numpyro_priors(config: ModelConfig, shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple]:
+def _numpyro_priors(
+    config: ModelConfig, shapes: dict[str, tuple[int, ...]]
+) -> dict[str, tuple]:
     """Mean and width of every weight's prior; raises `ConfigError` where one is no
     Gaussian."""
     sparsity = config.sparsity
-    if config.weights == "point" or (sparsity.gaussian is None and sparsity.kind != "none"):
-        raise ConfigError("NumPyro's closed forms need variational weights and a Gaussian prior")
-    special = {"W_out": (0.0, float(config.weight_sigma)), "W_out_scale": sparsity.gaussian}
+    if config.weights == "point" or (
+        sparsity.gaussian is None and sparsity.kind != "none"
+    ):
+        raise ConfigError(
+            "NumPyro's closed forms need variational weights and a Gaussian prior"
+        )
+    special = {
+        "W_out": (0.0, float(config.weight_sigma)),
+        "W_out_scale": sparsity.gaussian,
+    }
     special["b_out"] = special["W_out"]
     return {name: special.get(name, (0.0, 1.0)) for name in shapes}
 
@@ -437,7 +500,9 @@ def numpyro_loss(model: DeepSequence, neff: float) -> Callable:
     try:
         numpyro, infer = import_module("numpyro"), import_module("numpyro.infer")
     except ImportError:
-        raise ConfigError("NumPyro is not installed: pip install 'deepseq-nb[engines]'") from None
+        raise ConfigError(
+            "NumPyro is not installed: pip install 'deepseq-nb[engines]'"
+        ) from None
     jnp, normal = engine("jax").xp, numpyro.distributions.Normal
     m = replace(m, xp=jnp)
 
@@ -446,24 +511,38 @@ def numpyro_loss(model: DeepSequence, neff: float) -> Callable:
             n: numpyro.sample(n, normal(*priors[n]).expand(s).to_event())
             for n, s in m.shapes().items()
         }
-        with numpyro.plate("sequences", len(x)), numpyro.handlers.scale(scale=neff / len(x)):
-            z = numpyro.sample("z", normal(0.0, 1.0).expand((model.config.latent,)).to_event(1))
+        with (
+            numpyro.plate("sequences", len(x)),
+            numpyro.handlers.scale(scale=neff / len(x)),
+        ):
+            z = numpyro.sample(
+                "z", normal(0.0, 1.0).expand((model.config.latent,)).to_event(1)
+            )
             logits = output_logits(m, z, w, output_matrix(m, w))
-            letter = numpyro.distributions.Categorical(logits=logits).mask(x.sum(-1) > 0)
+            letter = numpyro.distributions.Categorical(logits=logits).mask(
+                x.sum(-1) > 0
+            )
             numpyro.sample("x", letter.to_event(1), obs=x.argmax(-1))
 
     def guide(p, x):
         for n in m.shapes():
-            numpyro.sample(n, normal(p[f"{n}-mu"], jnp.exp(p[f"{n}-log_sigma"])).to_event())
+            numpyro.sample(
+                n, normal(p[f"{n}-mu"], jnp.exp(p[f"{n}-log_sigma"])).to_event()
+            )
         mu, log_sigma = encode(m, p, x)
-        with numpyro.plate("sequences", len(x)), numpyro.handlers.scale(scale=neff / len(x)):
+        with (
+            numpyro.plate("sequences", len(x)),
+            numpyro.handlers.scale(scale=neff / len(x)),
+        ):
             numpyro.sample("z", normal(mu, jnp.exp(log_sigma)).to_event(1))
 
     def evaluate(p, x, noise, latent):
         mu, log_sigma = encode(m, p, x)
         given = draw(m, p, noise) | {"z": mu + jnp.exp(log_sigma) * latent}
         fixed = numpyro.handlers.substitute(guide, data=given)
-        key = import_module("jax").random.key(0)  # asked for, and not used: every draw is given
+        key = import_module("jax").random.key(
+            0
+        )  # asked for, and not used: every draw is given
         return infer.TraceMeanField_ELBO().loss(key, {}, program, fixed, p, x) / neff
 
     return evaluate

@@ -92,9 +92,13 @@ def save_model(
     folder = Path(folder)
     _refuse_to_write(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").unlink(missing_ok=True)  # no model until the new one is complete
+    (folder / "config.json").unlink(
+        missing_ok=True
+    )  # no model until the new one is complete
     stamp = {"kind": kind, "version": __version__, "checksum": about.get("checksum")}
-    tensors = {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
+    tensors = {
+        name: torch.from_numpy(np.array(value)) for name, value in arrays.items()
+    }
     save_tensors(folder / "parameters.safetensors", tensors, stamp)
     family = about | {"focus_map": focus_map.to_json()}
     write_atomic(folder / "alignment.json", json.dumps(family) + "\n")
@@ -119,9 +123,13 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read ({error}): save the model again") from None
+        raise CheckpointError(
+            f"{path} cannot be read ({error}): save the model again"
+        ) from None
     if not isinstance(values, dict):
-        raise CheckpointError(f"{path} holds no object with named values: save the model again")
+        raise CheckpointError(
+            f"{path} holds no object with named values: save the model again"
+        )
     return values
 
 
@@ -135,9 +143,13 @@ def _config(folder: Path, kind: str) -> dict[str, Any]:
     config = _read(folder / "config.json")
     found = config.get("kind")
     if found is None and {"model", "train"} <= config.keys():
-        raise CheckpointError(f"{folder} holds a run, not a {kind} model: load it with load_run")
+        raise CheckpointError(
+            f"{folder} holds a run, not a {kind} model: load it with load_run"
+        )
     if not isinstance(found, str) or not isinstance(config.get("sha256"), dict):
-        raise CheckpointError(f"{folder}/config.json was not written by `save` of a model")
+        raise CheckpointError(
+            f"{folder}/config.json was not written by `save` of a model"
+        )
     if found != kind:
         raise CheckpointError(
             f"{folder} holds a {found} model, not a {kind} model: load it with {found}.load"
@@ -190,7 +202,9 @@ class Kept:
     __slots__ = ()
     _arrays: ClassVar[dict[str, str]]  # axes of each array, as for `load_model`
     _settings: ClassVar[dict[str, type]]
-    _tables: ClassVar[dict[str, tuple[str, ...]]] = {}  # columns of each table that may be missing
+    _tables: ClassVar[
+        dict[str, tuple[str, ...]]
+    ] = {}  # columns of each table that may be missing
 
     def save(self, folder: Path | str, overwrite: bool = False) -> Path:
         """Keep the model in a folder; raises `ConfigError` where one is kept already."""
@@ -198,9 +212,13 @@ class Kept:
         for name, columns in self._tables.items():
             if (table := getattr(self, name)) is not None:
                 arrays[name] = table[list(columns)].to_numpy(np.float64)
-        settings = {name: sort(getattr(self, name)) for name, sort in self._settings.items()}
+        settings = {
+            name: sort(getattr(self, name)) for name, sort in self._settings.items()
+        }
         kind = type(self).__name__
-        return save_model(folder, kind, settings, arrays, self.focus_map, self.about, overwrite)
+        return save_model(
+            folder, kind, settings, arrays, self.focus_map, self.about, overwrite
+        )
 
     @classmethod
     def load(cls, folder: Path | str) -> "Kept":

@@ -47,10 +47,15 @@ def case_config(case: dict[str, Any]) -> ModelConfig:
     setting that is missing or cannot be."""
     try:
         point, tiles = case["cls"].endswith("MLE"), case["n_patterns"]
-        layers, final = list(case["decoder_architecture"]), case["final_decode_nonlinearity"]
+        layers, final = (
+            list(case["decoder_architecture"]),
+            case["final_decode_nonlinearity"],
+        )
         decode = case.get("decode_nonlinearity_type", "relu")
         if case.get("dropout"):
-            raise CheckpointError("dropout draws random numbers: its values cannot be compared")
+            raise CheckpointError(
+                "dropout draws random numbers: its values cannot be compared"
+            )
         if layers:
             layers[-1] *= tiles
         return ModelConfig(
@@ -111,7 +116,11 @@ def golden_cases(folder: Path | str) -> list[dict[str, Any]]:
     present = {file.name for file in Path(folder).glob("*.npz")}
     odd = sorted(present ^ set(listed))
     if not listed or odd or len(set(listed)) < len(listed):
-        what = f"{odd[0]} is listed or there, not both" if odd else "no file, or one file twice"
+        what = (
+            f"{odd[0]} is listed or there, not both"
+            if odd
+            else "no file, or one file twice"
+        )
         raise CheckpointError(f"{path}: {what}; expected one row for every .npz file")
     return cases
 
@@ -125,22 +134,37 @@ def _expected_shapes(
     size = max([1, *arrays["x"].shape[:1]]) if "x" in arrays else 1
     updated = max([1, *arrays["update_x"].shape[1:2]]) if "update_x" in arrays else 1
     latent, x = model.config.latent, (size, model.length, model.alphabet_size)
-    shapes = {"x": x, "update_x": (6, updated, *x[1:]), "Neff": (), "out/mu": (size, latent)}
+    shapes = {
+        "x": x,
+        "update_x": (6, updated, *x[1:]),
+        "Neff": (),
+        "out/mu": (size, latent),
+    }
     shapes |= {"out/log_sigma": (size, latent), "out/reconstruction": x}
     shapes |= {f"out/{name}": (size,) for name in ("elbo", "KLD_latent", "logpxz")}
     groups = ["param", "after1", "after2", "after5", "after20"]
-    point = model.config.weights == "point"  # that class left no moments and no activations
+    point = (
+        model.config.weights == "point"
+    )  # that class left no moments and no activations
     if not point or "out/pattern_activations" in arrays:
         shapes["out/pattern_activations"] = (size, model.config.final_width)
-    groups += [g for g in ("m1", "v1", "m20", "v20") if not point or f"{g}/W_hmu" in arrays]
-    return shapes | {f"{group}/{name}": names[name] for group in groups for name in names}
+    groups += [
+        g for g in ("m1", "v1", "m20", "v20") if not point or f"{g}/W_hmu" in arrays
+    ]
+    return shapes | {
+        f"{group}/{name}": names[name] for group in groups for name in names
+    }
 
 
-def _array_problems(arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]) -> list[str]:
+def _array_problems(
+    arrays: dict[str, np.ndarray], shapes: dict[str, tuple[int, ...]]
+) -> list[str]:
     """What is missing, of another shape, not a number, or of no use; empty when all
     is well."""
     problems = [f"{name} is missing" for name in shapes if name not in arrays]
-    problems += [f"{name} is not an array of this case" for name in arrays if name not in shapes]
+    problems += [
+        f"{name} is not an array of this case" for name in arrays if name not in shapes
+    ]
     for name in [name for name in shapes if name in arrays]:
         found = arrays[name]
         if found.shape != shapes[name]:
@@ -163,7 +187,9 @@ def read_case(folder: Path | str, case: dict[str, Any]) -> Case:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        model = DeepSequence(case_config(case), case["seq_len"], case["alphabet_size"]).double()
+        model = DeepSequence(
+            case_config(case), case["seq_len"], case["alphabet_size"]
+        ).double()
         shapes = _expected_shapes(arrays, model)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
@@ -171,7 +197,9 @@ def read_case(folder: Path | str, case: dict[str, Any]) -> Case:
         raise CheckpointError(f"cases.json: {case['file']}: {error!r}") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(f"{path}: {error}") from None
-    history = next((name for name in arrays if name.startswith("update_history")), "update_history")
+    history = next(
+        (name for name in arrays if name.startswith("update_history")), "update_history"
+    )
     if problems := _array_problems(arrays, shapes | {history: (20, 4)}):
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise CheckpointError(f"{path}: {problems[0]}{more}")
@@ -206,7 +234,9 @@ def forward_values(case: Case) -> dict[str, np.ndarray]:
         "out/reconstruction": model.decoder(mu, w).exp(),
         "out/pattern_activations": model.decoder.hidden(mu, w),
     }
-    return {name: value.numpy() for name, value in values.items() if name in case.arrays}
+    return {
+        name: value.numpy() for name, value in values.items() if name in case.arrays
+    }
 
 # %% ../../book/reconstruction/parity.ipynb #fe117964
 LOG_TWO_ERROR = float(np.log(np.float32(2))) - float(np.log(2.0))  # 1.9e-9
@@ -229,9 +259,14 @@ def update_values(case: Case, updates: int = 20) -> dict[str, np.ndarray]:
     """History, parameters and Adam's moments of that many updates, under the
     reference file's names; changes the model."""
     model, settings, arrays = case.model, case.settings, case.arrays
-    batches, neff = torch.from_numpy(one_hot_tokens(arrays["update_x"])), float(arrays["Neff"])
+    batches, neff = (
+        torch.from_numpy(one_hot_tokens(arrays["update_x"])),
+        float(arrays["Neff"]),
+    )
     betas = settings.get("b1", 0.9), settings.get("b2", 0.999)
-    optimiser = AdamOriginal(model.parameters(), settings.get("learning_rate", 0.001), betas)
+    optimiser = AdamOriginal(
+        model.parameters(), settings.get("learning_rate", 0.001), betas
+    )
     warm_up, kl_scale = settings.get("warm_up", 0.0), settings.get("kl_scale", 1.0)
     constant, rows, values = _original_constant(model.config, model), [], {}
     for step in range(1, updates + 1):
@@ -239,7 +274,9 @@ def update_values(case: Case, updates: int = 20) -> dict[str, np.ndarray]:
         terms = model.elbo(batches[(step - 1) % len(batches)], w)
         weights = constant / neff - weight_cost(model.decoder, w, None) / neff
         s = step / warm_up if step < warm_up else 1.0
-        objective = (terms.reconstruction - s * kl_scale * terms.kl_latent).mean() + s * weights
+        objective = (
+            terms.reconstruction - s * kl_scale * terms.kl_latent
+        ).mean() + s * weights
         row = (objective, terms.reconstruction.mean(), weights, -terms.kl_latent.mean())
         rows.append([value.item() for value in row])
         optimiser.zero_grad()
@@ -249,7 +286,9 @@ def update_values(case: Case, updates: int = 20) -> dict[str, np.ndarray]:
             values |= _snapshot(f"after{step}", original_names(model))
         if step in (1, 20) and "m1/W_hmu" in arrays:
             values |= _snapshot(f"m{step}", _moment(model, optimiser, "exp_avg", -1.0))
-            values |= _snapshot(f"v{step}", _moment(model, optimiser, "exp_avg_sq", 1.0))
+            values |= _snapshot(
+                f"v{step}", _moment(model, optimiser, "exp_avg_sq", 1.0)
+            )
     return values | {"update_history": np.array(rows)}
 
 # %% ../../book/reconstruction/parity.ipynb #7b1f2f0d
@@ -265,7 +304,9 @@ def _moment(
     its first moment has the other sign."""
     values = {p.data_ptr(): sign * optimiser.state[p][key] for p in model.parameters()}
     named = original_names(model)
-    flipped = {name for name in named if name.startswith(("W_encode", "W_hmu", "W_hsigma"))}
+    flipped = {
+        name for name in named if name.startswith(("W_encode", "W_hmu", "W_hsigma"))
+    }
     return {
         name: values[view.data_ptr()].T if name in flipped else values[view.data_ptr()]
         for name, view in named.items()
@@ -276,7 +317,9 @@ BEFORE, AFTER = 1e-9, 1e-7  # tolerances before and after updates
 
 
 def relative_difference(
-    ours: Shaped[np.ndarray, "*shape"], theirs: Shaped[np.ndarray, "*shape"], floor: float = 1e-30
+    ours: Shaped[np.ndarray, "*shape"],
+    theirs: Shaped[np.ndarray, "*shape"],
+    floor: float = 1e-30,
 ) -> tuple[float, float]:
     """Largest |ours - theirs| over the largest |theirs| (at least `floor`), and
     over each |theirs| (at least 1e-4 of that).
@@ -321,15 +364,21 @@ def compare_case(case: Case) -> list[dict[str, Any]]:
         if not names:
             continue  # the maximum-likelihood class left no moments and no activations
         floor = 1e-24 if quantity.startswith("Adam v") else 1e-12
-        pairs = {name: relative_difference(ours[name], theirs[name], floor) for name in names}
+        pairs = {
+            name: relative_difference(ours[name], theirs[name], floor) for name in names
+        }
         worst = max(names, key=lambda name: max(pairs[name]))
         row = {
             "case": case.settings["file"].removesuffix(".npz"),
             "quantity": quantity,
             "array": worst,
         }
-        row["difference"], row["entrywise"] = (max(p[i] for p in pairs.values()) for i in (0, 1))
-        row["tolerance"] = BEFORE if prefixes[0].startswith(("out/", "first/")) else AFTER
+        row["difference"], row["entrywise"] = (
+            max(p[i] for p in pairs.values()) for i in (0, 1)
+        )
+        row["tolerance"] = (
+            BEFORE if prefixes[0].startswith(("out/", "first/")) else AFTER
+        )
         rows.append(row | {"problem": ""})
     return rows
 
@@ -338,12 +387,18 @@ def _unshared_neff(cases: dict[str, Case]) -> dict[str, str]:
     """Problems by file: an Neff that no quantity of its case depends on and that no
     other case has."""
     idle = {name for name, case in cases.items() if not case.history[:, 2].any()}
-    shared = {float(case.arrays["Neff"]) for name, case in cases.items() if name not in idle}
+    shared = {
+        float(case.arrays["Neff"]) for name, case in cases.items() if name not in idle
+    }
     if len(shared) != 1 or len(cases) - len(idle) < 3:
         return {}
     found = {name: float(cases[name].arrays["Neff"]) for name in idle}
     text = "Neff is {}, nothing in this case depends on it, and every other case has {}"
-    return {name: text.format(neff, *shared) for name, neff in found.items() if {neff} != shared}
+    return {
+        name: text.format(neff, *shared)
+        for name, neff in found.items()
+        if {neff} != shared
+    }
 
 
 def verify(folder: Path | str) -> pd.DataFrame:
@@ -359,7 +414,12 @@ def verify(folder: Path | str) -> pd.DataFrame:
 
     def failed(case: dict[str, Any], problem: str) -> dict[str, Any]:
         name = case["file"].removesuffix(".npz")
-        blank = {"array": "", "difference": np.inf, "entrywise": np.inf, "tolerance": 0.0}
+        blank = {
+            "array": "",
+            "difference": np.inf,
+            "entrywise": np.inf,
+            "tolerance": 0.0,
+        }
         return {"case": name, "quantity": "the file", **blank, "problem": problem}
 
     for settings in golden_cases(folder):
@@ -389,7 +449,10 @@ def report_lines(table: pd.DataFrame) -> list[str]:
             lines.append(
                 f"  {row.quantity:20} {row.difference:8.1e}  by entry {row.entrywise:8.1e}{verdict}"
             )
-    for tolerance, when in ((BEFORE, "before any update"), (AFTER, "during and after updates")):
+    for tolerance, when in (
+        (BEFORE, "before any update"),
+        (AFTER, "during and after updates"),
+    ):
         rows = table[table.tolerance == tolerance]
         if len(rows):
             worst = rows.loc[rows.difference.idxmax()]
@@ -397,7 +460,10 @@ def report_lines(table: pd.DataFrame) -> list[str]:
                 f"worst {when}: {worst.difference:.1e} ({worst.quantity} of {worst.case}; allowed {tolerance:.0e})"
             )
     bad = int((~table.groupby("case").ok.all()).sum())
-    return [*lines, f"{table.case.nunique()} cases: " + (f"{bad} DIFFER" if bad else "all agree")]
+    return [
+        *lines,
+        f"{table.case.nunique()} cases: " + (f"{bad} DIFFER" if bad else "all agree"),
+    ]
 
 # %% ../../book/reconstruction/parity.ipynb #375dbf53
 def main(argv: list[str] | None = None) -> int:
@@ -408,9 +474,13 @@ def main(argv: list[str] | None = None) -> int:
         description="Compare this package with the original.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    sub = commands.add_parser("verify", help="compare with a folder of reference values")
+    sub = commands.add_parser(
+        "verify", help="compare with a folder of reference values"
+    )
     sub.add_argument("folder", type=Path, help="cases.json and its .npz files")
-    sub.add_argument("--json", action="store_true", help="print the comparisons as JSON")
+    sub.add_argument(
+        "--json", action="store_true", help="print the comparisons as JSON"
+    )
     args = parser.parse_args(argv)
     try:
         table = verify(args.folder)
@@ -420,7 +490,9 @@ def main(argv: list[str] | None = None) -> int:
     good = bool(table.ok.all())
     if args.json:
         rows = json.loads(table.to_json(orient="records", double_precision=15))
-        for row, (_, values) in zip(rows, table.iterrows(), strict=True):  # to_json rounds
+        for row, (_, values) in zip(
+            rows, table.iterrows(), strict=True
+        ):  # to_json rounds
             row |= {
                 k: v if np.isfinite(v := float(values[k])) else None
                 for k in ("difference", "entrywise", "tolerance")

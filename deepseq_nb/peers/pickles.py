@@ -57,15 +57,23 @@ class _PickledArray:
         self.spend, self.value = spend, None
 
     def __setstate__(self, state: Any) -> None:
-        if not (isinstance(state, tuple) and len(state) == 5 and type(state[2]) is _PickledDtype):
+        if not (
+            isinstance(state, tuple)
+            and len(state) == 5
+            and type(state[2]) is _PickledDtype
+        ):
             raise _Refused("an array is not described as NumPy does")
         _, shape, dtype, fortran, data = state
         dtype = np.dtype(dtype.order.replace("|", "=") + dtype.code)
-        counts = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
+        counts = isinstance(shape, tuple) and all(
+            type(n) is int and n >= 0 for n in shape
+        )
         if not counts or len(shape) > 4 or not isinstance(data, str | bytes):
             raise _Refused("an array has no shape, or no bytes")
         if prod(shape) * dtype.itemsize != len(data):
-            raise _Refused(f"an array of shape {str(shape)[:60]} comes with {len(data)} bytes")
+            raise _Refused(
+                f"an array of shape {str(shape)[:60]} comes with {len(data)} bytes"
+            )
         flat = np.frombuffer(self.spend(data), dtype)
         value = flat.reshape(shape, order="F" if fortran else "C")
         self.value = np.array(value, dtype.newbyteorder("="), order="C")
@@ -92,7 +100,9 @@ class _ArrayUnpickler(pickle.Unpickler):
     every other name."""
 
     def __init__(self, data: bytes):
-        super().__init__(io.BytesIO(data), encoding="latin1")  # a str of Python 2 is bytes
+        super().__init__(
+            io.BytesIO(data), encoding="latin1"
+        )  # a str of Python 2 is bytes
         self.left = 3 * len(
             data
         )  # bytes that arrays may take: a file does not hold less than its arrays
@@ -175,7 +185,9 @@ def _scan(data: bytes) -> None:
             what = f" {argument[:60]!r}" if isinstance(argument, str) else ""
             raise _Refused(f"it uses the instruction {name}{what}")
         if count > _INSTRUCTIONS or ("PUT" in name and int(argument) > _INSTRUCTIONS):
-            raise _Refused("it has far more instructions than a dictionary of arrays takes")
+            raise _Refused(
+                "it has far more instructions than a dictionary of arrays takes"
+            )
 
 # %% ../../book/workshop/pickles.ipynb #d512ad16
 def load_original_parameters(path: Path | str) -> dict[str, np.ndarray]:
@@ -215,7 +227,11 @@ def _plain_arrays(loaded: Any) -> dict[str, np.ndarray]:
     if type(loaded) is not dict or not loaded:
         raise _Refused("it holds no dictionary")
     for name, array in loaded.items():
-        if type(name) is not str or type(array) is not _PickledArray or array.value is None:
+        if (
+            type(name) is not str
+            or type(array) is not _PickledArray
+            or array.value is None
+        ):
             raise _Refused("its dictionary holds something other than names and arrays")
         if not np.isfinite(array.value).all():
             raise _Refused(f"{name[:60]!r} holds numbers that are not finite")

@@ -60,7 +60,10 @@ def pair_terms(
 
     def coupling(i, a, j, b):
         there = (a < letters) & (b < letters)  # a gap couples with nothing
-        return couplings[i, np.minimum(a, letters - 1), j, np.minimum(b, letters - 1)] * there
+        return (
+            couplings[i, np.minimum(a, letters - 1), j, np.minimum(b, letters - 1)]
+            * there
+        )
 
     for count in np.unique(counts[counts > 1]):
         rows = np.flatnonzero(counts == count)
@@ -71,7 +74,9 @@ def pair_terms(
                     table.columns[one], table.mutants[one], table.columns[two], table.mutants[two]
                 )  # fmt: skip
                 total[rows] += coupling(i, a, j, b) - coupling(i, a, j, wild[j])
-                total[rows] += coupling(i, wild[i], j, wild[j]) - coupling(i, wild[i], j, b)
+                total[rows] += coupling(i, wild[i], j, wild[j]) - coupling(
+                    i, wild[i], j, b
+                )
     return total
 
 # %% ../../book/background/couplings.ipynb #7011c3f7
@@ -87,9 +92,15 @@ def coordinates_of(
     total = float(weights.sum())
     if lambda_j is None:
         lambda_j = 0.01 * max(alignment.tokens.shape[1] - 1, 1) * (letters - 1)
-    for name, value in (("lambda_h", lambda_h), ("lambda_j", lambda_j), ("sum of weights", total)):
+    for name, value in (
+        ("lambda_h", lambda_h),
+        ("lambda_j", lambda_j),
+        ("sum of weights", total),
+    ):
         if not (np.isfinite(value) and value > 0):
-            raise ConfigError(f"{name} must be above 0, found {value}; F has no minimum otherwise")
+            raise ConfigError(
+                f"{name} must be above 0, found {value}; F has no minimum otherwise"
+            )
     objective = PseudoLikelihood(alignment.tokens, weights, letters, lambda_h, lambda_j)
     counts = letter_counts(alignment.tokens, weights, letters)
     return Coordinates(objective, counts, total), total
@@ -101,11 +112,15 @@ class Potts(Kept):
     `Potts.fit`."""
 
     fields: Float32[np.ndarray, "length alphabet"]  # h, nats
-    couplings: Float32[np.ndarray, "length alphabet length alphabet"]  # J, symmetric, nats
+    couplings: Float32[
+        np.ndarray, "length alphabet length alphabet"
+    ]  # J, symmetric, nats
     focus_map: FocusMap
     trace: pd.DataFrame | None = None  # of the fit: value of F and nats left, by step
     converged: bool = True
-    about: dict[str, Any] = field(default_factory=dict)  # of the alignment, where it is known
+    about: dict[str, Any] = field(
+        default_factory=dict
+    )  # of the alignment, where it is known
     _arrays: ClassVar[dict[str, str]] = {"fields": "la", "couplings": "lala"}
     _settings: ClassVar[dict[str, type]] = {"converged": bool}
     _tables: ClassVar[dict[str, tuple[str, ...]]] = {"trace": ("value", "left")}
@@ -159,12 +174,18 @@ class Potts(Kept):
         """
         variants = resolved(variants, self.focus_map, offset)
         wild, sites = self.focus_map.tokens, np.arange(len(self.fields))
-        local = self.fields + self.couplings[:, :, sites, wild].sum(axis=2)  # in the wild type
+        local = self.fields + self.couplings[:, :, sites, wild].sum(
+            axis=2
+        )  # in the wild type
         pairs = pair_terms(variants, self.couplings, wild)
-        return additive_scores(variants, local.astype(np.float64), self.focus_map, pairs)
+        return additive_scores(
+            variants, local.astype(np.float64), self.focus_map, pairs
+        )
 
 # %% ../../book/background/couplings.ipynb #24de7f2d
-def energy(model: Potts, tokens: UInt8[np.ndarray, "n length"]) -> Float64[np.ndarray, " n"]:
+def energy(
+    model: Potts, tokens: UInt8[np.ndarray, "n length"]
+) -> Float64[np.ndarray, " n"]:
     """E(x) of whole sequences (n,), in nats up to the constant log Z; a gap
     contributes nothing."""
     length, letters = model.fields.shape
@@ -180,7 +201,9 @@ def energy(model: Potts, tokens: UInt8[np.ndarray, "n length"]) -> Float64[np.nd
         pulled = pull.reshape(len(part), length, letters)[
             np.arange(len(part))[:, None], sites, letter
         ]
-        total[first : first + CHUNK] = ((model.fields[sites, letter] + pulled / 2) * there).sum(1)
+        total[first : first + CHUNK] = (
+            (model.fields[sites, letter] + pulled / 2) * there
+        ).sum(1)
     return total
 
 # %% ../../book/background/couplings.ipynb #6f67dd4c

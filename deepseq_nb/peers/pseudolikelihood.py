@@ -24,7 +24,12 @@ from deepseq_nb.peers.sites import (
 )
 
 # %% ../../book/workshop/pseudolikelihood.ipynb #70884cf1
-STRIP, SITES, SEQUENCES, CHUNK = 320, 16, 128, 1024  # sizes chosen so that loops stay in the cache
+STRIP, SITES, SEQUENCES, CHUNK = (
+    320,
+    16,
+    128,
+    1024,
+)  # sizes chosen so that loops stay in the cache
 
 
 @compiled
@@ -57,7 +62,9 @@ class OneHot:
         sequence, site = np.nonzero(tokens < letters)
         place = site * letters + tokens[sequence, site]
         self.letters_of = self._lists(sequence, place, site // SITES, n)
-        self.sequences_with = self._lists(place, sequence, sequence // SEQUENCES, length * letters)
+        self.sequences_with = self._lists(
+            place, sequence, sequence // SEQUENCES, length * letters
+        )
 
     @staticmethod
     def _lists(rows, members, groups, size):
@@ -68,7 +75,9 @@ class OneHot:
             here = groups == group
             order = np.argsort(rows[here], kind="stable")
             ends = np.cumsum(np.bincount(rows[here], minlength=size))
-            lists.append((members[here][order].astype(np.int32), np.concatenate([[0], ends])))
+            lists.append(
+                (members[here][order].astype(np.int32), np.concatenate([[0], ends]))
+            )
         return lists
 
     @staticmethod
@@ -102,14 +111,22 @@ class PseudoLikelihood:
         lambda_j: float | int,
     ):
         """Prepares the chunks of sequences."""
-        self.shape, self.lambda_h, self.lambda_j = (tokens.shape[1], letters), lambda_h, lambda_j
+        self.shape, self.lambda_h, self.lambda_j = (
+            (tokens.shape[1], letters),
+            lambda_h,
+            lambda_j,
+        )
         self.evaluations, self.chunks = 0, []
         for first in range(0, len(tokens), CHUNK):
             part = tokens[first : first + CHUNK]
             share = weights[first : first + CHUNK, None] * (part < letters)
             observed = np.minimum(part, letters - 1).astype(np.int64)[..., None]
             self.chunks.append(
-                (OneHot(part, letters), torch.from_numpy(observed), torch.from_numpy(share).float())
+                (
+                    OneHot(part, letters),
+                    torch.from_numpy(observed),
+                    torch.from_numpy(share).float(),
+                )
             )
 
     def __call__(
@@ -120,14 +137,24 @@ class PseudoLikelihood:
         """F in nats, and its gradients by the fields and by each entry of the
         symmetric couplings."""
         self.evaluations += 1
-        value, by_fields, by_couplings = 0.0, torch.zeros_like(fields), torch.zeros_like(couplings)
+        value, by_fields, by_couplings = (
+            0.0,
+            torch.zeros_like(fields),
+            torch.zeros_like(couplings),
+        )
         for x, observed, share in self.chunks:
             logits = fields.repeat(len(observed), 1)  # (chunk, L * A)
             x.add_product(couplings.numpy(), logits.numpy())
             log_p = logits.view(-1, *self.shape)  # (chunk, L, A)
             log_p -= log_p.logsumexp(-1, keepdim=True)
-            value -= (log_p.gather(-1, observed)[..., 0] * share).sum(dtype=torch.float64).item()
-            residual = log_p.exp_().scatter_add_(-1, observed, torch.full(observed.shape, -1.0))
+            value -= (
+                (log_p.gather(-1, observed)[..., 0] * share)
+                .sum(dtype=torch.float64)
+                .item()
+            )
+            residual = log_p.exp_().scatter_add_(
+                -1, observed, torch.full(observed.shape, -1.0)
+            )
             residual *= share[..., None]
             x.add_transposed_product(logits.numpy(), by_couplings.numpy())
             by_fields += logits.sum(0)
@@ -171,7 +198,9 @@ class Coordinates:
         self.rate = torch.empty(places + places**2)  # 1 / the root of the curvature
         self.rate[:places] = 2 * objective.lambda_h + spread
         # half of a pair's curvature for each of its two entries, as for gradients
-        self.rate[places:] = (torch.outer(spread, spread / total) + objective.lambda_j).view(-1)
+        self.rate[places:] = (
+            torch.outer(spread, spread / total) + objective.lambda_j
+        ).view(-1)
         self.rate.rsqrt_()
         self.start = torch.zeros_like(self.rate)
         self.start[:places] = start / self.rate[:places]
@@ -184,10 +213,14 @@ class Coordinates:
         fields, couplings = flat[:places], flat[places:].view(places, places)
         return fields - couplings @ self.mean, couplings
 
-    def __call__(self, u: Float32[torch.Tensor, " coordinates"]) -> tuple[float, torch.Tensor]:
+    def __call__(
+        self, u: Float32[torch.Tensor, " coordinates"]
+    ) -> tuple[float, torch.Tensor]:
         """F at u, and its gradient by u."""
         value, by_fields, by_couplings = self.objective(*self.parameters(u))
-        by_couplings.addr_(by_fields, self.mean, alpha=-0.5).addr_(self.mean, by_fields, alpha=-0.5)
+        by_couplings.addr_(by_fields, self.mean, alpha=-0.5).addr_(
+            self.mean, by_fields, alpha=-0.5
+        )
         without_self(by_couplings, self.objective.shape)
         gradient = torch.cat([by_fields, by_couplings.view(-1)])
         return value, gradient.mul_(self.rate)
@@ -244,5 +277,7 @@ def newton_direction(
     if passed:
         direction *= passed[0][2] / torch.dot(passed[0][1], passed[0][1])
     for step, change, curvature, share in reversed(passed):
-        direction.add_(step, alpha=(share - torch.dot(change, direction) / curvature).item())
+        direction.add_(
+            step, alpha=(share - torch.dot(change, direction) / curvature).item()
+        )
     return direction

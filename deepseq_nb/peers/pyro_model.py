@@ -53,7 +53,9 @@ def scale_prior(prior: SparsityPrior, like: torch.Tensor) -> dist.Distribution:
         return dist.TransformedDistribution(dist.HalfCauchy(g), [logarithm])
     if prior.kind == "laplacian":
         return dist.TransformedDistribution(dist.Exponential(1 / g), [logarithm, half])
-    return dist.TransformedDistribution(dist.InverseGamma(g, g), [logarithm, half])  # ard
+    return dist.TransformedDistribution(
+        dist.InverseGamma(g, g), [logarithm, half]
+    )  # ard
 
 # %% ../../book/pyro_trials/full_model.ipynb #7e61d3d1
 def weight_priors(decoder: Decoder) -> dict[str, dist.Distribution]:
@@ -69,7 +71,8 @@ def weight_priors(decoder: Decoder) -> dict[str, dist.Distribution]:
             one = scale_prior(decoder.config.sparsity, weight.mu)
         else:
             one = dist.Normal(
-                weight.mu.new_tensor(0.0), weight.mu.new_tensor(float(weight.prior_sigma))
+                weight.mu.new_tensor(0.0),
+                weight.mu.new_tensor(float(weight.prior_sigma)),
             )
         priors[name] = one.expand(weight.mu.shape).to_event()
     return priors
@@ -86,7 +89,10 @@ class PyroModel:
     """
 
     def __init__(
-        self, model: DeepSequence, neff: float, weight_guide: Callable[[], dict] | None = None
+        self,
+        model: DeepSequence,
+        neff: float,
+        weight_guide: Callable[[], dict] | None = None,
     ):
         self.model, self.neff = model, neff
         self.priors = weight_priors(model.decoder)
@@ -99,7 +105,9 @@ class PyroModel:
     def mean_field(self) -> dict[str, torch.Tensor]:
         """All of the decoder's weights, each from a normal of its own: q(w)."""
         return {
-            name: pyro.sample(name, dist.Normal(weight.mu, weight.log_sigma.exp()).to_event())
+            name: pyro.sample(
+                name, dist.Normal(weight.mu, weight.log_sigma.exp()).to_event()
+            )
             for name, weight in self.model.decoder.weights.items()
         }
 
@@ -120,12 +128,16 @@ class PyroModel:
                 origin = w["W_out"].new_zeros(decoder.config.latent)
                 z = pyro.sample("z", dist.Normal(origin, 1.0).to_event(1))  # (B, Z)
             letters = dist.Categorical(
-                logits=decoder.logits(decoder.hidden(z, w), decoder.output_weights(w), w)
+                logits=decoder.logits(
+                    decoder.hidden(z, w), decoder.output_weights(w), w
+                )
             )
             if tokens is None:
                 return pyro.sample("x", letters.to_event(1))
             present = tokens < decoder.alphabet_size  # a gap is no observation
-            return pyro.sample("x", letters.mask(present).to_event(1), obs=tokens.long() * present)
+            return pyro.sample(
+                "x", letters.mask(present).to_event(1), obs=tokens.long() * present
+            )
 
     def guide(
         self,
@@ -139,7 +151,10 @@ class PyroModel:
         with poutine.scale(scale=kl):
             self.weight_guide()
         mu, log_sigma = self.model.encoder(tokens)
-        with pyro.plate("sequences", len(tokens)), poutine.scale(scale=self.neff / len(tokens)):
+        with (
+            pyro.plate("sequences", len(tokens)),
+            poutine.scale(scale=self.neff / len(tokens)),
+        ):
             with poutine.scale(scale=kl * kl_latent):
                 pyro.sample("z", dist.Normal(mu, log_sigma.exp()).to_event(1))
 
@@ -170,7 +185,9 @@ class Witness(Messenger):
 
     def _pyro_post_sample(self, message: dict[str, Any]) -> None:
         """Pyro's hook, called at every `sample` once its value is known."""
-        self.seen.setdefault(message["name"], []).append((message["fn"], message["value"]))
+        self.seen.setdefault(message["name"], []).append(
+            (message["fn"], message["value"])
+        )
 
 # %% ../../book/pyro_trials/full_model.ipynb #cdf08b1d
 class PyroTrainer(Trainer):
@@ -192,7 +209,9 @@ class PyroTrainer(Trainer):
         given = GivenNoise(noise | {"z": latent})
         asked = (tokens, None, warm_up, float(config.kl_scale))
         with pyro.validation_enabled(False), given, Witness() as witness:
-            total = self.elbo.differentiable_loss(self.bayes.program, self.bayes.guide, *asked)
+            total = self.elbo.differentiable_loss(
+                self.bayes.program, self.bayes.guide, *asked
+            )
         loss = total / self.neff
         with torch.no_grad():
             (q, _), (p, _) = witness.seen["z"]
@@ -218,7 +237,9 @@ class GuideScorer(Scorer):
         super().__init__(model, seed, batch_size)
         self.weight_guide = weight_guide or PyroModel(model, 1.0).mean_field
 
-    def draw(self, sample: int) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    def draw(
+        self, sample: int
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
         """As `Scorer.draw`; the global generator, which Pyro draws from, is left as
         it was."""
         devices = [self.device] if self.device.type == "cuda" else []

@@ -48,7 +48,9 @@ class SiteIndependent(Kept):
     log_frequencies: Float[np.ndarray, "length alphabet"]  # log f_i(a), nats
     focus_map: FocusMap
     pseudocount: float | int
-    about: dict[str, Any] = field(default_factory=dict)  # of the alignment, where it is known
+    about: dict[str, Any] = field(
+        default_factory=dict
+    )  # of the alignment, where it is known
     _arrays: ClassVar[dict[str, str]] = {"log_frequencies": "la"}
     _settings: ClassVar[dict[str, type]] = {"pseudocount": float}
 
@@ -96,13 +98,19 @@ class SiteIndependent(Kept):
 
 # %% ../../book/background/mutation_effects.ipynb #7276c12e
 def fields_with_gaussian_prior(
-    counts: Float[np.ndarray, "length alphabet"], strength: float | int = 0.01, steps: int = 60
+    counts: Float[np.ndarray, "length alphabet"],
+    strength: float | int = 0.01,
+    steps: int = 60,
 ) -> Float[np.ndarray, "length alphabet"]:
     """The independent model of Hopf 2017: fields (L, A) in nats that maximise the
     log posterior of the weighted
     `counts` (L, A) under a Gaussian prior of precision 2 `strength`; Newton's
     method, at most `steps`."""
-    fields, total, identity = np.zeros_like(counts), counts.sum(axis=1), np.eye(counts.shape[1])
+    fields, total, identity = (
+        np.zeros_like(counts),
+        counts.sum(axis=1),
+        np.eye(counts.shape[1]),
+    )
     for _ in range(steps):
         p = np.exp(fields - fields.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
@@ -110,7 +118,9 @@ def fields_with_gaussian_prior(
         curvature = total[:, None, None] * (
             p[:, :, None] * identity - p[:, :, None] * p[:, None, :]
         )
-        step = np.linalg.solve(curvature + 2 * strength * identity, gradient[..., None])[..., 0]
+        step = np.linalg.solve(
+            curvature + 2 * strength * identity, gradient[..., None]
+        )[..., 0]
         fields -= np.clip(step, -1.0, 1.0)
         if np.abs(step).max() < 1e-9:
             break

@@ -65,7 +65,10 @@ def named_parameters(model: DeepSequence) -> dict[str, torch.Tensor]:
     layers = {f"encode_{i}": layer for i, layer in enumerate(model.encoder.layers)}
     layers |= {"hmu": model.encoder.mu, "hsigma": model.encoder.log_sigma}
     for name, layer in layers.items():
-        named[f"W_{name}"], named[f"b_{name}"] = layer.weight.detach().T, layer.bias.detach()
+        named[f"W_{name}"], named[f"b_{name}"] = (
+            layer.weight.detach().T,
+            layer.bias.detach(),
+        )
     for name, weight in model.decoder.weights.items():
         if model.config.weights == "point":
             named["W_conv_decode" if name == "W_conv" else name] = weight.value.detach()
@@ -121,24 +124,35 @@ def infer_config(
     original's choices. Raises `CheckpointError` for parameters that are incomplete
     or made for another alignment.
     """
-    base, shapes = base or ModelConfig(), {name: value.shape for name, value in parameters.items()}
+    base, shapes = (
+        base or ModelConfig(),
+        {name: value.shape for name, value in parameters.items()},
+    )
     point = not any(name.endswith("-mu") for name in shapes)
     mean, conv_name = ("", "W_conv_decode") if point else ("-mu", "W_conv-mu")
     layers = {"encode": [], "decode": []}
     for kind, end in (("encode", ""), ("decode", mean)):
         while (name := f"W_{kind}_{len(layers[kind])}{end}") in shapes:
             layers[kind].append(_matrix(shapes, name)[1])
-    conv, letters = _matrix(shapes, conv_name) if conv_name in shapes else (0, alphabet_size)
+    conv, letters = (
+        _matrix(shapes, conv_name) if conv_name in shapes else (0, alphabet_size)
+    )
     hidden, outputs = _matrix(shapes, f"W_out{mean}")
     scaled = f"W_out_scale{mean}" in shapes
     rows, columns = (
-        _matrix(shapes, f"W_out_scale{mean}") if scaled else (hidden, outputs // (conv or letters))
+        _matrix(shapes, f"W_out_scale{mean}")
+        if scaled
+        else (hidden, outputs // (conv or letters))
     )
     if not conv and columns:
         letters = outputs // columns
-    _check_columns((columns, letters), outputs, conv or alphabet_size, length, alphabet_size)
+    _check_columns(
+        (columns, letters), outputs, conv or alphabet_size, length, alphabet_size
+    )
     if scaled and base.sparsity.kind == "none":
-        raise CheckpointError("the parameters have W_out_scale, so the sparsity cannot be 'none'")
+        raise CheckpointError(
+            "the parameters have W_out_scale, so the sparsity cannot be 'none'"
+        )
     return replace(
         base,
         encoder=tuple(layers["encode"]),
@@ -146,7 +160,9 @@ def infer_config(
         decoder=tuple(layers["decode"]),
         patterns=hidden // rows,
         conv=conv,
-        encoder_conv=_matrix(shapes, "W_conv_encode")[1] if "W_conv_encode" in shapes else 0,
+        encoder_conv=_matrix(shapes, "W_conv_encode")[1]
+        if "W_conv_encode" in shapes
+        else 0,
         temperature=f"final_pwm_scale{mean}" in shapes,
         output_bias=f"b_out{mean}" in shapes,
         weights="point" if point else "variational",
@@ -175,7 +191,9 @@ def original_model(
         found = parameters[name].shape if name in parameters else "none"
         expected = tuple(named[name].shape) if name in named else "none"
         if found != expected:
-            raise CheckpointError(f"parameter {name}: found {found}, expected {expected}")
+            raise CheckpointError(
+                f"parameter {name}: found {found}, expected {expected}"
+            )
         named[name].copy_(torch.from_numpy(parameters[name]))
     return model
 
@@ -207,12 +225,18 @@ def import_original(
     return load_run(out)
 
 
-def export_original(run: Run | Path | str, path: Path | str, overwrite: bool = False) -> Path:
+def export_original(
+    run: Run | Path | str, path: Path | str, overwrite: bool = False
+) -> Path:
     """Write a run's parameters as an `.npz` file under the original's names,
     readable without pickle."""
     run = run if isinstance(run, Run) else load_run(run)
     buffer = io.BytesIO()
     np.savez(
-        buffer, **{name: value.cpu().numpy() for name, value in original_names(run.model).items()}
+        buffer,
+        **{
+            name: value.cpu().numpy()
+            for name, value in original_names(run.model).items()
+        },
     )
     return write_atomic(path, buffer.getvalue(), overwrite=overwrite)

@@ -43,7 +43,9 @@ def plot_history(history: pd.DataFrame, *, title: str = "Training") -> Figure:
     missing = [name for name in _HISTORY if name not in history.columns]
     if missing or history.empty:
         found = "no rows" if not missing else f"no column {', '.join(missing)}"
-        raise FigureError(f"the history has {found}; expected the columns {', '.join(_HISTORY)}")
+        raise FigureError(
+            f"the history has {found}; expected the columns {', '.join(_HISTORY)}"
+        )
     panels = (
         ("loss", "Loss", history["loss"], PALETTE["blue"]),
         (
@@ -62,7 +64,9 @@ def plot_history(history: pd.DataFrame, *, title: str = "Training") -> Figure:
             ax = fig.add_axes(
                 (0.075 + 0.5 * (number % 2), 0.575 - 0.47 * (number // 2), 0.4, 0.315)
             )
-            _draw_curve(ax, history["step"].to_numpy(float), values.to_numpy(float), colour)
+            _draw_curve(
+                ax, history["step"].to_numpy(float), values.to_numpy(float), colour
+            )
             if len(warming):
                 ax.axvspan(0, float(warming.max()), color="#ececec", lw=0, zorder=0)
             ax.set(title=name, ylabel="nats per sequence" if number % 2 == 0 else "")
@@ -115,10 +119,14 @@ def plot_correlation(
     Tables, column and direction are those of `evaluate`; `result` is what it found, where that is known. Raises what `evaluate` raises.
     """
     how = {"variant_column": variant_column, "higher_is_fitter": higher_is_fitter}
-    result = result or evaluate(table, assay, column, bootstrap=bootstrap, seed=seed, **how)
+    result = result or evaluate(
+        table, assay, column, bootstrap=bootstrap, seed=seed, **how
+    )
     scored, measured = read_scores(table), read_measured(assay, column, **how)
     shared = shared_variants([scored], measured)
-    pairs = pd.DataFrame({"score": scored.values.loc[shared], "assay": measured.values.loc[shared]})
+    pairs = pd.DataFrame(
+        {"score": scored.values.loc[shared], "assay": measured.values.loc[shared]}
+    )
     name = "auc" if measured.binary else "spearman"
     value, low, high = result[name]
     interval = f" ({low:.3f} to {high:.3f})" if np.isfinite(low) else ""
@@ -154,7 +162,9 @@ def _draw_cloud(ax: Axes, pairs: pd.DataFrame, measured: Measured) -> None:
     ordered = pairs[["score", "assay"]].sort_values("score", kind="stable").to_numpy()
     bins = np.array_split(ordered, min(20, max(n // 5, 1)))
     medians = np.array([np.median(part, axis=0) for part in bins])
-    ax.plot(*medians.T, color=PALETTE["blue"], lw=1.8, label="median of the assay in bins")
+    ax.plot(
+        *medians.T, color=PALETTE["blue"], lw=1.8, label="median of the assay in bins"
+    )
     ax.legend(loc="best", handlelength=1.4)
 
 

@@ -87,8 +87,15 @@ class Evaluation:
 
     def __getitem__(self, metric: str) -> Metric:
         if metric not in METRICS:
-            raise EvaluationError(f"no metric {metric!r}: expected one of {', '.join(METRICS)}")
-        return Metric(*(float(value) for value in self.table.loc[metric, ["value", "low", "high"]]))
+            raise EvaluationError(
+                f"no metric {metric!r}: expected one of {', '.join(METRICS)}"
+            )
+        return Metric(
+            *(
+                float(value)
+                for value in self.table.loc[metric, ["value", "low", "high"]]
+            )
+        )
 
     def lines(self) -> list[str]:
         """The evaluation as text."""
@@ -102,11 +109,16 @@ class Evaluation:
     def to_json(self) -> dict:
         """Plain types only; nan is None."""
         values = {
-            m: {key: v if math.isfinite(v) else None for key, v in self[m]._asdict().items()}
+            m: {
+                key: v if math.isfinite(v) else None
+                for key, v in self[m]._asdict().items()
+            }
             for m in METRICS
         }
         plain = {
-            field.name: getattr(self, field.name) for field in fields(self) if field.name != "table"
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "table"
         }
         return {
             **plain,
@@ -161,11 +173,15 @@ def _with_intervals(
             notes.append(
                 f"{name} is not defined in {lost:,} of {len(drawn[name]):,} resamples, which are left out of its interval"
             )
-    if undefined := [name for name, value in values.items() if not math.isfinite(value)]:
+    if undefined := [
+        name for name, value in values.items() if not math.isfinite(value)
+    ]:
         notes.append(
             f"{', '.join(undefined)} not defined: all scores, all measurements or all classes are the same"
         )
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["value", "low", "high"])
+    table = pd.DataFrame.from_dict(
+        rows, orient="index", columns=["value", "low", "high"]
+    )
     return table.rename_axis("metric"), notes
 
 # %% ../../book/structure/evaluation.ipynb #6320fa3f
@@ -218,7 +234,9 @@ def _compare(
 ) -> _Compared:
     """Read, join, cut into classes, measure and resample."""
     scored = [read_scores(table) for table in tables]
-    measured = read_measured(assay, column, settings.variant_column, settings.higher_is_fitter)
+    measured = read_measured(
+        assay, column, settings.variant_column, settings.higher_is_fitter
+    )
     shared = shared_variants(scored, measured)
     fitness = measured.values.loc[shared].to_numpy(np.float64)
     positive, cut, decided = _classes(fitness, measured, settings.threshold)
@@ -230,7 +248,9 @@ def _compare(
         threshold=cut,
         values=[list_metrics(score, fitness, positive) for score in lists],
         drawn=[
-            bootstrap_metrics(score, fitness, positive, settings.bootstrap, settings.seed)
+            bootstrap_metrics(
+                score, fitness, positive, settings.bootstrap, settings.seed
+            )
             for score in lists
         ],
         notes=[*measured.notes, *decided],

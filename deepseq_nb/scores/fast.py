@@ -45,12 +45,19 @@ def log_odds_weights(
     w: dict[str, torch.Tensor],
     wild: Integer[torch.Tensor, " length"],
     out: Float[torch.Tensor, "length alphabet hidden"] | None = None,
-) -> tuple[Float[torch.Tensor, "length alphabet hidden"], Float[torch.Tensor, "length alphabet"]]:
+) -> tuple[
+    Float[torch.Tensor, "length alphabet hidden"],
+    Float[torch.Tensor, "length alphabet"],
+]:
     """What each hidden unit adds to the log-odds of each letter against the wild type's, `(L, A, H)`, and the bias `(L, A)`.
 
     `out` is a buffer to write to. Where the wild type has a gap, the first letter stands in for it.
     """
-    length, letters, parts = decoder.length, decoder.alphabet_size, output_parts(decoder, w)
+    length, letters, parts = (
+        decoder.length,
+        decoder.alphabet_size,
+        output_parts(decoder, w),
+    )
     out = parts.by_letter(out)
     bias = parts.logits(out.new_zeros(1, length * letters))[0]
     column, letter = torch.arange(length, device=out.device), (wild % letters).long()
@@ -66,11 +73,11 @@ class Expansion(NamedTuple):
     log_odds: torch.Tensor  # (L, A) there
     slope: torch.Tensor  # (H,) of the expanded share
     curvature: torch.Tensor  # (Z, Z) of the expanded share
-    exact: torch.Tensor  # (K*A, H) log-odds weights of the positions that are computed exactly
-    exact_log_odds: torch.Tensor  # (K, A) at z
-    exact_weight: (
+    exact: (
         torch.Tensor
-    )  # (K,) how many positions each of them stands for; 0 where the wild type has a gap
+    )  # (K*A, H) log-odds weights of the positions that are computed exactly
+    exact_log_odds: torch.Tensor  # (K, A) at z
+    exact_weight: torch.Tensor  # (K,) how many positions each of them stands for; 0 where the wild type has a gap
 
 # %% ../../book/performance/fast_scoring.ipynb #39c97f59
 def expand(
@@ -98,10 +105,14 @@ def expand(
     )  # the expansion's own weight, less what the correction subtracts
     shared = chances * share[:, None]
     step = 0.01 * torch.eye(len(z), dtype=z.dtype, device=z.device)
-    jacobian = (decoder.hidden(z + step, w) - decoder.hidden(z - step, w)) / 0.02  # (Z, H)
+    jacobian = (
+        decoder.hidden(z + step, w) - decoder.hidden(z - step, w)
+    ) / 0.02  # (Z, H)
     change = (jacobian @ flat.T).view(-1, length, letters)  # (Z, L, A)
     centre = (change * chances).sum(-1)  # (Z, L)
-    curvature = (change * shared).flatten(1) @ change.flatten(1).T - (centre * share) @ centre.T
+    curvature = (change * shared).flatten(1) @ change.flatten(1).T - (
+        centre * share
+    ) @ centre.T
     return Expansion(
         z=z,
         hidden=hidden,
@@ -127,7 +138,9 @@ def expanded_change(
     their log-odds weights and of their log-odds at z.
     """
     moved = hidden.sub_(at.hidden)
-    exact = (moved @ at.exact.T).view(len(moved), *at.exact_log_odds.shape) + at.exact_log_odds
+    exact = (moved @ at.exact.T).view(
+        len(moved), *at.exact_log_odds.shape
+    ) + at.exact_log_odds
     repaid = exact.logsumexp(-1) - at.exact_log_odds.logsumexp(-1)
     total = letters_at_wild.to(torch.float64, copy=True)
     total += (letters.sub(at.slope).mul_(moved)).sum(-1)
@@ -143,8 +156,13 @@ def substitution_table(
     features = torch.eye(letters, dtype=layer.weight.dtype, device=layer.weight.device)
     own = one_hot(wild[None], letters, layer.weight.dtype)[0]  # (L, A)
     if encoder.conv is not None:
-        features, own = encoder.nonlinearity(encoder.conv), encoder.nonlinearity(own @ encoder.conv)
-    by_position = layer.weight.view(len(layer.weight), len(wild), -1).permute(1, 2, 0)  # (L, C, H)
+        features, own = (
+            encoder.nonlinearity(encoder.conv),
+            encoder.nonlinearity(own @ encoder.conv),
+        )
+    by_position = layer.weight.view(len(layer.weight), len(wild), -1).permute(
+        1, 2, 0
+    )  # (L, C, H)
     table = features @ by_position  # (L, A, H)
     table -= own[:, None] @ by_position
     return table.flatten(0, 1), layer(own.flatten())
@@ -178,7 +196,9 @@ class FastScorer(Scorer):
             yield from [self.model.decoder.draw()] * 2
             return
         fill_noise(self.weight_noise, self.seed, "score weights", sample)
-        parts = self.weight_noise.split([sigma.numel() for sigma in self.sigma.values()])
+        parts = self.weight_noise.split(
+            [sigma.numel() for sigma in self.sigma.values()]
+        )
         w = {
             name: part.view_as(sigma)
             for (name, sigma), part in zip(self.sigma.items(), parts, strict=True)
@@ -215,7 +235,9 @@ class FastScorer(Scorer):
         return total, squares
 
 # %% ../../book/performance/fast_scoring.ipynb #00a2db40
-def latent_noise(scorer: FastScorer, sample: int) -> list[list[tuple[torch.Tensor, int]]]:
+def latent_noise(
+    scorer: FastScorer, sample: int
+) -> list[list[tuple[torch.Tensor, int]]]:
     """Noise `(Z,)` and first exact position of the two evaluations under each of the two draws of the weights."""
     generator = noise_generator(scorer.device, scorer.seed, "score latent", sample)
     size = (2, scorer.model.config.latent)
@@ -269,8 +291,12 @@ class Block:
         mu, log_sigma = model.encoder(self.wild[None])
         self.mu, self.sigma = mu[0], log_sigma[0].exp()
         own_kl = latent_kl(mu.double(), log_sigma.double())
-        pairs = substitution_batches(table, rows, scorer.batch_size, model.alphabet_size)
-        self.batches = [(index.to(device), offset.to(device)) for index, offset in pairs]
+        pairs = substitution_batches(
+            table, rows, scorer.batch_size, model.alphabet_size
+        )
+        self.batches = [
+            (index.to(device), offset.to(device)) for index, offset in pairs
+        ]
         self.moves = []  # change of the mean and of the width of z (batch, Z), of the KL (batch,)
         for mu, log_sigma in encode_variants(scorer, table, rows, wild, self.batches):
             kl = latent_kl(mu.double(), log_sigma.double()) - own_kl
@@ -282,7 +308,9 @@ class Block:
         total = np.zeros(self.rows)
         if not self.rows:
             return total
-        for w, latent in zip(scorer.weights(sample), latent_noise(scorer, sample), strict=True):
+        for w, latent in zip(
+            scorer.weights(sample), latent_noise(scorer, sample), strict=True
+        ):
             odds = log_odds_weights(decoder, w, self.wild, scorer.odds)
             flat = odds[0].flatten(0, 1)
             places = [
@@ -319,14 +347,18 @@ def encode_variants(
     rows: Int64[np.ndarray, " rows"],
     wild: UInt8[np.ndarray, " length"],
     batches: list[tuple[torch.Tensor, torch.Tensor]],
-) -> Iterator[tuple[Float[torch.Tensor, "batch latent"], Float[torch.Tensor, "batch latent"]]]:
+) -> Iterator[
+    tuple[Float[torch.Tensor, "batch latent"], Float[torch.Tensor, "batch latent"]]
+]:
     """Mean and log standard deviation of z, batch by batch, from the changes that substitutions make to the first layer."""
     encoder, size = scorer.model.encoder, scorer.batch_size
     if not encoder.layers:
         for start in range(0, len(rows), size):
             yield encoder(scorer.pad(table.tokens(rows[start : start + size], wild)))
         return
-    changes, base = substitution_table(encoder, torch.from_numpy(wild).to(scorer.device))
+    changes, base = substitution_table(
+        encoder, torch.from_numpy(wild).to(scorer.device)
+    )
     for index, offset in batches:
         hidden = encoder.nonlinearity(_bags(changes, index, offset).add_(base))
         for layer in encoder.layers[1:]:

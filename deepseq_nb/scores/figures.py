@@ -64,11 +64,15 @@ class _Ingredients(NamedTuple):
     scores: pd.DataFrame | None
 
 
-def _ingredients(folder: Path, scores: Path | None, say: Callable[[str], None]) -> _Ingredients:
+def _ingredients(
+    folder: Path, scores: Path | None, say: Callable[[str], None]
+) -> _Ingredients:
     """Read what there is; each thing that is missing is said in one line. Raises `FigureError` or `EvaluationError` on what is not as it should be."""
     runs = _runs_of(folder)
     if runs != [folder]:
-        say(f"{len(runs)} runs in {folder}: logo and heat map are of the family they share")
+        say(
+            f"{len(runs)} runs in {folder}: logo and heat map are of the family they share"
+        )
     histories: dict[str, pd.DataFrame] = {}
     for number, run in enumerate(runs):
         path = run / "history.csv"
@@ -80,7 +84,9 @@ def _ingredients(folder: Path, scores: Path | None, say: Callable[[str], None]) 
     focus_map, frequencies = _record(runs[0] / "alignment.json", say)
     path = scores or folder / "scores.csv"
     if not path.is_file() and scores:
-        raise FigureError(f"{path}: no such file; expected a table written by `deepseq score`")
+        raise FigureError(
+            f"{path}: no such file; expected a table written by `deepseq score`"
+        )
     if not path.is_file():
         command = f"deepseq score {folder} --all-singles --out {path}"
         say(f"no heat map: {path} is missing; write it with `{command}`")
@@ -97,13 +103,23 @@ def _runs_of(folder: Path) -> list[Path]:
     return run_folders(folder)
 
 
-def _record(path: Path, say: Callable[[str], None]) -> tuple[FocusMap | None, np.ndarray | None]:
+def _record(
+    path: Path, say: Callable[[str], None]
+) -> tuple[FocusMap | None, np.ndarray | None]:
     """Focus map and letter frequencies of a run."""
     try:
         record = json.loads(path.read_text()) if path.is_file() else {}
-        focus_map = FocusMap.from_json(record["focus_map"]) if "focus_map" in record else None
-    except (ValueError, TypeError, AttributeError) as error:  # AlignmentError is a ValueError
-        raise FigureError(f"{path}: not as `deepseq train` writes it ({error})") from None
+        focus_map = (
+            FocusMap.from_json(record["focus_map"]) if "focus_map" in record else None
+        )
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:  # AlignmentError is a ValueError
+        raise FigureError(
+            f"{path}: not as `deepseq train` writes it ({error})"
+        ) from None
     if focus_map is None:
         say(f"no logo and no heat map: {path} with a focus_map is missing")
         return None, None
@@ -146,7 +162,9 @@ def plot_run(
         how = {"variant_column": variant_column, "higher_is_fitter": higher_is_fitter}
         figures |= _assay_figures(found, Path(assay), column, threshold, how, say)
     if not figures:
-        raise FigureError(f"{run_dir}: nothing to draw; `deepseq train` makes a folder to draw")
+        raise FigureError(
+            f"{run_dir}: nothing to draw; `deepseq train` makes a folder to draw"
+        )
     names = [f"{stem}.{suffix}" for stem in figures for suffix in formats]
     names += [f"{stem}.csv" for stem in tables]
     taken = [name for name in names if (out / name).exists()]
@@ -161,7 +179,9 @@ def plot_run(
         for path in save_figure(fig, out / stem, formats, overwrite=overwrite)
     ]
     for stem, table in tables.items():
-        paths.append(write_atomic(out / f"{stem}.csv", table.to_csv(), overwrite=overwrite))
+        paths.append(
+            write_atomic(out / f"{stem}.csv", table.to_csv(), overwrite=overwrite)
+        )
     return paths
 
 # %% ../../book/structure/figures.ipynb #181a5889
@@ -171,7 +191,9 @@ def _drawn(
     """Curves, logo and heat map, and the matrix of the last."""
     figures, tables, focus_map = {}, {}, found.focus_map
     for name, history in found.histories.items():
-        run = f"{run_dir.resolve().name}{name.removeprefix('history').replace('_', ', ')}"
+        run = (
+            f"{run_dir.resolve().name}{name.removeprefix('history').replace('_', ', ')}"
+        )
         figures[name] = plot_history(history, title=f"Training of {run}")
     if found.frequencies is not None:
         title = f"{focus_map.name}: sequence logo"
@@ -198,8 +220,12 @@ def _assay_figures(
 ) -> dict[str, Figure]:
     """The cloud and the pair of heat maps; notes of `evaluate` are said, and so is why there is no figure."""
     if column is None:
-        names = ", ".join(name for name in read_assay(path).columns if name != "variant")
-        say(f"no plot of score against assay: --column is needed; the columns are {names}")
+        names = ", ".join(
+            name for name in read_assay(path).columns if name != "variant"
+        )
+        say(
+            f"no plot of score against assay: --column is needed; the columns are {names}"
+        )
         return {}
     try:
         result = evaluate(found.scores, path, column, threshold=threshold, **how)
@@ -214,7 +240,13 @@ def _assay_figures(
     title, label = f"{name}: score against assay", "score (nats)"
     figures = {
         "correlation": plot_correlation(
-            found.scores, path, column, title=title, score_label=label, result=result, **how
+            found.scores,
+            path,
+            column,
+            title=title,
+            score_label=label,
+            result=result,
+            **how,
         )
     }
     if turned and measured.higher_is_fitter:
@@ -225,7 +257,9 @@ def _assay_figures(
     return figures
 
 
-def _measured_pair(found: _Ingredients, measured: Measured, result: Evaluation) -> Figure | None:
+def _measured_pair(
+    found: _Ingredients, measured: Measured, result: Evaluation
+) -> Figure | None:
     """Measured above predicted, blue is fitter; white is the wild type where it was measured, else where classes are cut. None without singles."""
     values, column = measured.values, measured.column
     sign = 1.0 if measured.higher_is_fitter else -1.0

@@ -40,14 +40,20 @@ AMINO_ACID_ORDER = "DEKRHNQSTPGAVILMCFYW"
 
 def letter_order(alphabet: str) -> str:
     """The order in which a figure shows the letters: chemical groups for proteins, the alphabet's own otherwise."""
-    return AMINO_ACID_ORDER if sorted(alphabet) == sorted(ALPHABETS["protein"]) else alphabet
+    return (
+        AMINO_ACID_ORDER
+        if sorted(alphabet) == sorted(ALPHABETS["protein"])
+        else alphabet
+    )
 
 
 def residue_range(focus_map: FocusMap) -> np.ndarray:
     return np.arange(focus_map.start, focus_map.start + len(focus_map.full_sequence))
 
 
-def singles_matrix(table: pd.DataFrame, focus_map: FocusMap, column: str = "score") -> pd.DataFrame:
+def singles_matrix(
+    table: pd.DataFrame, focus_map: FocusMap, column: str = "score"
+) -> pd.DataFrame:
     """Single substitutions as a matrix: letters (A,) x residues of the whole focus sequence; NaN where absent.
 
     `table` has a column `variant` and the numbers in `column`; rows with several substitutions, without a number or
@@ -89,7 +95,9 @@ def _single(text: str, focus_map: FocusMap) -> tuple[str, int] | None:
     return (found[0].mutant, found[0].residue) if inside else None
 
 # %% ../../book/workshop/heatmaps.ipynb #3cc12b6f
-def robust_limit(values: np.ndarray, center: float | int = 0.0, quantile: float = 0.98) -> float:
+def robust_limit(
+    values: np.ndarray, center: float | int = 0.0, quantile: float = 0.98
+) -> float:
     """Half-width of a symmetric colour scale: the quantile of |value - center| over finite values; 1.0 if none."""
     distance = np.abs(values[np.isfinite(values)] - center)
     limit = float(np.quantile(distance, quantile)) if len(distance) else 0.0
@@ -119,7 +127,9 @@ def wrap_residues(length: int, per_row: int) -> list[slice]:
     rows = -(-length // per_row)
     width = -(-length // rows)
     width = width if rows == 1 else min(per_row, -(-width // 10) * 10)
-    return [slice(start, min(start + width, length)) for start in range(0, length, width)]
+    return [
+        slice(start, min(start + width, length)) for start in range(0, length, width)
+    ]
 
 
 def residue_axis(ax: Axes, residues: np.ndarray, every: int = 10) -> None:
@@ -127,12 +137,16 @@ def residue_axis(ax: Axes, residues: np.ndarray, every: int = 10) -> None:
     if len(marks) > 1 and marks[1] < 4:
         marks = marks[1:]
     ax.set_xticks(marks, [str(residues[i]) for i in marks])
-    ax.set_xticks([i for i, residue in enumerate(residues) if residue % 5 == 0], minor=True)
+    ax.set_xticks(
+        [i for i, residue in enumerate(residues) if residue % 5 == 0], minor=True
+    )
     ax.tick_params(which="minor", length=1.5)
 
 
 def hatch_uncovered(ax: Axes, covered: np.ndarray, low: float, height: float) -> None:
-    edges = np.flatnonzero(np.diff(np.concatenate([[True], covered, [True]]).astype(int)))
+    edges = np.flatnonzero(
+        np.diff(np.concatenate([[True], covered, [True]]).astype(int))
+    )
     for first, last in zip(edges[::2], edges[1::2], strict=True):
         ax.add_patch(
             Rectangle((first - 0.5, low), last - first, height, facecolor=_UNCOVERED, edgecolor="#a8a8a8",
@@ -148,7 +162,9 @@ def _draw_block(
     wild = [focus_map.full_sequence[i] for i in index]
     covered = np.isin(residues, focus_map.residues)
     values, center = matrix.to_numpy(float), (norm.vmin + norm.vmax) / 2
-    mean = np.array([np.nanmean(v) if np.isfinite(v).any() else np.nan for v in values.T])
+    mean = np.array(
+        [np.nanmean(v) if np.isfinite(v).any() else np.nan for v in values.T]
+    )
     rows = [letters.index(letter) if letter in letters else -1 for letter in wild]
     at_wild = np.array([[row == r for r in rows] for row in range(len(letters))])
     image = ax.imshow(
@@ -165,14 +181,22 @@ def _draw_block(
         aspect="auto",
         extent=(-0.5, len(residues) - 0.5, strip + 0.5, strip - 0.5),
     )
-    ax.set(xlim=(-0.5, len(residues) - 0.5), ylim=(strip + 0.5, -0.5), facecolor=_MISSING)
+    ax.set(
+        xlim=(-0.5, len(residues) - 0.5), ylim=(strip + 0.5, -0.5), facecolor=_MISSING
+    )
     ax.add_patch(
-        Rectangle((-0.5, len(letters) - 0.5), len(residues), 0.2, color=PAPER, lw=0, zorder=2)
+        Rectangle(
+            (-0.5, len(letters) - 0.5), len(residues), 0.2, color=PAPER, lw=0, zorder=2
+        )
     )
     dots = [(i, row) for i, row in enumerate(rows) if row >= 0 and covered[i]]
     if dots:
         ax.scatter(
-            *np.transpose(dots), s=(cell * 72 * 0.34) ** 2, color=INK, linewidths=0, zorder=4
+            *np.transpose(dots),
+            s=(cell * 72 * 0.34) ** 2,
+            color=INK,
+            linewidths=0,
+            zorder=4,
         )
     hatch_uncovered(ax, covered, -0.5, strip + 1.0)
     size = min(7.5, cell * 72 * 0.86)
@@ -207,7 +231,12 @@ def _heatmap_figure(
         widest = rows[0].stop
         cell = min(0.15, _CELL * 100 / widest)
         named = len(panels) > 1
-        left, right, top, bottom = 0.48 + 0.22 * named, 1.0, 0.55 if title else 0.35, 0.62
+        left, right, top, bottom = (
+            0.48 + 0.22 * named,
+            1.0,
+            0.55 if title else 0.35,
+            0.62,
+        )
         block, gap, between = (letters + 1.2) * cell, 0.52, 0.26
         stretch = len(panels) * block + (len(panels) - 1) * between
         width = max(left + widest * cell + right, 4.6)
@@ -221,10 +250,21 @@ def _heatmap_figure(
             for number, ((name, matrix, label, _), norm) in enumerate(
                 zip(panels, norms, strict=True)
             ):
-                y = height - top - row * (stretch + gap) - number * (block + between) - block
+                y = (
+                    height
+                    - top
+                    - row * (stretch + gap)
+                    - number * (block + between)
+                    - block
+                )
                 chunk = matrix.iloc[:, part]
                 ax = fig.add_axes(
-                    (left / width, y / height, chunk.shape[1] * cell / width, block / height)
+                    (
+                        left / width,
+                        y / height,
+                        chunk.shape[1] * cell / width,
+                        block / height,
+                    )
                 )
                 image = _draw_block(ax, chunk, focus_map, norm, cell)
                 if named:
@@ -258,13 +298,20 @@ def _heatmap_figure(
                     )
         if title:
             fig.text(
-                left / width, 1 - 0.2 / height, title, weight="bold", fontsize=9.5, va="center"
+                left / width,
+                1 - 0.2 / height,
+                title,
+                weight="bold",
+                fontsize=9.5,
+                va="center",
             )
         _heatmap_key(fig, left, panels, focus_map)
         return fig
 
 # %% ../../book/workshop/heatmaps.ipynb #b454fe69
-def _colour_bar(fig: Figure, image: Any, box: tuple, values: np.ndarray, label: str) -> None:
+def _colour_bar(
+    fig: Figure, image: Any, box: tuple, values: np.ndarray, label: str
+) -> None:
     finite = values[np.isfinite(values)]
     below, above = (finite < image.norm.vmin).any(), (finite > image.norm.vmax).any()
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(
@@ -275,11 +322,17 @@ def _colour_bar(fig: Figure, image: Any, box: tuple, values: np.ndarray, label: 
     bar.outline.set_visible(False)
 
 
-def _heatmap_key(fig: Figure, left: float, panels: Sequence[tuple], focus_map: FocusMap) -> None:
+def _heatmap_key(
+    fig: Figure, left: float, panels: Sequence[tuple], focus_map: FocusMap
+) -> None:
     width, height = fig.get_size_inches()
     covered = np.isin(residue_range(focus_map), focus_map.residues)
-    absent = any(panel[1].isna().to_numpy()[:, covered].sum() > covered.sum() for panel in panels)
-    ax = fig.add_axes((left / width, 0.11 / height, (width - left) / width, 0.16 / height))
+    absent = any(
+        panel[1].isna().to_numpy()[:, covered].sum() > covered.sum() for panel in panels
+    )
+    ax = fig.add_axes(
+        (left / width, 0.11 / height, (width - left) / width, 0.16 / height)
+    )
     ax.set(xlim=(0, width - left), ylim=(0, 0.16))
     ax.axis("off")
     ax.scatter([0.06], [0.08], s=9, color=INK, linewidths=0)
@@ -291,7 +344,13 @@ def _heatmap_key(fig: Figure, left: float, panels: Sequence[tuple], focus_map: F
         if shown:
             ax.add_patch(
                 Rectangle(
-                    (x, 0.02), 0.2, 0.12, facecolor=fill, edgecolor="#a8a8a8", hatch=hatch, lw=0
+                    (x, 0.02),
+                    0.2,
+                    0.12,
+                    facecolor=fill,
+                    edgecolor="#a8a8a8",
+                    hatch=hatch,
+                    lw=0,
                 )
             )
             ax.text(x + 0.26, 0.08, name, va="center", fontsize=7.5)
@@ -318,7 +377,9 @@ def plot_heatmap(
         raise FigureError(
             f"no single substitution of {focus_map.name} has a number in column {column!r}"
         )
-    return _heatmap_figure([("", matrix, label, float(center))], focus_map, title, per_row)
+    return _heatmap_figure(
+        [("", matrix, label, float(center))], focus_map, title, per_row
+    )
 
 # %% ../../book/workshop/heatmaps.ipynb #2a0327b0
 def plot_heatmap_pair(
@@ -335,7 +396,8 @@ def plot_heatmap_pair(
 ) -> Figure:
     """Two heat maps of one protein, one above the other for every stretch of residues, each with its own scale."""
     matrices = [
-        singles_matrix(t, focus_map, c) for t, c in zip((measured, predicted), columns, strict=True)
+        singles_matrix(t, focus_map, c)
+        for t, c in zip((measured, predicted), columns, strict=True)
     ]
     panels = [
         (name, matrix, label, float(center))

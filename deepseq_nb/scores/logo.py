@@ -66,7 +66,10 @@ def _letter_colours(alphabet: str) -> tuple[tuple[str, str, str], ...]:
 
 def _glyph(letter: str) -> Outline:
     path = TextPath(
-        (0, 0), letter, size=1.0, prop=FontProperties(family="DejaVu Sans", weight="bold")
+        (0, 0),
+        letter,
+        size=1.0,
+        prop=FontProperties(family="DejaVu Sans", weight="bold"),
     )
     box = path.get_extents()
     points = (path.vertices - [box.x0, box.y0]) / [box.width, box.height]
@@ -78,15 +81,23 @@ def _glyph(letter: str) -> Outline:
 def _logo_outlines(
     frequencies: np.ndarray, occupancy: np.ndarray, alphabet: str
 ) -> dict[str, list[Outline]]:
-    bits, glyphs = information_content(frequencies), {letter: _glyph(letter) for letter in alphabet}
+    bits, glyphs = (
+        information_content(frequencies),
+        {letter: _glyph(letter) for letter in alphabet},
+    )
     outlines: dict[str, list[Outline]] = {letter: [] for letter in alphabet}
-    for column, (row, height, share) in enumerate(zip(frequencies, bits, occupancy, strict=True)):
+    for column, (row, height, share) in enumerate(
+        zip(frequencies, bits, occupancy, strict=True)
+    ):
         base, width = 0.0, 0.9 * max(0.25, min(1.0, share))
         for token in np.argsort(row, kind="stable"):
             top = base + row[token] * height
             if top - base > 0.006:
                 glyph = glyphs[alphabet[token]]
-                points = glyph.vertices * [width, top - base] + [column - width / 2, base]
+                points = glyph.vertices * [width, top - base] + [
+                    column - width / 2,
+                    base,
+                ]
                 outlines[alphabet[token]].append(Outline(points, glyph.codes))
             base = top
     return outlines
@@ -100,13 +111,19 @@ def _logo_axes(
     focus_map: FocusMap,
     box: tuple,
 ) -> Axes:
-    ax, size, residues = fig.add_axes(box), part.stop - part.start, residue_range(focus_map)[part]
+    ax, size, residues = (
+        fig.add_axes(box),
+        part.stop - part.start,
+        residue_range(focus_map)[part],
+    )
     outlines = _logo_outlines(full[part], occupancy[part], focus_map.alphabet)
     for _, letters, colour in _letter_colours(focus_map.alphabet):
         paths = [path for letter in letters for path in outlines.get(letter, [])]
         if paths:
             ax.add_patch(
-                PathPatch(Outline.make_compound_path(*paths), facecolor=colour, linewidth=0)
+                PathPatch(
+                    Outline.make_compound_path(*paths), facecolor=colour, linewidth=0
+                )
             )
     top = max(0.5, np.ceil(information_content(full).max() * 2) / 2)
     ax.set(xlim=(-0.5, size - 0.5), ylim=(0, top), ylabel="bits")
@@ -118,7 +135,14 @@ def _logo_axes(
 def _logo_key(fig: Figure, left: float, title: str, alphabet: str) -> None:
     width, height = fig.get_size_inches()
     if title:
-        fig.text(left / width, 1 - 0.19 / height, title, weight="bold", fontsize=9.5, va="center")
+        fig.text(
+            left / width,
+            1 - 0.19 / height,
+            title,
+            weight="bold",
+            fontsize=9.5,
+            va="center",
+        )
     x = left
     for name, letters, colour in _letter_colours(alphabet):
         if name:
@@ -149,7 +173,10 @@ def plot_logo(
         raise FigureError(
             f"frequencies have shape {frequencies.shape}, the focus map needs {expected}"
         )
-    place, length = np.asarray(focus_map.residues) - focus_map.start, len(focus_map.full_sequence)
+    place, length = (
+        np.asarray(focus_map.residues) - focus_map.start,
+        len(focus_map.full_sequence),
+    )
     full, occupancy = (
         np.full((length, len(focus_map.alphabet)), 1 / len(focus_map.alphabet)),
         np.ones(length),

@@ -37,7 +37,9 @@ def _frame(
             return read_assay(table, variant_column), str(table)
         found = find_variant_column(table.columns, variant_column, what)
     except VariantError as error:
-        raise EvaluationError(str(error), file=error.file, setting=error.setting) from None
+        raise EvaluationError(
+            str(error), file=error.file, setting=error.setting
+        ) from None
     frame = table.rename(columns=str)
     if found != "variant":
         frame = frame.rename(columns={"variant": "variant_1", found: "variant"})
@@ -88,11 +90,19 @@ def read_scores(table: pd.DataFrame | Path | str) -> Scored:
     rejected = status[~scored].replace({"": "no score", "ok": "no score"})
     by_variant = values[scored].groupby(keys[scored], sort=False).mean()
     twice = int(scored.sum()) - len(by_variant)
-    notes = [f"rows that repeat a variant in the score table, averaged: {twice:,}"] if twice else []
+    notes = (
+        [f"rows that repeat a variant in the score table, averaged: {twice:,}"]
+        if twice
+        else []
+    )
     return Scored(
         values=by_variant,
         rejected=dict(zip(keys[~scored], rejected, strict=True)),
-        reasons={key: why for key, why in zip(keys[~scored], reason[~scored], strict=True) if why},
+        reasons={
+            key: why
+            for key, why in zip(keys[~scored], reason[~scored], strict=True)
+            if why
+        },
         residues=frozenset().union(*map(_residues, keys)),
         rows=len(frame),
         notes=tuple(notes),
@@ -133,10 +143,15 @@ class Measured(NamedTuple):
     notes: tuple[str, ...]
 
 
-def _oriented(cells: pd.Series, column: str, higher_is_fitter: bool) -> tuple[pd.Series, list[str]]:
+def _oriented(
+    cells: pd.Series, column: str, higher_is_fitter: bool
+) -> tuple[pd.Series, list[str]]:
     """A column as floats, larger is fitter, unusable cells nan; notes say what was done to words."""
     numbers = pd.to_numeric(cells, errors="coerce").astype(float)
-    if pd.api.types.is_numeric_dtype(cells) or not (numbers.isna() & cells.notna()).any():
+    if (
+        pd.api.types.is_numeric_dtype(cells)
+        or not (numbers.isna() & cells.notna()).any()
+    ):
         return (numbers if higher_is_fitter else -numbers), []
     words = (
         cells.astype("string")
@@ -164,7 +179,9 @@ def _oriented(cells: pd.Series, column: str, higher_is_fitter: bool) -> tuple[pd
         notes.append(
             f"rows with other labels ({', '.join(map(str, others.unique()[:3]))}), left out: {len(others):,}"
         )
-    return pd.Series(np.where(fit, 1.0, np.where(damaged, 0.0, np.nan)), index=cells.index), notes
+    return pd.Series(
+        np.where(fit, 1.0, np.where(damaged, 0.0, np.nan)), index=cells.index
+    ), notes
 
 # %% ../../book/workshop/matching.ipynb #3633962e
 def read_measured(
@@ -198,9 +215,13 @@ def read_measured(
     if (twice := int(usable.sum()) - len(by_variant)) > 0:
         notes.append(f"rows that repeat a variant in the assay, averaged: {twice:,}")
     if binary and not (agree := by_variant.isin(levels)).all():
-        notes.append(f"variants with contradictory labels, left out: {int((~agree).sum()):,}")
+        notes.append(
+            f"variants with contradictory labels, left out: {int((~agree).sum()):,}"
+        )
         by_variant = by_variant[agree]
-    return Measured(by_variant, len(frame), missing, binary, column, higher_is_fitter, tuple(notes))
+    return Measured(
+        by_variant, len(frame), missing, binary, column, higher_is_fitter, tuple(notes)
+    )
 
 # %% ../../book/workshop/matching.ipynb #1a8b41c1
 def shared_variants(scored: Sequence[Scored], measured: Measured) -> pd.Index:
@@ -213,13 +234,21 @@ def shared_variants(scored: Sequence[Scored], measured: Measured) -> pd.Index:
     return shared
 
 
-def unmatched_variants(scores: Scored, measured: Measured) -> tuple[dict[str, int], str | None]:
+def unmatched_variants(
+    scores: Scored, measured: Measured
+) -> tuple[dict[str, int], str | None]:
     """How many measured variants have no score, by reason, the most frequent first; and one of them in words, where the table has them."""
     lost = measured.values.index.difference(scores.values.index, sort=False)
     whys = [_why(scores, key) for key in lost]
-    counts = {str(why): int(n) for why, n in pd.Series(whys, dtype=object).value_counts().items()}
+    counts = {
+        str(why): int(n)
+        for why, n in pd.Series(whys, dtype=object).value_counts().items()
+    }
     told = next((key for key in lost if key in scores.reasons), None)
-    return counts, None if told is None else f"{told} has no score: {scores.reasons[told]}"
+    return (
+        counts,
+        None if told is None else f"{told} has no score: {scores.reasons[told]}",
+    )
 
 
 def _why(scores: Scored, variant: str) -> str:
@@ -239,7 +268,9 @@ def turned_note(measured: Measured) -> str:
             f"scores fall where {column!r} rises: larger values seem to mean more damage; if they do, say that "
             f"lower is fitter {_SAID}"
         )
-    return f"scores fall where {column!r} falls: was it right to say that lower is fitter?"
+    return (
+        f"scores fall where {column!r} falls: was it right to say that lower is fitter?"
+    )
 
 # %% ../../book/workshop/matching.ipynb #dbd930a2
 def _too_few(scores: Scored, measured: Measured, shared: int) -> EvaluationError:
@@ -255,7 +286,8 @@ def _too_few(scores: Scored, measured: Measured, shared: int) -> EvaluationError
     if not len(scores.values) and scores.rejected:
         status = pd.Series(list(scores.rejected.values())).value_counts()
         return EvaluationError(
-            text + f": no row of the score table has a score, most often because: {status.index[0]}"
+            text
+            + f": no row of the score table has a score, most often because: {status.index[0]}"
         )
     first = str(measured.values.index[0]) if len(measured.values) else ""
     if first.isalpha() and first != "WT":

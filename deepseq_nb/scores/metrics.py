@@ -19,7 +19,9 @@ from deepseq_nb.core.errors import (
 )
 
 # %% ../../book/structure/metrics.ipynb #88f1cafc
-def _vectors(score: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+def _vectors(
+    score: npt.ArrayLike, truth: npt.ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
     """Both as float64 (V,); raises `EvaluationError` for unequal shapes or values that are not finite."""
     a, b = np.asarray(score, np.float64), np.asarray(truth, np.float64)
     if a.ndim != 1 or a.shape != b.shape:
@@ -27,7 +29,9 @@ def _vectors(score: npt.ArrayLike, truth: npt.ArrayLike) -> tuple[np.ndarray, np
             f"scores have shape {a.shape} and measurements {b.shape}: expected two vectors of one length"
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        raise EvaluationError("found NaN or infinite values: leave those variants out first")
+        raise EvaluationError(
+            "found NaN or infinite values: leave those variants out first"
+        )
     return a, b
 
 # %% ../../book/structure/metrics.ipynb #b5e2638e
@@ -74,7 +78,9 @@ def _drawn(order: _Order, counts: Float64[np.ndarray, "resamples variants"]) -> 
 # %% ../../book/structure/metrics.ipynb #eb7b567a
 def _ratio(above: np.ndarray, below: np.ndarray) -> Float64[np.ndarray, " resamples"]:
     """above / below, nan where `below` is not positive."""
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 1e-12)
+    return np.divide(
+        above, below, out=np.full(above.shape, np.nan), where=below > 1e-12
+    )
 
 
 def _rank_metrics(
@@ -105,7 +111,9 @@ def _rank_metrics(
     return {name: np.where(flat, np.nan, values) for name, values in result.items()}
 
 # %% ../../book/structure/metrics.ipynb #ca440c68
-def _gains(values: Float64[np.ndarray, " variants"]) -> Float64[np.ndarray, " variants"]:
+def _gains(
+    values: Float64[np.ndarray, " variants"],
+) -> Float64[np.ndarray, " variants"]:
     """The assay, scaled to run from 0 to 1."""
     return (values - values.min()) / (np.ptp(values) or 1.0)
 
@@ -157,7 +165,10 @@ class Metric(NamedTuple):
 
 # %% ../../book/structure/metrics.ipynb #1b8d2739
 def list_metrics(
-    score: npt.ArrayLike, assay: npt.ArrayLike, positive: npt.ArrayLike, top: float = 0.1
+    score: npt.ArrayLike,
+    assay: npt.ArrayLike,
+    positive: npt.ArrayLike,
+    top: float = 0.1,
 ) -> dict[str, float]:
     """All metrics of one list (V,), in which every variant is drawn once; nan where one is not defined. `positive` (V,) marks the fit class."""
     score, assay = _vectors(score, assay)
@@ -208,7 +219,11 @@ def _draws(
     for start in range(0, times, block):
         rows = min(block, times - start)
         drawn = rng.integers(0, n, size=(rows, n)) + n * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * n).reshape(rows, n).astype(np.float64)
+        yield (
+            np.bincount(drawn.ravel(), minlength=rows * n)
+            .reshape(rows, n)
+            .astype(np.float64)
+        )
 
 # %% ../../book/structure/metrics.ipynb #2fb8e220
 def bootstrap_metrics(
@@ -230,6 +245,8 @@ def bootstrap_metrics(
         for counts in _draws(len(score), times, np.random.default_rng(seed))
     ]
     return {
-        name: np.concatenate([block[name] for block in blocks]) if blocks else np.zeros(0)
+        name: np.concatenate([block[name] for block in blocks])
+        if blocks
+        else np.zeros(0)
         for name in METRICS
     }

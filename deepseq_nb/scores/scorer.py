@@ -50,13 +50,17 @@ class Scorer:
         latent = torch.randn(self.model.config.latent, generator=generator, **options)
         return fill_noise(weights, self.seed, "score weights", sample), latent
 
-    def draw(self, sample: int) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    def draw(
+        self, sample: int
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
         """Decoder weights, their output matrix `(H, L*A)` and latent noise `(Z,)` of one sample."""
         noise, latent = self.noise(sample)
         w = self.model.decoder.draw(noise)
         return w, self.model.decoder.output_weights(w), latent
 
-    def posterior(self, tokens: Integer[torch.Tensor, "rows length"]) -> tuple[Any, Any]:
+    def posterior(
+        self, tokens: Integer[torch.Tensor, "rows length"]
+    ) -> tuple[Any, Any]:
         """What `elbo` wants to know of a batch: the mean and log standard deviation of z."""
         return self.model.encoder(tokens)
 
@@ -64,7 +68,9 @@ class Scorer:
         self, tokens: UInt8[np.ndarray, "batch length"]
     ) -> Integer[torch.Tensor, "rows length"]:
         """Tokens on the device, filled up to a whole batch, so that arithmetic does not depend on how many there are."""
-        full = np.full((self.batch_size, tokens.shape[1]), self.model.alphabet_size, dtype=np.uint8)
+        full = np.full(
+            (self.batch_size, tokens.shape[1]), self.model.alphabet_size, dtype=np.uint8
+        )
         full[: len(tokens)] = tokens
         return torch.from_numpy(full).to(self.device)
 
@@ -78,7 +84,9 @@ class Scorer:
         (mu, log_sigma), (w, out, noise) = posterior, drawn
         decoder = self.model.decoder
         hidden = decoder.hidden(mu + log_sigma.exp() * noise, w)
-        return log_likelihood(decoder.logits(hidden, out, w), tokens) - latent_kl(mu, log_sigma)
+        return log_likelihood(decoder.logits(hidden, out, w), tokens) - latent_kl(
+            mu, log_sigma
+        )
 
     def sums(
         self,
@@ -103,7 +111,9 @@ def batch_rows(model: DeepSequence, device: torch.device) -> int:
         budget, most = torch.cuda.mem_get_info(device)[0] // 4, 8192
     else:
         budget, most = 256 * 2**20, 512
-    rows = max(16, min(most, budget // (width * next(model.parameters()).element_size())))
+    rows = max(
+        16, min(most, budget // (width * next(model.parameters()).element_size()))
+    )
     return 1 << (rows.bit_length() - 1)
 
 # %% ../../book/structure/shared_noise.ipynb #7d69aaec
@@ -143,9 +153,13 @@ class Sampling:
     are one independent sample: below five evaluations its standard errors are nan.
     """
 
-    samples: int = 20  # evaluations of the ELBO, rounded up to what a scorer makes at a time
+    samples: int = (
+        20  # evaluations of the ELBO, rounded up to what a scorer makes at a time
+    )
     seed: int = 1
-    precision: float | int | None = None  # nats: go on until standard errors are below it
+    precision: float | int | None = (
+        None  # nats: go on until standard errors are below it
+    )
     max_samples: int = 5120  # where going on ends
     batch_size: int | None = None  # None: what fits comfortably in memory
 
@@ -190,11 +204,18 @@ def delta_elbo(
                 more = n or first
                 added = scorer.sums(table, open_rows, wild, range(n, n + more), bar)
                 total, squares, n = total + added[0], squares + added[1], n + more
-                score[open_rows], error[open_rows] = total / n, _standard_error(total, squares, n)
+                score[open_rows], error[open_rows] = (
+                    total / n,
+                    _standard_error(total, squares, n),
+                )
                 if 2 * n > most:
                     break
                 again = error[open_rows] > precision
-                open_rows, total, squares = open_rows[again], total[again], squares[again]
+                open_rows, total, squares = (
+                    open_rows[again],
+                    total[again],
+                    squares[again],
+                )
                 bar.total += len(open_rows) * n * each
     return score, error
 

@@ -126,7 +126,13 @@ def score(
     table = _resolved(variants, runs[0], offset)
     tables = [
         # noise of its own for each run, or the standard error of their mean would miss it
-        _score_one(one, table, dataclasses.replace(sampling, seed=seed + k), estimator, progress)
+        _score_one(
+            one,
+            table,
+            dataclasses.replace(sampling, seed=seed + k),
+            estimator,
+            progress,
+        )
         for k, one in enumerate(runs)
     ]
     _say_if_unsure(tables, sampling)
@@ -134,7 +140,9 @@ def score(
 
 # %% ../../book/structure/scoring.ipynb #6c83df6b
 def _resolved(
-    variants: Iterable[str] | pd.DataFrame | VariantTable | Path | None, run: Run, offset: int
+    variants: Iterable[str] | pd.DataFrame | VariantTable | Path | None,
+    run: Run,
+    offset: int,
 ) -> VariantTable:
     """The variants on the run's columns, whatever they came in; raises `ConfigError` for a table without them."""
     texts = variants
@@ -142,7 +150,9 @@ def _resolved(
         return variants
     if variants is None:
         texts = all_singles(run.focus_map)
-    elif isinstance(variants, Path) or (isinstance(variants, str) and os.path.isfile(variants)):
+    elif isinstance(variants, Path) or (
+        isinstance(variants, str) and os.path.isfile(variants)
+    ):
         texts = read_variants(variants)
     elif isinstance(variants, str):
         texts = [variants]
@@ -168,7 +178,9 @@ def _score_one(
     model.eval()
     try:
         scorer = estimator(model, sampling.seed, sampling.batch_size)
-        values, errors = delta_elbo(scorer, table, run.focus_map.tokens, sampling, progress)
+        values, errors = delta_elbo(
+            scorer, table, run.focus_map.tokens, sampling, progress
+        )
     finally:
         model.train(training)
     return pd.DataFrame(
@@ -207,7 +219,9 @@ def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """
     tables = list(tables)
     if not tables:
-        raise ConfigError("there is nothing to combine: give at least one table of scores")
+        raise ConfigError(
+            "there is nothing to combine: give at least one table of scores"
+        )
     combined, n = tables[0].copy(), len(tables)
     if any(list(table.variant) != list(combined.variant) for table in tables):
         raise ConfigError(
@@ -217,7 +231,9 @@ def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         return combined
     for table in tables[1:] if "status" in combined else ():
         bad = ((combined.status == "ok") & (table.status != "ok")).to_numpy()
-        combined.loc[bad, ["status", "reason"]] = table[["status", "reason"]].to_numpy()[bad]
+        combined.loc[bad, ["status", "reason"]] = table[
+            ["status", "reason"]
+        ].to_numpy()[bad]
     scores = np.stack([table.score.to_numpy(float) for table in tables])  # (R, V)
     combined["score"] = scores.mean(0)
     sampled = all("std_error" in table for table in tables)
@@ -247,7 +263,9 @@ def load_runs(
             model = item.model if device is None else _on_device(item.model, device)
             found.append(dataclasses.replace(item, model=model))
         else:
-            found += [load_run(folder, device or "auto") for folder in run_folders(Path(item))]
+            found += [
+                load_run(folder, device or "auto") for folder in run_folders(Path(item))
+            ]
     _check_one_family(found)
     return found
 
@@ -256,7 +274,9 @@ def run_folders(path: Path) -> list[Path]:
     """The folder of a run itself, or those of the runs that it holds; seed2 before seed10."""
     if (path / "config.json").exists():
         return [path]
-    inside = {file.parent.name[4:]: file.parent for file in path.glob("seed*/config.json")}
+    inside = {
+        file.parent.name[4:]: file.parent for file in path.glob("seed*/config.json")
+    }
     numbers = sorted(filter(str.isdecimal, inside), key=int)
     return [inside[number] for number in numbers] or [path]
 
@@ -315,17 +335,26 @@ def embed(run: Run, alignment: Alignment) -> Float32[np.ndarray, "n latent"]:
 def sample_sequences(run: Run, n: int, seed: int = 1) -> list[str]:
     """`n` new sequences of the modelled columns: z from the prior, fresh decoder weights for every 100, letters drawn at each position."""
     check_range("n", n, at_least=1, whole=True)
-    decoder, letters, sequences = run.model.decoder, np.array(list(run.focus_map.alphabet)), []
+    decoder, letters, sequences = (
+        run.model.decoder,
+        np.array(list(run.focus_map.alphabet)),
+        [],
+    )
     parameter = next(run.model.parameters())
     options = {"device": parameter.device, "dtype": parameter.dtype}
     for start in range(0, n, 100):
         generator = noise_generator(parameter.device, seed, "sample", start)
         size = min(100, n - start)
-        w = decoder.draw(torch.randn(decoder.noise_size, generator=generator, **options))
+        w = decoder.draw(
+            torch.randn(decoder.noise_size, generator=generator, **options)
+        )
         z = torch.randn(100, run.model.config.latent, generator=generator, **options)
         chances = decoder(z, w).exp().flatten(0, 1)
         tokens = (
-            torch.multinomial(chances, 1, generator=generator).view(100, -1)[:size].cpu().numpy()
+            torch.multinomial(chances, 1, generator=generator)
+            .view(100, -1)[:size]
+            .cpu()
+            .numpy()
         )
         sequences += ["".join(row) for row in letters[tokens]]
     return sequences

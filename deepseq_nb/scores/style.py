@@ -69,12 +69,16 @@ def save_figure(
     paths = []
     for name in formats:
         if name not in undated:
-            raise FigureError(f"unknown figure format {name!r}; choose from {', '.join(undated)}")
+            raise FigureError(
+                f"unknown figure format {name!r}; choose from {', '.join(undated)}"
+            )
         with style(), io.BytesIO() as buffer:
             fig.savefig(buffer, format=name, dpi=dpi, metadata=undated[name])
             paths.append(
                 write_atomic(
-                    stem.parent / f"{stem.name}.{name}", buffer.getvalue(), overwrite=overwrite
+                    stem.parent / f"{stem.name}.{name}",
+                    buffer.getvalue(),
+                    overwrite=overwrite,
                 )
             )
     return paths

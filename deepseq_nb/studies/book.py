@@ -92,7 +92,11 @@ def _chosen(only: str | Sequence[str] | None, names: Sequence[str]) -> list[str]
 def _stamp(executed: Path) -> dict[str, Any]:
     """What is known of an executed chapter: its fingerprint and its seconds; {} where it was not finished."""
     try:
-        return json.loads(executed.with_suffix(".json").read_text()) if executed.is_file() else {}
+        return (
+            json.loads(executed.with_suffix(".json").read_text())
+            if executed.is_file()
+            else {}
+        )
     except (OSError, ValueError):
         return {}
 
@@ -116,9 +120,13 @@ class _Log:
         if self.begun:
             print(flush=True)
         for number, name in enumerate(self.names, 1):
-            failed = name not in self.ends and re.match(rf"{re.escape(name)}(: |$)", text)
+            failed = name not in self.ends and re.match(
+                rf"{re.escape(name)}(: |$)", text
+            )
             if number > self.at and (failed or name in self.ends):
-                self.echo(self._line(number - 1) + ("failed" if failed else self.ends[name]))
+                self.echo(
+                    self._line(number - 1) + ("failed" if failed else self.ends[name])
+                )
 
     def step(self) -> None:
         """Say all that can be said in order."""
@@ -145,7 +153,11 @@ def _run_all(
     for name, job in jobs.items():
         known = _stamp(job.executed)
         mark = known.get("fingerprint")
-        if force or mark is None or mark != fingerprint(job.notebook, job.parameters, job.root):
+        if (
+            force
+            or mark is None
+            or mark != fingerprint(job.notebook, job.parameters, job.root)
+        ):
             open_jobs[name] = job
             continue
         seconds = float(known["seconds"])
@@ -155,7 +167,9 @@ def _run_all(
         for job, seconds in run_chapters(list(open_jobs.values()), at_once):
             name = chapter_name(job.notebook, job.root)
             log.note(name, f"{seconds:.1f} s")
-            yield ChapterRun(name=name, executed=job.executed, ran=True, seconds=seconds)
+            yield ChapterRun(
+                name=name, executed=job.executed, ran=True, seconds=seconds
+            )
     except BookError as error:
         log.failed(str(error))
         raise
@@ -187,7 +201,9 @@ def run_book(
     toc = chapters(root / "_toc.yml", missing_ok=not strict)
     claim(out, root)
     given = {"profile": profile, **(parameters or {})}
-    notebooks = {chapter_name(path, root): path for path in toc if path.suffix == ".ipynb"}
+    notebooks = {
+        chapter_name(path, root): path for path in toc if path.suffix == ".ipynb"
+    }
     chosen = {}
     for name in _chosen(only, list(notebooks)):
         path = notebooks[name]
@@ -225,7 +241,9 @@ def _normal_form(path: Path) -> str:
     for number, cell in enumerate(notebook.cells):
         tags = cell.metadata.get("tags", [])
         cell.metadata = nbformat.from_dict({"tags": tags} if tags else {})
-        cell.setdefault("id", hashlib.sha256(f"{number} {cell.source}".encode()).hexdigest()[:8])
+        cell.setdefault(
+            "id", hashlib.sha256(f"{number} {cell.source}".encode()).hexdigest()[:8]
+        )
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     notebook.metadata = nbformat.from_dict({"kernelspec": dict(KERNEL)})
@@ -267,23 +285,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHAPTER",
         help="run this chapter alone (may be given again)",
     )
-    parser.add_argument("--force", action="store_true", help="run chapters even if nothing changed")
+    parser.add_argument(
+        "--force", action="store_true", help="run chapters even if nothing changed"
+    )
     parser.add_argument(
         "--jobs",
         type=_positive,
         help="chapters at a time (default: the cores this process may use, at most 4)",
     )
-    parser.add_argument("--no-site", action="store_true", help="run the chapters, build no pages")
     parser.add_argument(
-        "--strict", action="store_true", help="any warning of the site builder is an error"
+        "--no-site", action="store_true", help="run the chapters, build no pages"
     )
     parser.add_argument(
-        "--data-dir", type=Path, help="folder with real families (default: $DEEPSEQ_DATA)"
+        "--strict",
+        action="store_true",
+        help="any warning of the site builder is an error",
     )
-    parser.add_argument("--seed", type=int, help="seed for every chapter that takes one")
-    parser.add_argument("--device", help="auto, cpu or cuda, for every chapter that takes one")
     parser.add_argument(
-        "--out", type=Path, default=Path("_build/book"), help="build folder (default: %(default)s)"
+        "--data-dir",
+        type=Path,
+        help="folder with real families (default: $DEEPSEQ_DATA)",
+    )
+    parser.add_argument(
+        "--seed", type=int, help="seed for every chapter that takes one"
+    )
+    parser.add_argument(
+        "--device", help="auto, cpu or cuda, for every chapter that takes one"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("_build/book"),
+        help="build folder (default: %(default)s)",
     )
 
 # %% ../../book/workshop/colophon.ipynb #1d68c42c
@@ -291,7 +324,8 @@ def main(args: argparse.Namespace | None = None) -> int:
     """Run `deepseq book` with parsed options; returns the exit code: 0, 1 when the book fails, 2 when it cannot start."""
     if args is None:
         parser = argparse.ArgumentParser(
-            prog="deepseq book", description="Run the chapters of the book and build its site."
+            prog="deepseq book",
+            description="Run the chapters of the book and build its site.",
         )
         add_arguments(parser)
         args = parser.parse_args()

@@ -41,7 +41,9 @@ def chapters(toc: Path | str, missing_ok: bool = False) -> list[Path]:
             f"{toc}: not a readable table of contents ({' '.join(str(error).split())})"
         ) from None
     if not isinstance(tree, dict) or not isinstance(tree.get("root"), str):
-        raise BookError(f"{toc}: expected a line 'root: CHAPTER' in the table of contents")
+        raise BookError(
+            f"{toc}: expected a line 'root: CHAPTER' in the table of contents"
+        )
     found = []
 
     def walk(entry: dict) -> None:
@@ -89,10 +91,14 @@ def read_notebook(path: Path) -> Any:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # cells without an id: strip_notebooks gives them one
+            warnings.simplefilter(
+                "ignore"
+            )  # cells without an id: strip_notebooks gives them one
             return nbformat.read(path, as_version=4)
     except (OSError, ValueError, nbformat.validator.ValidationError) as error:
-        raise BookError(f"{path}: not a readable notebook ({str(error).splitlines()[0]})") from None
+        raise BookError(
+            f"{path}: not a readable notebook ({str(error).splitlines()[0]})"
+        ) from None
 
 
 def _parsed(source: str) -> ast.Module:
@@ -106,13 +112,22 @@ def _parsed(source: str) -> ast.Module:
 
 def declared_parameters(notebook: Path | str | dict) -> dict[str, str]:
     """Names assigned in the cells tagged `parameters`, each with the source of its default; {} without such a cell."""
-    cells = (notebook if isinstance(notebook, dict) else read_notebook(Path(notebook)))["cells"]
+    cells = (notebook if isinstance(notebook, dict) else read_notebook(Path(notebook)))[
+        "cells"
+    ]
     declared = {}
     for cell in cells:
-        if cell["cell_type"] == "code" and "parameters" in cell["metadata"].get("tags", []):
+        if cell["cell_type"] == "code" and "parameters" in cell["metadata"].get(
+            "tags", []
+        ):
             for node in _parsed(cell["source"]).body:
-                if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-                    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                if (
+                    isinstance(node, ast.Assign | ast.AnnAssign)
+                    and node.value is not None
+                ):
+                    targets = (
+                        node.targets if isinstance(node, ast.Assign) else [node.target]
+                    )
                     declared |= {
                         target.id: ast.unparse(node.value)
                         for target in targets
@@ -163,10 +178,17 @@ def _module_of(name: str, own: Mapping[str, Path]) -> Path | None:
 
 def imported_modules(sources: Iterable[str], root: Path) -> list[Path]:
     """Files of the package below `root` that code reaches by imports, at once or through others; all where that cannot be told."""
-    every = sorted(path for path in root.glob("deepseq_nb/**/*.py") if path.name != "_modidx.py")
+    every = sorted(
+        path for path in root.glob("deepseq_nb/**/*.py") if path.name != "_modidx.py"
+    )
     waiting, found = list(sources), set()
-    own = {".".join(path.relative_to(root).with_suffix("").parts): path for path in every}
-    if any(_EVERYTHING.search(source) for source in waiting) or f"{_PACKAGE}.__init__" not in own:
+    own = {
+        ".".join(path.relative_to(root).with_suffix("").parts): path for path in every
+    }
+    if (
+        any(_EVERYTHING.search(source) for source in waiting)
+        or f"{_PACKAGE}.__init__" not in own
+    ):
         return every
     while waiting:
         try:
@@ -178,8 +200,12 @@ def imported_modules(sources: Iterable[str], root: Path) -> list[Path]:
             return every
         for path in {*paths} - found:
             found.add(path)
-            waiting += [] if path.name == "__init__.py" else [path.read_text(encoding="utf-8")]
-    return sorted(found | {path for name, path in own.items() if name.endswith(".__init__")})
+            waiting += (
+                [] if path.name == "__init__.py" else [path.read_text(encoding="utf-8")]
+            )
+    return sorted(
+        found | {path for name, path in own.items() if name.endswith(".__init__")}
+    )
 
 # %% ../../book/workshop/contents.ipynb #56cdbd07
 _RECORDED = re.compile(r"results?\b|_result\b|\.toml\b|run_grid|read_grid")
@@ -201,20 +227,28 @@ def fingerprint(notebook: Path, parameters: Mapping[str, Any], root: Path) -> st
         digest.update(f"{name} {len(data)}\n".encode() + data)
 
     source = read_notebook(notebook).cells
-    cells = [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in source]
+    cells = [
+        [cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in source
+    ]
     add("cells", json.dumps(cells).encode())
     code = [cell.source for cell in source if cell.cell_type == "code"]
     shipped = [path for path in root.glob("data/*") if path.is_file()]
     read = [*imported_modules(code, root), *shipped, *_recorded("\n".join(code), root)]
     for path in sorted({*read}):
         add(path.relative_to(root).as_posix(), path.read_bytes())
-    add("parameters", json.dumps(dict(parameters), sort_keys=True, default=str).encode())
+    add(
+        "parameters", json.dumps(dict(parameters), sort_keys=True, default=str).encode()
+    )
     real = os.environ.get("DEEPSEQ_DATA")
     if real:
         files = sorted(path for path in Path(real).glob("*/*") if path.is_file())
-        add("real data", json.dumps([(str(path), path.stat().st_size) for path in files]).encode())
+        add(
+            "real data",
+            json.dumps([(str(path), path.stat().st_size) for path in files]).encode(),
+        )
     versions = [sys.version] + [
-        importlib.metadata.version(name) for name in ("torch", "numpy", "pandas", "matplotlib")
+        importlib.metadata.version(name)
+        for name in ("torch", "numpy", "pandas", "matplotlib")
     ]
     add("versions", json.dumps(versions).encode())
     return digest.hexdigest()

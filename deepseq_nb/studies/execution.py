@@ -47,7 +47,9 @@ def _this_kernel() -> Iterator[None]:
         (profile / "ipython_kernel_config.py").write_text(
             "c = get_config()\nc.InlineBackend.figure_formats = {'retina'}\nc.IPKernelApp.log_level = 50\n"
         )
-        commands = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        commands = os.pathsep.join(
+            [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+        )
         env = {
             "PATH": commands,
             "IPYTHONDIR": str(profile.parent),
@@ -63,10 +65,17 @@ def _this_kernel() -> Iterator[None]:
             "-f",
             "{connection_file}",
         ]
-        kernel = {"argv": argv, "display_name": "Python 3", "language": "python", "env": env}
+        kernel = {
+            "argv": argv,
+            "display_name": "Python 3",
+            "language": "python",
+            "env": env,
+        }
         (spec / "kernel.json").write_text(json.dumps(kernel))
         before = os.environ.get("JUPYTER_PATH")
-        os.environ["JUPYTER_PATH"] = folder if before is None else os.pathsep.join([folder, before])
+        os.environ["JUPYTER_PATH"] = (
+            folder if before is None else os.pathsep.join([folder, before])
+        )
         try:
             yield
         finally:
@@ -77,7 +86,12 @@ def _this_kernel() -> Iterator[None]:
 
 # %% ../../book/workshop/execution.ipynb #54dee19b
 def _error_text(
-    name: str, position: int, count: int, source: str, traceback: Sequence[str], tail: int = 6
+    name: str,
+    position: int,
+    count: int,
+    source: str,
+    traceback: Sequence[str],
+    tail: int = 6,
 ) -> str:
     trace = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", "\n".join(traceback))
     lines = source.splitlines() or ["(empty cell)"]
@@ -88,9 +102,13 @@ def _error_text(
         f"  {'>' if n == at else ' '} {n:3d}  {lines[n - 1]}"
         for n in range(first + 1, min(len(lines), first + 12) + 1)
     ]
-    more = [f"         ... {len(lines)} lines in all"] if len(lines) > len(shown) else []
+    more = (
+        [f"         ... {len(lines)} lines in all"] if len(lines) > len(shown) else []
+    )
     end = [f"  {line}" for line in trace.rstrip().splitlines()[-tail:] if line.strip()]
-    return "\n".join([f"{name}: cell {position} of {count} failed", "", *shown, *more, "", *end])
+    return "\n".join(
+        [f"{name}: cell {position} of {count} failed", "", *shown, *more, "", *end]
+    )
 
 
 def _failing_cell(error: Exception, notebook: Path, executed: Path, name: str) -> str:
@@ -103,7 +121,11 @@ def _failing_cell(error: Exception, notebook: Path, executed: Path, name: str) -
         & {*cell.metadata.get("tags", [])}
     ]
     for position, cell in enumerate(ours, 1):
-        errors = [output for output in cell.get("outputs", []) if output.output_type == "error"]
+        errors = [
+            output
+            for output in cell.get("outputs", [])
+            if output.output_type == "error"
+        ]
         if errors:
             return _error_text(name, position, count, cell.source, errors[-1].traceback)
         if "shell.execute_reply" not in cell.metadata.get(
@@ -116,7 +138,11 @@ def _failing_cell(error: Exception, notebook: Path, executed: Path, name: str) -
 
 # %% ../../book/workshop/execution.ipynb #a174b3e7
 def run_chapter(
-    notebook: Path, executed: Path, parameters: Mapping[str, Any], root: Path, scratch: Path
+    notebook: Path,
+    executed: Path,
+    parameters: Mapping[str, Any],
+    root: Path,
+    scratch: Path,
 ) -> float:
     """Execute one notebook into `executed` with `scratch` (emptied first) as its folder, and return the seconds it took.
 
@@ -133,7 +159,8 @@ def run_chapter(
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
     mark = fingerprint(notebook, parameters, root)
     plain = {
-        name: str(value) if isinstance(value, Path) else value for name, value in parameters.items()
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in parameters.items()
     }
     start = time.perf_counter()
     try:
@@ -159,7 +186,12 @@ def run_chapter(
     return seconds
 
 # %% ../../book/workshop/execution.ipynb #9685eb89
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
 
 
 def thread_limits(jobs: int) -> dict[str, str]:
@@ -190,7 +222,10 @@ class ChapterJob:
 
     def to_json(self) -> str:
         """The job as text, for another process."""
-        paths = {k: str(getattr(self, k)) for k in ("notebook", "executed", "root", "scratch")}
+        paths = {
+            k: str(getattr(self, k))
+            for k in ("notebook", "executed", "root", "scratch")
+        }
         return json.dumps(paths | {"parameters": dict(self.parameters)}, default=str)
 
     @classmethod
@@ -198,7 +233,9 @@ class ChapterJob:
         """The job that `to_json` wrote."""
         data = json.loads(text)
         parameters = data.pop("parameters")
-        return cls(parameters=parameters, **{key: Path(value) for key, value in data.items()})
+        return cls(
+            parameters=parameters, **{key: Path(value) for key, value in data.items()}
+        )
 
 # %% ../../book/workshop/execution.ipynb #20d1a1ee
 class _Process:
@@ -209,7 +246,12 @@ class _Process:
         self.log = tempfile.TemporaryFile()
         package = str(Path(sys.modules["deepseq_nb"].__file__).resolve().parents[1])
         path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-        command = [sys.executable, "-m", "deepseq_nb.studies.execution", str(os.getpid())]
+        command = [
+            sys.executable,
+            "-m",
+            "deepseq_nb.studies.execution",
+            str(os.getpid()),
+        ]
         self.process = subprocess.Popen(
             [*command, job.to_json()],
             env=os.environ | {"PYTHONPATH": path} | dict(limits),
@@ -224,10 +266,18 @@ class _Process:
         self.log.seek(0)
         text = self.log.read().decode(errors="replace").rstrip()
         if code == 0:
-            return json.loads(self.job.executed.with_suffix(".json").read_text())["seconds"]
+            return json.loads(self.job.executed.with_suffix(".json").read_text())[
+                "seconds"
+            ]
         name = chapter_name(self.job.notebook, self.job.root)
-        ended = f"its process was killed by signal {-code}" if code < 0 else f"ended with {code}"
-        raise BookError(text if code == 1 and text else f"{name}: {ended}\n{text}".rstrip())
+        ended = (
+            f"its process was killed by signal {-code}"
+            if code < 0
+            else f"ended with {code}"
+        )
+        raise BookError(
+            text if code == 1 and text else f"{name}: {ended}\n{text}".rstrip()
+        )
 
     def end(self) -> None:
         """Ask it to end with its kernel, then make it."""
@@ -254,7 +304,11 @@ def run_chapters(
         while waiting or working:
             while waiting and len(working) < at_once:
                 working.append(_Process(waiting.pop(0), limits))
-            ended = [(found, work) for work in working if (found := work.seconds()) is not None]
+            ended = [
+                (found, work)
+                for work in working
+                if (found := work.seconds()) is not None
+            ]
             for seconds, work in ended:
                 working.remove(work)
                 work.end()
@@ -271,7 +325,9 @@ def run_chapters(
 def _main(parent: str, text: str) -> int:
     """The process of one chapter; the text of a failure goes to its output, with exit code 1."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # papermill then ends the kernel
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # papermill then ends the kernel
     end_with_parent(int(parent))
     job = ChapterJob.from_json(text)
     try:

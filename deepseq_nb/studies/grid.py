@@ -84,9 +84,7 @@ _PLAIN_NAME = re.compile(r"[\w.+=-]{1,80}")
 class Experiment:
     """One run: what is trained on what, and what it is compared with. Also the parameters of the template."""
 
-    family: (
-        str  # of the registry, or FAMILY/FILE for another of its alignments, or a name of your own
-    )
+    family: str  # of the registry, or FAMILY/FILE for another of its alignments, or a name of your own
     variant: str = "SVI+C+T+S"
     preset: str = "small"
     steps: int = 1000
@@ -94,9 +92,7 @@ class Experiment:
     samples: int = 20  # evaluations of the ELBO for each score
     model: str = "{}"  # further settings of ModelConfig, JSON
     train: str = "{}"  # further settings of TrainConfig, JSON
-    alignment: str = (
-        ""  # for a family that is not in the registry: its files, and the column of the assay
-    )
+    alignment: str = ""  # for a family that is not in the registry: its files, and the column of the assay
     assay: str = ""
     column: str = ""
 
@@ -108,35 +104,53 @@ class Experiment:
         more |= {} if self.samples == 20 else {"samples": self.samples}
         own = {key: getattr(self, key) for key in ("alignment", "assay", "column")}
         more |= {key: value for key, value in own.items() if value}
-        spelled = {k: f"{k}={v}" for k, v in sorted(more.items()) if not isinstance(v, list | dict)}
-        spelled = {k: text for k, text in spelled.items() if _PLAIN_NAME.fullmatch(text)}
+        spelled = {
+            k: f"{k}={v}"
+            for k, v in sorted(more.items())
+            if not isinstance(v, list | dict)
+        }
+        spelled = {
+            k: text for k, text in spelled.items() if _PLAIN_NAME.fullmatch(text)
+        }
         rest = {key: value for key, value in more.items() if key not in spelled}
-        digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[
+            :8
+        ]
         parts = [family, self.variant, self.preset, str(self.steps), f"seed{self.seed}"]
         return "-".join([*parts, *spelled.values(), *([digest] if rest else [])])
 
     def configurations(self, device: str = "auto") -> tuple[ModelConfig, TrainConfig]:
         """What `fit` takes; raises `ConfigError` for a setting that is unknown or out of range."""
-        model = named_variant(self.variant, preset(self.preset)).to_json() | json.loads(self.model)
-        train = {"steps": self.steps, "seed": self.seed, "device": device} | json.loads(self.train)
+        model = named_variant(self.variant, preset(self.preset)).to_json() | json.loads(
+            self.model
+        )
+        train = {"steps": self.steps, "seed": self.seed, "device": device} | json.loads(
+            self.train
+        )
         return ModelConfig.from_json(model), TrainConfig.from_json(train)
 
 # %% ../../book/performance/grid.ipynb #5eb569bd
 def epistatic_part(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """For each double whose two singles are in the table too, its value less the sum of theirs: columns variant and `column`."""
     names = canonical_variants(table["variant"])
-    values = pd.Series(table[column].to_numpy(float), names).dropna().groupby(level=0).mean()
+    values = (
+        pd.Series(table[column].to_numpy(float), names).dropna().groupby(level=0).mean()
+    )
     pieces = values.index.to_series().str.split(":")
     pieces = pieces[pieces.str.len() == 2]
     singles = [values.reindex(pieces.str[i]).to_numpy() for i in (0, 1)]
     rest = values.reindex(pieces.index).to_numpy() - sum(singles)
-    return pd.DataFrame({"variant": pieces.index, column: rest}).dropna(ignore_index=True)
+    return pd.DataFrame({"variant": pieces.index, column: rest}).dropna(
+        ignore_index=True
+    )
 
 # %% ../../book/performance/grid.ipynb #39530652
 class Measured(NamedTuple):
     """Measurements to compare scores with."""
 
-    name: str  # singles, doubles, epistasis, multiple (up to many substitutions), labels
+    name: (
+        str  # singles, doubles, epistasis, multiple (up to many substitutions), labels
+    )
     table: pd.DataFrame  # variant, value
     metric: str = "spearman"  # the one of METRICS to read first
     higher_is_fitter: bool = True
@@ -149,7 +163,10 @@ def _values(table: pd.DataFrame, column: str) -> pd.DataFrame:
             f"the assay has no column {column!r}; it has {', '.join(map(str, table.columns[1:]))}"
         )
     return pd.DataFrame(
-        {"variant": canonical_variants(table["variant"]), "value": table[column].to_numpy()}
+        {
+            "variant": canonical_variants(table["variant"]),
+            "value": table[column].to_numpy(),
+        }
     )
 
 
@@ -161,11 +178,18 @@ def _doubles(doubles: pd.DataFrame, singles: pd.DataFrame) -> list[Measured]:
     return [Measured(name, part.reset_index(drop=True)) for name, part in parts.items()]
 
 # %% ../../book/performance/grid.ipynb #162421ef
-SITES = {"GB1": ((39, 40, 41, 54), "VDGV")}  # residues that an assay spells, and the wild type
-DOUBLES = {"PABP_YEAST": ("pab1.tsv", "score"), "synthetic": ("synthetic_doubles.csv", "fitness")}
+SITES = {
+    "GB1": ((39, 40, 41, 54), "VDGV")
+}  # residues that an assay spells, and the wild type
+DOUBLES = {
+    "PABP_YEAST": ("pab1.tsv", "score"),
+    "synthetic": ("synthetic_doubles.csv", "fitness"),
+}
 
 
-def measurements(family: str, assay: Path | str = "", column: str = "") -> list[Measured]:
+def measurements(
+    family: str, assay: Path | str = "", column: str = ""
+) -> list[Measured]:
     """All that is measured on a family and at hand, the main set first; [] where there is nothing.
 
     `assay` and `column` name measurements of your own. Raises `DatasetError` for a family that is not in the registry.
@@ -193,8 +217,12 @@ def measurements(family: str, assay: Path | str = "", column: str = "") -> list[
 def wanted_variants(sets: list[Measured]) -> list[str]:
     """The variants to score for these sets, each once: all that are measured, and the singles of each double."""
     names = itertools.chain.from_iterable(measured.table.variant for measured in sets)
-    doubles = [measured.table.variant for measured in sets if measured.name == "doubles"]
-    parts = itertools.chain.from_iterable(v.split(":") for v in itertools.chain(*doubles))
+    doubles = [
+        measured.table.variant for measured in sets if measured.name == "doubles"
+    ]
+    parts = itertools.chain.from_iterable(
+        v.split(":") for v in itertools.chain(*doubles)
+    )
     return list(dict.fromkeys([*names, *parts]))
 
 
@@ -207,11 +235,18 @@ def compare(
     """
     rows = []
     for measured in sets:
-        table = epistatic_part(scores, "score") if measured.name == "epistasis" else scores
+        table = (
+            epistatic_part(scores, "score") if measured.name == "epistasis" else scores
+        )
         higher = measured.higher_is_fitter
         times = int(bootstrap * min(1, max(0.2, 20_000 / len(measured.table))))
         result = evaluate(
-            table, measured.table, "value", higher_is_fitter=higher, seed=seed, bootstrap=times
+            table,
+            measured.table,
+            "value",
+            higher_is_fitter=higher,
+            seed=seed,
+            bootstrap=times,
         )
         row = {"set": measured.name, "n": result.n, "metric": measured.metric}
         row |= _rounded(result[measured.metric])
@@ -239,8 +274,12 @@ class Grid:
     samples: int = 20
     model: Any = field(default_factory=dict)
     train: Any = field(default_factory=dict)
-    data: Any = field(default_factory=dict)  # family: {alignment, assay, column}, your own files
-    result: str = ""  # name of the table in results/; "": only in the folder of the grid
+    data: Any = field(
+        default_factory=dict
+    )  # family: {alignment, assay, column}, your own files
+    result: str = (
+        ""  # name of the table in results/; "": only in the folder of the grid
+    )
 
     def __post_init__(self) -> None:
         for name in ("families", "variants", "presets", "steps", "seeds"):
@@ -249,12 +288,16 @@ class Grid:
                 raise ExperimentError(f"{name} is empty: list at least one")
             if len(set(values)) < len(values):
                 twice = next(value for value in values if values.count(value) > 1)
-                raise ExperimentError(f"{name} lists {twice!r} twice: every run is made once")
+                raise ExperimentError(
+                    f"{name} lists {twice!r} twice: every run is made once"
+                )
         for name in ("model", "train", "data"):
             if not isinstance(getattr(self, name), dict):
                 raise ExperimentError(f"{name} is a table of settings: write [{name}]")
         if not re.fullmatch(r"\w*", self.result):
-            raise ExperimentError(f"result is {self.result!r}: use letters, digits and _")
+            raise ExperimentError(
+                f"result is {self.result!r}: use letters, digits and _"
+            )
 
 # %% ../../book/performance/grid.ipynb #241ed5ba
 _LISTED = ("families", "variants", "presets", "steps", "seeds")
@@ -270,7 +313,9 @@ def _combinations(table: dict[str, Any], config: type) -> list[str]:
         if listed and isinstance(getattr(default, key, None), tuple):
             listed = bool(value) and isinstance(value[0], list)
         axes.append([(key, item) for item in (value if listed else [value])])
-    return [json.dumps(dict(chosen), default=str) for chosen in itertools.product(*axes)]
+    return [
+        json.dumps(dict(chosen), default=str) for chosen in itertools.product(*axes)
+    ]
 
 
 def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
@@ -280,9 +325,14 @@ def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
     """
     if wrong := _ELSEWHERE.keys() & grid.train.keys():
         key = min(wrong)
-        raise ExperimentError(f"{key} is not for [train]: say {_ELSEWHERE[key]} instead")
+        raise ExperimentError(
+            f"{key} is not for [train]: say {_ELSEWHERE[key]} instead"
+        )
     axes = [grid.seeds, grid.families, grid.presets, grid.variants, grid.steps]
-    axes += [_combinations(grid.model, ModelConfig), _combinations(grid.train, TrainConfig)]
+    axes += [
+        _combinations(grid.model, ModelConfig),
+        _combinations(grid.train, TrainConfig),
+    ]
     runs = []
     for seed, family, size, variant, steps, model, train in itertools.product(*axes):
         run = Experiment(
@@ -298,14 +348,18 @@ def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
 def _own_files(grid: Grid, family: str, folder: Path) -> dict[str, str]:
     """Files of one's own as absolute paths; raises `ExperimentError` for a family that is neither one's own nor registered."""
     for name in grid.data.keys() - set(grid.families):
-        raise ExperimentError(f"[data.{name}] is about a family that is not in families")
+        raise ExperimentError(
+            f"[data.{name}] is about a family that is not in families"
+        )
     own = grid.data.get(family)
     if own is None:
         find(*family.split("/", 1))  # raises for a name that the registry does not have
         return {}
     keys = {"alignment", "assay", "column"}
     if not isinstance(own, dict) or not {"alignment"} <= own.keys() <= keys:
-        raise ExperimentError(f"[data.{family}] takes alignment, and assay with its column")
+        raise ExperimentError(
+            f"[data.{family}] takes alignment, and assay with its column"
+        )
     if ("assay" in own) != ("column" in own):
         raise ExperimentError(f"[data.{family}]: assay and column go together")
     files = {key: str((folder / own[key]).resolve()) for key in own.keys() - {"column"}}
@@ -322,7 +376,9 @@ def read_grid(path: Path | str) -> tuple[Grid, list[Experiment]]:
         raise ExperimentError(f"{path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ExperimentError(f"{path} is not TOML: {error}") from None
-    data |= {k: [data[k]] for k in _LISTED if k in data and not isinstance(data[k], list)}
+    data |= {
+        k: [data[k]] for k in _LISTED if k in data and not isinstance(data[k], list)
+    }
     try:
         grid = config_from_json(Grid, data, "the grid")
         return grid, grid_experiments(grid, path.parent)
@@ -349,6 +405,22 @@ def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
     """One flat row for each set of measurements of a run (one without numbers where nothing is measured)."""
     about, origin = result["experiment"], result["origin"]
     seconds = {f"{name}_s": value for name, value in result["seconds"].items()}
-    kept = ("version", "commit", "device", "cores", "threads", "python", "torch", "numpy", "made")
-    row = about | result["data"] | result["trained"] | seconds | {k: origin[k] for k in kept}
+    kept = (
+        "version",
+        "commit",
+        "device",
+        "cores",
+        "threads",
+        "python",
+        "torch",
+        "numpy",
+        "made",
+    )
+    row = (
+        about
+        | result["data"]
+        | result["trained"]
+        | seconds
+        | {k: origin[k] for k in kept}
+    )
     return [row | found for found in result["sets"] or [{}]]

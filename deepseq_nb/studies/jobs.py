@@ -89,12 +89,19 @@ def _trained(job: "Job") -> dict[str, Any]:
     last, config = job.run.history.tail(20).mean(), job.run.train_config
     device = next(job.run.model.parameters()).device
     unit = 2**20 if sys.platform == "darwin" else 2**10
-    trained = {key: round(float(last[key]), 3) for key in ("loss", "kl_latent", "kl_weights")}
-    trained |= {key: getattr(config, key) for key in ("optimizer", "learning_rate", "batch_size")}
+    trained = {
+        key: round(float(last[key]), 3) for key in ("loss", "kl_latent", "kl_weights")
+    }
+    trained |= {
+        key: getattr(config, key)
+        for key in ("optimizer", "learning_rate", "batch_size")
+    }
     trained |= {
         "width_rate": config.width_rate,
         "site_prior": job.run.model_config.site_prior,
-        "parameters": sum(parameter.numel() for parameter in job.run.model.parameters()),
+        "parameters": sum(
+            parameter.numel() for parameter in job.run.model.parameters()
+        ),
         "resumed_from": job.resumed_from,
         "trained_on": str(device),
         "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit),
@@ -154,7 +161,9 @@ class Job:
         with self._timed("score"):
             self.sets = measurements(asked.family, asked.assay, asked.column)
             variants = wanted_variants(self.sets) or None
-            self.scores = score(self.run, variants, asked.samples, asked.seed, progress=False)
+            self.scores = score(
+                self.run, variants, asked.samples, asked.seed, progress=False
+            )
             if self.folder is not None:
                 kept = self.scores[["variant", "score", "std_error"]].round(5)
                 text = kept.to_csv(index=False, lineterminator="\n")
@@ -214,7 +223,9 @@ def join_grid(folder: Path | str) -> None:
         return
     import fcntl
 
-    fcntl.flock(os.open(Path(folder).parent / ".work", os.O_RDWR | os.O_CREAT), fcntl.LOCK_SH)
+    fcntl.flock(
+        os.open(Path(folder).parent / ".work", os.O_RDWR | os.O_CREAT), fcntl.LOCK_SH
+    )
     if os.getppid() != int(starter):  # the starter died before we held the lock
         os._exit(1)
     end_with_parent(int(starter))

@@ -56,13 +56,20 @@ def results_folder() -> Path:
 
 
 def save_result(
-    name: str, table: pd.DataFrame, parameters: dict[str, Any], folder: Path | None = None
+    name: str,
+    table: pd.DataFrame,
+    parameters: dict[str, Any],
+    folder: Path | None = None,
 ) -> Path:
     """Write `NAME.csv` and `NAME.json`, its provenance; returns the path of the table."""
     folder = folder or results_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    path = write_atomic(folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_atomic(folder / f"{name}.json", json.dumps(provenance(parameters), indent=1) + "\n")
+    path = write_atomic(
+        folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n")
+    )
+    write_atomic(
+        folder / f"{name}.json", json.dumps(provenance(parameters), indent=1) + "\n"
+    )
     return path
 
 

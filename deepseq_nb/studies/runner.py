@@ -66,9 +66,13 @@ def _only_runner(out: Path, patience: float | int = 60) -> Iterator[None]:
     try:
         import fcntl
     except ImportError:
-        raise ExperimentError("the runner needs file locks, which this system lacks") from None
+        raise ExperimentError(
+            "the runner needs file locks, which this system lacks"
+        ) from None
     out.mkdir(parents=True, exist_ok=True)
-    lock, work = (os.open(out / name, os.O_RDWR | os.O_CREAT) for name in (".lock", ".work"))
+    lock, work = (
+        os.open(out / name, os.O_RDWR | os.O_CREAT) for name in (".lock", ".work")
+    )
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         end = time.monotonic() + patience
@@ -94,7 +98,9 @@ def _only_runner(out: Path, patience: float | int = 60) -> Iterator[None]:
 _JOB = ("-m", "deepseq_nb.studies.jobs")  # what Python is started with
 
 
-def _start(folder: Path, run: Experiment, device: str, limits: dict[str, str]) -> subprocess.Popen:
+def _start(
+    folder: Path, run: Experiment, device: str, limits: dict[str, str]
+) -> subprocess.Popen:
     """Start the process of a run, in a session of its own so that Ctrl-C reaches the runner alone."""
     folder.mkdir(exist_ok=True)
     write_atomic(folder / "experiment.json", json.dumps(asdict(run), indent=1) + "\n")
@@ -119,7 +125,10 @@ def _progress(folder: Path, steps: int) -> str:
     """How far a run is, as its folder tells."""
     try:
         done = int(
-            (folder / "train" / "history.csv").read_bytes().rsplit(b"\n", 2)[1].split(b",")[0]
+            (folder / "train" / "history.csv")
+            .read_bytes()
+            .rsplit(b"\n", 2)[1]
+            .split(b",")[0]
         )
     except (OSError, ValueError, IndexError):
         return f"0 of {steps:,} updates"
@@ -142,9 +151,7 @@ def _summary(folder: Path) -> str:
 def _failure(folder: Path, code: int) -> str:
     """Why a run failed, in one line."""
     if code < 0:
-        return (
-            f"killed by signal {-code} (9 may mean that memory ran out); the next start tries again"
-        )
+        return f"killed by signal {-code} (9 may mean that memory ran out); the next start tries again"
     for name in ("error.txt", "log.txt"):
         path = folder / name
         lines = path.read_text(errors="replace").split("\n") if path.exists() else []
@@ -170,14 +177,20 @@ class _Screen:
         if self.live and lines != self.shown:
             width = shutil.get_terminal_size().columns - 1
             up = f"\x1b[{len(self.shown)}F\x1b[J" if self.shown else ""
-            print(up + "".join(f"{line[:width]}\n" for line in lines), end="", flush=True)
+            print(
+                up + "".join(f"{line[:width]}\n" for line in lines), end="", flush=True
+            )
             self.shown = lines
 
 # %% ../../book/workshop/runner.ipynb #8d3751ad
 def _absent(run: Experiment) -> str:
     """What is missing before this run can start, in one sentence; "" where all is there."""
     if run.alignment:
-        gone = [path for path in (run.alignment, run.assay) if path and not Path(path).is_file()]
+        gone = [
+            path
+            for path in (run.alignment, run.assay)
+            if path and not Path(path).is_file()
+        ]
         return f"{gone[0]} is not there" if gone else ""
     if find(*run.family.split("/", 1)) is None:
         name = run.family.split("/")[0]
@@ -211,7 +224,10 @@ class _Work:
         waiting = [folder for folder, state in self.states.items() if state == "open"]
         for folder in waiting[: jobs - len(self.working)]:
             process = _start(folder, self.runs[folder], device, thread_limits(jobs))
-            self.working[folder], self.states[folder] = (process, time.monotonic()), "running"
+            self.working[folder], self.states[folder] = (
+                (process, time.monotonic()),
+                "running",
+            )
 
     def collect(self) -> bool:
         """Note the processes that have ended; True if any has."""
@@ -222,9 +238,14 @@ class _Work:
                 self.states[folder], text = "finished", _summary(folder)
                 self.took.append(time.monotonic() - since)
             else:
-                self.states[folder], text = "failed", _failure(folder, process.returncode)
+                self.states[folder], text = (
+                    "failed",
+                    _failure(folder, process.returncode),
+                )
                 text = f"FAILED: {text}"
-            self.screen.say(f"[{self.count('finished')}/{len(self.runs)}] {folder.name}: {text}")
+            self.screen.say(
+                f"[{self.count('finished')}/{len(self.runs)}] {folder.name}: {text}"
+            )
         return bool(ended)
 
     def stop(self) -> None:
@@ -235,9 +256,13 @@ class _Work:
 
     def show(self) -> None:
         """The lines that are rewritten."""
-        counts = [f"{self.count(s)} {s}" for s in ("finished", "failed", "running", "open")]
+        counts = [
+            f"{self.count(s)} {s}" for s in ("finished", "failed", "running", "open")
+        ]
         left = self.count("open") + self.count("running") / 2
-        seconds = left * sum(self.took) / max(1, len(self.took)) / max(1, len(self.working))
+        seconds = (
+            left * sum(self.took) / max(1, len(self.took)) / max(1, len(self.working))
+        )
         rest = [f"about {duration(seconds)} to go"] if self.took and left else []
         lines = [", ".join([*counts, *rest])]
         for folder, (_, since) in self.working.items():
@@ -264,13 +289,21 @@ def run_grid(
     grid, experiments = read_grid(path)
     out = Path(out or Path("runs") / Path(path).stem)
     with _only_runner(out):
-        work = _Work({out / run.name: run for run in experiments}, resume, _Screen(echo))
+        work = _Work(
+            {out / run.name: run for run in experiments}, resume, _Screen(echo)
+        )
         states = [
-            f"{n} {s}" for s in ("finished", "open", "failed", "absent") if (n := work.count(s))
+            f"{n} {s}"
+            for s in ("finished", "open", "failed", "absent")
+            if (n := work.count(s))
         ]
         if work.count("absent") == len(work.runs):
-            raise ExperimentError(f"{path}: nothing can run: {next(iter(work.wrong.values()))}")
-        echo(f"{path}: {len(work.runs)} runs in {out}, {', '.join(states)}; {jobs} at a time")
+            raise ExperimentError(
+                f"{path}: nothing can run: {next(iter(work.wrong.values()))}"
+            )
+        echo(
+            f"{path}: {len(work.runs)} runs in {out}, {', '.join(states)}; {jobs} at a time"
+        )
         try:
             _carry_out(work, grid, path, out, jobs, device)
         except KeyboardInterrupt:
@@ -297,7 +330,9 @@ def _carry_out(
             _save(work, grid, path, out)
 
 
-def _save(work: _Work, grid: Grid, path: Path | str, out: Path, name: str = "table") -> Path | None:
+def _save(
+    work: _Work, grid: Grid, path: Path | str, out: Path, name: str = "table"
+) -> Path | None:
     """Write the table of what is finished, if anything is."""
     table = grid_table([*work.runs])
     about = {"grid": asdict(grid), "file": Path(path).name, "runs": len(work.runs)}

@@ -56,16 +56,26 @@ def _neutral_names(root: Path, scratch: Path) -> dict[str, str]:
         sys.prefix: "environment",
         str(Path.home()): "~",
     }
-    names |= {os.environ["DEEPSEQ_DATA"]: "$DEEPSEQ_DATA"} if os.environ.get("DEEPSEQ_DATA") else {}
+    names |= (
+        {os.environ["DEEPSEQ_DATA"]: "$DEEPSEQ_DATA"}
+        if os.environ.get("DEEPSEQ_DATA")
+        else {}
+    )
     names |= {str(Path(name).resolve()): short for name, short in names.items()}
-    return {name: names[name] for name in sorted(names, key=len, reverse=True) if len(name) > 1}
+    return {
+        name: names[name]
+        for name in sorted(names, key=len, reverse=True)
+        if len(name) > 1
+    }
 
 
 def _headed(html: str) -> str:
     """A table whose header cells say whether they head a column or a row; an empty one is no header."""
     head, body, rest = html.partition("<tbody>")
     html = (
-        head.replace("<th>", '<th scope="col">') + body + rest.replace("<th>", '<th scope="row">')
+        head.replace("<th>", '<th scope="col">')
+        + body
+        + rest.replace("<th>", '<th scope="row">')
     )
     return re.sub(r"<th[^>]*></th>", "<td></td>", html)
 
@@ -76,7 +86,9 @@ def _tidy_output(output: Any, names: Mapping[str, str]) -> Any:
             return text
         for name, short in names.items():
             text = re.sub(
-                rf"(?<![\w.-]){re.escape(name)}(?![\w-])", lambda _, short=short: short, text
+                rf"(?<![\w.-]){re.escape(name)}(?![\w-])",
+                lambda _, short=short: short,
+                text,
             )
         return re.sub(r"/tmp/(tmp|ipykernel_)\w+", "/tmp/...", text)
 
@@ -105,11 +117,17 @@ def _names(source: str, kind: type) -> set[str]:
         tree = ast.parse(re.sub(r"(?m)^(\s*)[!%].*$", r"\1pass", source))
     except SyntaxError:
         return set()
-    found = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, kind)}
+    found = {
+        n.id
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Name) and isinstance(n.ctx, kind)
+    }
     if kind is ast.Store:
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
-                found |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+                found |= {
+                    (alias.asname or alias.name).split(".")[0] for alias in node.names
+                }
             elif isinstance(node, ast.FunctionDef | ast.ClassDef):
                 found.add(node.name)
     return found
@@ -129,16 +147,16 @@ def _keep_needed(cells: Sequence[Any]) -> None:
 
 # %% ../../book/workshop/site.ipynb #05307d2d
 _CAPTION = re.compile(r"\A\*\*Figure\.?\*\*\.?\s*(.+?)\s*(?:\n\s*\n|\Z)", re.DOTALL)
-_MISSING = (
-    "*(A figure that needs a real family stands here; `deepseq data list` says how to get one.)*"
-)
+_MISSING = "*(A figure that needs a real family stands here; `deepseq data list` says how to get one.)*"
 
 
 def _images(cell: Any) -> int:
     """Pictures among the outputs of a cell."""
     data = [output.get("data", {}) for output in cell.get("outputs", [])]
     drawn = [any(kind.startswith("image/") for kind in d) for d in data]
-    marked = [bool(re.search(r"<(svg|img)\b", str(d.get("text/html", "")))) for d in data]
+    marked = [
+        bool(re.search(r"<(svg|img)\b", str(d.get("text/html", "")))) for d in data
+    ]
     return sum(a or b for a, b in zip(drawn, marked, strict=True))
 
 
@@ -169,13 +187,18 @@ def _join_captions(cells: Sequence[Any]) -> None:
 # %% ../../book/workshop/site.ipynb #b15cb445
 def _description(page: Any) -> dict[str, Any]:
     """What other programs show of a page: its title, and the sentence under it."""
-    first = next((cell.source for cell in page.cells if cell.cell_type == "markdown"), "")
+    first = next(
+        (cell.source for cell in page.cells if cell.cell_type == "markdown"), ""
+    )
     title = re.search(r"^# (.+)$", first, re.M)
     sentence = re.search(r"^> (.+)$", first, re.M)
     if not title or not sentence:
         return {}
     said = {"description": sentence[1], "property=og:description": sentence[1]}
-    return {"html_meta": said | {"property=og:title": title[1], "property=og:type": "article"}}
+    return {
+        "html_meta": said
+        | {"property=og:title": title[1], "property=og:type": "article"}
+    }
 
 
 def _changed_parameters(page: Any) -> dict[str, str]:
@@ -185,7 +208,9 @@ def _changed_parameters(page: Any) -> dict[str, str]:
         if "injected-parameters" in cell.metadata.get("tags", []):
             as_declared = {**cell, "metadata": {"tags": ["parameters"]}}
             injected = declared_parameters({"cells": [as_declared]})
-    return {name: value for name, value in injected.items() if declared.get(name) != value}
+    return {
+        name: value for name, value in injected.items() if declared.get(name) != value
+    }
 
 
 def present(notebook: Any, names: Mapping[str, str] | None = None) -> Any:
@@ -205,17 +230,27 @@ def present(notebook: Any, names: Mapping[str, str] | None = None) -> Any:
         if cell.cell_type == "code":
             directives, source = _split_directives(source)
         gone = {"default_exp", "hide"} & directives
-        if gone or {"remove-cell", "injected-parameters"} & {*tags} or not source.strip():
+        if (
+            gone
+            or {"remove-cell", "injected-parameters"} & {*tags}
+            or not source.strip()
+        ):
             continue
         if "parameters" in tags:
             tags += [] if "hide-input" in tags else ["hide-input"]
             given = [
-                f"\n{name} = {value}  # as given to this run" for name, value in changed.items()
+                f"\n{name} = {value}  # as given to this run"
+                for name, value in changed.items()
             ]
             source += "".join(given)
-        cell.source, cell.metadata = source, nbformat.from_dict({"tags": tags} if tags else {})
+        cell.source, cell.metadata = (
+            source,
+            nbformat.from_dict({"tags": tags} if tags else {}),
+        )
         if cell.cell_type == "code":
-            outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            outputs = [
+                output for output in cell.outputs if output.get("name") != "stderr"
+            ]
             cell.outputs = [_tidy_output(output, names or {}) for output in outputs]
         kept.append(cell)
     if executed:
@@ -232,9 +267,7 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _LEXER = {"name": "python", "pygments_lexer": "ipython3"}
 
 # %% ../../book/workshop/site.ipynb #60ce92ce
-_REFERENCES = (
-    "\n## References\n\n```{bibliography}\n:filter: docname in docnames\n:style: alpha\n```\n"
-)
+_REFERENCES = "\n## References\n\n```{bibliography}\n:filter: docname in docnames\n:style: alpha\n```\n"
 
 
 def _needs_references(text: str) -> bool:
@@ -245,8 +278,12 @@ def _write_toc(root: Path, site: Path, toc: Sequence[Path]) -> None:
     try:
         chapters(root / "_toc.yml")
         shutil.copy(root / "_toc.yml", site)
-    except BookError:  # while chapters are being written: a flat list of those that are there
-        first, *rest = [path.relative_to(root).with_suffix("").as_posix() for path in toc]
+    except (
+        BookError
+    ):  # while chapters are being written: a flat list of those that are there
+        first, *rest = [
+            path.relative_to(root).with_suffix("").as_posix() for path in toc
+        ]
         lines = [
             "format: jb-book",
             f"root: {first}",
@@ -294,7 +331,9 @@ def claim(out: Path, root: Path | None = None) -> None:
             f"{out / theirs[0]} is there and was not made by `deepseq book`: choose another folder"
         )
     out.mkdir(parents=True, exist_ok=True)
-    (out / _MARK).write_text("made by deepseq book, which may delete what is beside this file\n")
+    (out / _MARK).write_text(
+        "made by deepseq book, which may delete what is beside this file\n"
+    )
 
 # %% ../../book/workshop/site.ipynb #8e549730
 def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
@@ -305,7 +344,9 @@ def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
     shutil.rmtree(site, ignore_errors=True)
     site.mkdir(parents=True)
     ignore = shutil.ignore_patterns("*.ipynb", "_build", ".*", "__pycache__")
-    for top in sorted({path.relative_to(root).parts[0] for path in toc if path.parent != root}):
+    for top in sorted(
+        {path.relative_to(root).parts[0] for path in toc if path.parent != root}
+    ):
         shutil.copytree(root / top, site / top, ignore=ignore)
     for path in [*root.glob("_config.yml"), *root.glob("*.bib")]:
         shutil.copy(path, site)
@@ -317,7 +358,8 @@ def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
         if path.suffix == ".md":
             text = path.read_text(encoding="utf-8")
             (site / name).write_text(
-                text + (_REFERENCES if _needs_references(text) else ""), encoding="utf-8"
+                text + (_REFERENCES if _needs_references(text) else ""),
+                encoding="utf-8",
             )
             continue
         executed = out / "executed" / name
@@ -325,7 +367,9 @@ def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
         finished = executed.with_suffix(".json").is_file()
         page = present(read_notebook(executed if finished else path), names)
         if _needs_references(
-            "\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")
+            "\n".join(
+                cell.source for cell in page.cells if cell.cell_type == "markdown"
+            )
         ):
             page.cells.append(nbformat.v4.new_markdown_cell(_REFERENCES.strip()))
         nbformat.write(page, site / name)
@@ -358,7 +402,12 @@ def build_site(site: Path, out: Path, strict: bool = False) -> tuple[Path, list[
         "-n",
         "-q",
     ]
-    env = {**os.environ, "JUPYTER_PLATFORM_DIRS": "1", "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"}
+    env = {
+        **os.environ,
+        "JUPYTER_PLATFORM_DIRS": "1",
+        "PYTHONWARNINGS": "ignore",
+        "NO_COLOR": "1",
+    }
     done = subprocess.run(
         command, capture_output=True, text=True, env=env, stdin=subprocess.DEVNULL
     )
@@ -368,11 +417,18 @@ def build_site(site: Path, out: Path, strict: bool = False) -> tuple[Path, list[
         for line in lines
         if re.search(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b", line)
     ]
-    bad = [line for line in found if strict or "WARNING" not in line or _BROKEN.search(line)]
+    bad = [
+        line
+        for line in found
+        if strict or "WARNING" not in line or _BROKEN.search(line)
+    ]
     if bad:
         raise BookError(
             "\n  ".join(
-                [f"the site has {len(bad)} broken place{'s' if len(bad) > 1 else ''}:", *bad]
+                [
+                    f"the site has {len(bad)} broken place{'s' if len(bad) > 1 else ''}:",
+                    *bad,
+                ]
             )
         )
     built = out / "_build" / "html"
