@@ -89,7 +89,7 @@ rooms: env  ## write the table of modules in CONTRIBUTING.md
 	$(BIN)/python tests/rooms_table.py
 
 clean-notebooks: env  ## outputs, counts and editor metadata out of book/
-	$(BIN)/python -c "from deepseq_nb.book import strip_notebooks; strip_notebooks()"
+	$(BIN)/python -c "from deepseq_nb.studies.book import strip_notebooks; strip_notebooks()"
 
 constraints: env  ## write constraints.txt from the environment as it is
 	{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable | grep -v "^pip==" | sed -E 's/^(torch==[^+]*)\+.*/\1/'; } > constraints.new
