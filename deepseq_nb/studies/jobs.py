@@ -159,7 +159,10 @@ class Job:
         """Scores of all that is measured, or of all single substitutions where nothing is."""
         asked = self.experiment
         with self._timed("score"):
-            self.sets = measurements(asked.family, asked.assay, asked.column)
+            known = asked.assay or asked.family.split("/")[0] in registry()["families"]
+            unmeasured = asked.alignment and not known
+            own = (asked.family, asked.assay, asked.column)
+            self.sets = [] if unmeasured else measurements(*own)
             variants = wanted_variants(self.sets) or None
             self.scores = score(
                 self.run, variants, asked.samples, asked.seed, progress=False
