@@ -22,7 +22,8 @@ from deepseq_nb.family import registry
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.weight_files import cached_weights
 from deepseq_nb.model.graphs import GraphTrainer
-from deepseq_nb.model.network import DeepSequence, preset
+from deepseq_nb.model.network import DeepSequence
+from deepseq_nb.model.sizes import preset
 from deepseq_nb.model.training import TrainConfig, Trainer
 from deepseq_nb.studies import results
 

@@ -26,7 +26,7 @@ SCRIPT = """
 import sys
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.registry import synthetic_path
-from deepseq_nb.model.network import preset
+from deepseq_nb.model.sizes import preset
 from deepseq_nb.model.runs import fit
 from deepseq_nb.model.training import TrainConfig
 from deepseq_nb.model import training

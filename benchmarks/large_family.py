@@ -131,8 +131,8 @@ def stages(path: Path, updates: int, checked: int) -> list[dict]:
     note("compile")
     weights = sequence_weights(alignment, progress=sys.stderr.isatty())
     note("weigh", neff=round(float(weights.sum()), 1))
-    from deepseq_nb.model.network import preset
     from deepseq_nb.model.runs import fit
+    from deepseq_nb.model.sizes import preset
     from deepseq_nb.model.training import TrainConfig
 
     fit(

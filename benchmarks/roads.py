@@ -21,8 +21,9 @@ from deepseq_nb.family import registry
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.weight_files import cached_weights
 from deepseq_nb.model.kernels import OutputLayer, normal_numbers
-from deepseq_nb.model.network import DeepSequence, ModelConfig, _looked_up, one_hot, preset
+from deepseq_nb.model.network import DeepSequence, _looked_up, one_hot
 from deepseq_nb.model.priors import gaussian_kl
+from deepseq_nb.model.sizes import ModelConfig, preset
 from deepseq_nb.model.training import TrainConfig, Trainer, fill_noise
 from deepseq_nb.studies import results
 

@@ -15,7 +15,8 @@ import torch
 
 from deepseq_nb.core.machine import kept_memory
 from deepseq_nb.family.weights import sequence_weights
-from deepseq_nb.model.network import DeepSequence, preset
+from deepseq_nb.model.network import DeepSequence
+from deepseq_nb.model.sizes import preset
 from deepseq_nb.model.training import TrainConfig, Trainer
 from deepseq_nb.studies import results
 

@@ -29,8 +29,8 @@ from scipy.stats import spearmanr
 from deepseq_nb.family import registry
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.variants import all_singles, resolve_variants
-from deepseq_nb.model.network import preset
 from deepseq_nb.model.runs import fit, load_run
+from deepseq_nb.model.sizes import preset
 from deepseq_nb.model.training import TrainConfig
 from deepseq_nb.scores.scoring import score
 from deepseq_nb.studies.results import save_result

@@ -27,8 +27,9 @@ from deepseq_nb.family import registry
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.weight_files import cached_weights
 from deepseq_nb.family.weights import sequence_weights
-from deepseq_nb.model.network import DeepSequence, ModelConfig, preset
+from deepseq_nb.model.network import DeepSequence
 from deepseq_nb.model.runs import fit
+from deepseq_nb.model.sizes import ModelConfig, preset
 from deepseq_nb.model.training import TrainConfig, Trainer
 from deepseq_nb.scores.evaluation import evaluate
 from deepseq_nb.scores.scoring import score

@@ -12,8 +12,8 @@ import torch
 from deepseq_nb.family import registry
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.weight_files import cached_weights
-from deepseq_nb.model.network import preset
 from deepseq_nb.model.runs import fit
+from deepseq_nb.model.sizes import preset
 from deepseq_nb.model.training import TrainConfig
 from deepseq_nb.scores.evaluation import evaluate
 from deepseq_nb.scores.scoring import score

@@ -27,9 +27,9 @@ ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
         "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "notation", "variants",
-        "assays", "synthetic", "registry",
+        "assays", "landscape", "synthetic", "registry",
     ),
-    "model": ("priors", "kernels", "network", "training", "checkpoints", "loop", "graphs", "runs"),
+    "model": ("priors", "sizes", "kernels", "network", "training", "checkpoints", "loop", "graphs", "runs"),
     "scores": (
         "scorer", "fast", "scoring", "metrics", "matching", "evaluation", "style", "curves", "heatmap", "logo", "figures",
     ),

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from deepseq_nb.model.network import ModelConfig
 from deepseq_nb.model.priors import SparsityPrior
 from deepseq_nb.model.runs import Run
+from deepseq_nb.model.sizes import ModelConfig
 from deepseq_nb.model.training import TrainConfig
 
 TINY = ModelConfig(

@@ -73,8 +73,8 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
 # %% ../../book/workshop/command_original.ipynb #460ec86e
 def _import_original(args: argparse.Namespace, say: Say) -> None:
     from deepseq_nb.family.weights import check_theta
-    from deepseq_nb.model.network import ModelConfig
     from deepseq_nb.model.priors import SparsityPrior
+    from deepseq_nb.model.sizes import ModelConfig
     from deepseq_nb.peers.theano import import_original
 
     check_theta(args.theta)

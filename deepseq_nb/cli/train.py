@@ -140,7 +140,7 @@ def _check_agreement(
     What `given`, the file of settings, says is left to the comparison that every resumed run passes.
     """
     from deepseq_nb.core.errors import ConfigError
-    from deepseq_nb.model.network import preset
+    from deepseq_nb.model.sizes import preset
 
     asked = {}
     if args.preset:
@@ -162,7 +162,7 @@ def _check_agreement(
 # %% ../../book/workshop/command_train.ipynb #958fb4fb
 def _configurations(args: argparse.Namespace) -> tuple[Any, Any]:
     """Model and training configurations from preset, file and options; a resumed run starts from its own."""
-    from deepseq_nb.model.network import ModelConfig, preset
+    from deepseq_nb.model.sizes import ModelConfig, preset
     from deepseq_nb.model.training import TrainConfig
 
     given: dict[str, Any] = {"model": {}, "train": {}}

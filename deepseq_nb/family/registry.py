@@ -29,8 +29,10 @@ from deepseq_nb.core.errors import (
 from deepseq_nb.core.files import (
     write_atomic,
 )
-from deepseq_nb.family.synthetic import (
+from deepseq_nb.family.landscape import (
     SyntheticConfig,
+)
+from deepseq_nb.family.synthetic import (
     synthetic_family,
     write_synthetic,
 )

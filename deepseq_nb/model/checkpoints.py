@@ -38,10 +38,12 @@ from deepseq_nb.family.depth import (
 )
 from deepseq_nb.model.network import (
     DeepSequence,
-    ModelConfig,
 )
 from deepseq_nb.model.priors import (
     SparsityPrior,
+)
+from deepseq_nb.model.sizes import (
+    ModelConfig,
 )
 from deepseq_nb.model.training import (
     HISTORY,

@@ -56,8 +56,10 @@ from deepseq_nb.model.loop import (
 )
 from deepseq_nb.model.network import (
     DeepSequence,
-    ModelConfig,
     centre_on_sites,
+)
+from deepseq_nb.model.sizes import (
+    ModelConfig,
 )
 from deepseq_nb.model.training import (
     TrainConfig,
@@ -73,12 +75,10 @@ class Run:
     model_config: ModelConfig
     train_config: TrainConfig
     focus_map: FocusMap
-    history: (
-        pd.DataFrame
-    )  # a row per update: step and the terms of HISTORY, nats per sequence
-    about: dict[
-        str, Any
-    ]  # of the family: checksum, source, options, neff, frequencies (L, A)
+    # a row per update: step and the terms of HISTORY, nats per sequence
+    history: pd.DataFrame
+    # of the family: checksum, source, options, neff, frequencies (L, A)
+    about: dict[str, Any]
     path: Path | None = None  # None: the run lives in memory only
 
     @property

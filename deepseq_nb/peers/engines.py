@@ -27,12 +27,14 @@ from deepseq_nb.core.settings import (
 )
 from deepseq_nb.model.network import (
     DeepSequence,
-    ModelConfig,
     decoder_shapes,
     one_hot,
 )
 from deepseq_nb.model.priors import (
     SparsityPrior,
+)
+from deepseq_nb.model.sizes import (
+    ModelConfig,
 )
 from deepseq_nb.peers.theano import (
     named_parameters,

@@ -27,12 +27,14 @@ from deepseq_nb.core.errors import (
 )
 from deepseq_nb.model.network import (
     DeepSequence,
-    ModelConfig,
     decoder_shapes,
     weight_cost,
 )
 from deepseq_nb.model.priors import (
     SparsityPrior,
+)
+from deepseq_nb.model.sizes import (
+    ModelConfig,
 )
 from deepseq_nb.model.training import (
     AdamOriginal,

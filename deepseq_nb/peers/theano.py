@@ -35,7 +35,6 @@ from deepseq_nb.model.checkpoints import (
 )
 from deepseq_nb.model.network import (
     DeepSequence,
-    ModelConfig,
 )
 from deepseq_nb.model.priors import (
     SparsityPrior,
@@ -43,6 +42,9 @@ from deepseq_nb.model.priors import (
 from deepseq_nb.model.runs import (
     Run,
     load_run,
+)
+from deepseq_nb.model.sizes import (
+    ModelConfig,
 )
 from deepseq_nb.model.training import (
     TrainConfig,

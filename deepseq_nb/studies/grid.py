@@ -40,12 +40,12 @@ from deepseq_nb.family.registry import (
 from deepseq_nb.family.variants import (
     spelled_variants,
 )
-from deepseq_nb.model.network import (
-    ModelConfig,
-    preset,
-)
 from deepseq_nb.model.priors import (
     SparsityPrior,
+)
+from deepseq_nb.model.sizes import (
+    ModelConfig,
+    preset,
 )
 from deepseq_nb.model.training import (
     TrainConfig,

@@ -53,7 +53,7 @@ def test_the_decision_is_told_after_the_file_was_read(deepseq, tmp_path):
 def test_the_command_makes_the_run_that_python_makes(deepseq, work, alignment):
     """Both roads pass the same decisions: a shallow family trained with the defaults."""
     from deepseq_nb.family.alignment import Alignment
-    from deepseq_nb.model.network import preset
+    from deepseq_nb.model.sizes import preset
 
     write_family(work / "few.a2m", n=12)
     deepseq("train few.a2m --out few --preset quick --steps 3 --seed 2 --device cpu")

@@ -20,14 +20,11 @@ import deepseq_nb
 from deepseq_nb.core.errors import ConfigError, DatasetError
 from deepseq_nb.family import registry, synthetic
 from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.landscape import LETTERS, Landscape, SyntheticConfig, make_landscape
 from deepseq_nb.family.registry import DatasetFile, download, fetch, find, listing, synthetic_path
 from deepseq_nb.family.synthetic import (
-    LETTERS,
-    Landscape,
-    SyntheticConfig,
     evolve,
     grow_tree,
-    make_landscape,
     observe,
     synthetic_family,
     write_synthetic,

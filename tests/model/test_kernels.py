@@ -9,8 +9,9 @@ import torch
 
 from deepseq_nb.model import kernels
 from deepseq_nb.model.kernels import OutputLayer, normal_numbers, quantiles
-from deepseq_nb.model.network import DeepSequence, ModelConfig
+from deepseq_nb.model.network import DeepSequence
 from deepseq_nb.model.priors import SparsityPrior
+from deepseq_nb.model.sizes import ModelConfig
 from deepseq_nb.model.training import TrainConfig, Trainer
 
 SMALL = {"encoder": (12,), "latent": 3, "decoder": (6, 8), "patterns": 2, "conv": 5}

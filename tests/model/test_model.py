@@ -10,19 +10,17 @@ from hypothesis import given, settings
 
 from deepseq_nb.core.errors import ConfigError
 from deepseq_nb.model.network import (
-    PRESETS,
     DeepSequence,
-    ModelConfig,
     centre_on_sites,
     decoder_shapes,
     latent_kl,
     log_likelihood,
     one_hot,
     output_parts,
-    preset,
     weight_cost,
 )
 from deepseq_nb.model.priors import GaussianWeight, SparsityPrior
+from deepseq_nb.model.sizes import PRESETS, ModelConfig, preset
 
 SMALL = ModelConfig(encoder=(7,), latent=2, decoder=(5, 6), patterns=2, conv=3)
 

@@ -10,9 +10,10 @@ from tiny_family import QUICK, TINY, same
 
 from deepseq_nb.core.errors import CheckpointError, ConfigError
 from deepseq_nb.family.alignment import Alignment
-from deepseq_nb.model.network import DeepSequence, ModelConfig, preset
+from deepseq_nb.model.network import DeepSequence
 from deepseq_nb.model.priors import SparsityPrior
 from deepseq_nb.model.runs import fit, load_run
+from deepseq_nb.model.sizes import ModelConfig, preset
 from deepseq_nb.model.training import (
     HISTORY,
     AdamOriginal,

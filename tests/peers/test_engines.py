@@ -11,15 +11,10 @@ import torch
 from tiny_family import TINY
 
 from deepseq_nb.core.errors import ConfigError
-from deepseq_nb.model.network import (
-    DeepSequence,
-    ModelConfig,
-    centre_on_sites,
-    one_hot,
-    weight_cost,
-)
+from deepseq_nb.model.network import DeepSequence, centre_on_sites, one_hot, weight_cost
 from deepseq_nb.model.priors import SparsityPrior
 from deepseq_nb.model.runs import fit
+from deepseq_nb.model.sizes import ModelConfig
 from deepseq_nb.model.training import TrainConfig
 from deepseq_nb.peers import engines
 from deepseq_nb.peers.engines import (

@@ -13,9 +13,10 @@ from pyro import poutine
 from pyro.infer import Predictive, TraceMeanField_ELBO, autoguide
 
 from deepseq_nb.core.errors import ConfigError
-from deepseq_nb.model.network import DeepSequence, ModelConfig, weight_cost
+from deepseq_nb.model.network import DeepSequence, weight_cost
 from deepseq_nb.model.priors import SPARSITY_PRIORS, SparsityPrior
 from deepseq_nb.model.runs import fit, load_run
+from deepseq_nb.model.sizes import ModelConfig
 from deepseq_nb.model.training import TrainConfig, Trainer
 from deepseq_nb.peers.pyro_model import (
     GivenNoise,

@@ -13,9 +13,10 @@ from deepseq_nb.cli.main import main as cli
 from deepseq_nb.core.errors import CheckpointError, ConfigError
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.weights import sequence_weights
-from deepseq_nb.model.network import DeepSequence, ModelConfig
+from deepseq_nb.model.network import DeepSequence
 from deepseq_nb.model.priors import SparsityPrior
 from deepseq_nb.model.runs import fit
+from deepseq_nb.model.sizes import ModelConfig
 from deepseq_nb.model.training import AdamOriginal, TrainConfig
 from deepseq_nb.peers import theano
 from deepseq_nb.peers.theano import (

@@ -10,8 +10,9 @@ from scipy.stats import spearmanr
 from tiny_family import TINY
 
 from deepseq_nb.family.variants import all_singles, resolve_variants
-from deepseq_nb.model.network import DeepSequence, ModelConfig, centre_on_sites, log_likelihood
+from deepseq_nb.model.network import DeepSequence, centre_on_sites, log_likelihood
 from deepseq_nb.model.priors import SparsityPrior
+from deepseq_nb.model.sizes import ModelConfig
 from deepseq_nb.scores import fast, scorer
 from deepseq_nb.scores.fast import (
     FastScorer,

@@ -12,9 +12,9 @@ from tiny_family import TINY
 from deepseq_nb.core.errors import CheckpointError, ConfigError, VariantError
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.variants import resolve_variants
-from deepseq_nb.model.network import ModelConfig
 from deepseq_nb.model.priors import SparsityPrior
 from deepseq_nb.model.runs import fit, fit_many, load_run
+from deepseq_nb.model.sizes import ModelConfig
 from deepseq_nb.model.training import TrainConfig
 from deepseq_nb.scores.scorer import Scorer
 from deepseq_nb.scores.scoring import combine, embed, load_runs, sample_sequences, score

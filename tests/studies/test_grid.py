@@ -10,7 +10,7 @@ import pytest
 
 from deepseq_nb.core.errors import ConfigError, ExperimentError
 from deepseq_nb.family.registry import find
-from deepseq_nb.model.network import PRESETS, preset
+from deepseq_nb.model.sizes import PRESETS, preset
 from deepseq_nb.studies import grid, runner
 from deepseq_nb.studies.grid import Experiment, Measured
 
