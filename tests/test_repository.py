@@ -35,7 +35,7 @@ ROOMS = {
     ),
     "peers": (
         "additive", "folders", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",
-        "pyro_model", "engines",
+        "pyro_model", "engines", "guests",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (

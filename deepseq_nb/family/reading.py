@@ -43,6 +43,7 @@ from deepseq_nb.family.formats import (
     format_of,
     read_bytes,
     stack_records,
+    without_annotation,
 )
 
 # %% ../../book/workshop/reading.ipynb #35d5c14a
@@ -412,7 +413,7 @@ def read_file(path: Path, options: ReadOptions) -> Reading:
                 file=str(path),
             )
         if found == "fasta":
-            records = fasta_records(data, str(path))
+            records = without_annotation(fasta_records(data, str(path)), str(path))
             del data  # the records are a copy
             suffixes = [
                 suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -215,6 +216,20 @@ def _problem(entry: DatasetFile, url: str, folder: Path, why: str) -> DatasetErr
     )
     return DatasetError(f"{entry.file} ({entry.family}): {why}; {advice}")
 
+# %% ../../book/workshop/downloads.ipynb #k7d1a0e2
+_PACKAGES = {"pooch": "pooch", "requests": "pooch", "Bio.Align": "biopython"}
+
+
+def _needed(module: str, entry: DatasetFile) -> Any:
+    """A module of the extra `data`; raises DatasetError with what to install."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise DatasetError(
+            f"{entry.file} ({entry.family}) needs {_PACKAGES[module]}: "
+            "pip install 'deepseq-nb[data]'"
+        ) from None
+
 # %% ../../book/workshop/downloads.ipynb #5b416344
 def _retrieve(
     entry: DatasetFile,
@@ -224,8 +239,8 @@ def _retrieve(
     sha256: str | None,
     timeout: float | int,
 ) -> Path:
-    import pooch
-    import requests
+    pooch = _needed("pooch", entry)
+    requests = _needed("requests", entry)
 
     pooch.get_logger().setLevel("WARNING")
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
@@ -261,8 +276,7 @@ def _family_rows(text: str, entry: DatasetFile) -> str:
 
 # %% ../../book/workshop/downloads.ipynb #41ec5285
 def _add_focus_row(text: str, entry: DatasetFile) -> str:
-    from Bio.Align import PairwiseAligner
-
+    PairwiseAligner = _needed("Bio.Align", entry).PairwiseAligner
     blocks = [
         block.split("\n")
         for block in text.replace("\r", "").split(">")

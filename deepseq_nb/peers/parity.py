@@ -136,13 +136,9 @@ def _expected_shapes(
     size = max([1, *arrays["x"].shape[:1]]) if "x" in arrays else 1
     updated = max([1, *arrays["update_x"].shape[1:2]]) if "update_x" in arrays else 1
     latent, x = model.config.latent, (size, model.length, model.alphabet_size)
-    shapes = {
-        "x": x,
-        "update_x": (6, updated, *x[1:]),
-        "Neff": (),
-        "out/mu": (size, latent),
-    }
-    shapes |= {"out/log_sigma": (size, latent), "out/reconstruction": x}
+    shapes = {"x": x, "update_x": (6, updated, *x[1:]), "Neff": ()}
+    shapes |= {"out/mu": (size, latent), "out/log_sigma": (size, latent)}
+    shapes |= {"out/reconstruction": x}
     shapes |= {f"out/{name}": (size,) for name in ("elbo", "KLD_latent", "logpxz")}
     groups = ["param", "after1", "after2", "after5", "after20"]
     point = (
@@ -360,27 +356,20 @@ def compare_case(case: Case) -> list[dict[str, Any]]:
     ours = forward_values(case) | update_values(case)
     ours |= _history_columns(ours.pop("update_history"))
     theirs = case.arrays | _history_columns(case.history)
-    rows = []
+    name, rows = case.settings["file"].removesuffix(".npz"), []
     for quantity, prefixes in QUANTITIES:
-        names = [name for name in ours if name.startswith(prefixes)]
-        if not names:
+        arrays = [array for array in ours if array.startswith(prefixes)]
+        if not arrays:
             continue  # the maximum-likelihood class left no moments and no activations
         floor = 1e-24 if quantity.startswith("Adam v") else 1e-12
-        pairs = {
-            name: relative_difference(ours[name], theirs[name], floor) for name in names
-        }
-        worst = max(names, key=lambda name: max(pairs[name]))
-        row = {
-            "case": case.settings["file"].removesuffix(".npz"),
-            "quantity": quantity,
-            "array": worst,
-        }
-        row["difference"], row["entrywise"] = (
-            max(p[i] for p in pairs.values()) for i in (0, 1)
+        pairs = {a: relative_difference(ours[a], theirs[a], floor) for a in arrays}
+        worst = max(arrays, key=lambda array: max(pairs[array]))
+        row = {"case": name, "quantity": quantity, "array": worst}
+        row["difference"], row["entrywise"] = map(
+            max, zip(*pairs.values(), strict=True)
         )
-        row["tolerance"] = (
-            BEFORE if prefixes[0].startswith(("out/", "first/")) else AFTER
-        )
+        before = prefixes[0].startswith(("out/", "first/"))
+        row["tolerance"] = BEFORE if before else AFTER
         rows.append(row | {"problem": ""})
     return rows
 
@@ -416,12 +405,7 @@ def verify(folder: Path | str) -> pd.DataFrame:
 
     def failed(case: dict[str, Any], problem: str) -> dict[str, Any]:
         name = case["file"].removesuffix(".npz")
-        blank = {
-            "array": "",
-            "difference": np.inf,
-            "entrywise": np.inf,
-            "tolerance": 0.0,
-        }
+        blank = dict(array="", difference=np.inf, entrywise=np.inf, tolerance=0.0)
         return {"case": name, "quantity": "the file", **blank, "problem": problem}
 
     for settings in golden_cases(folder):

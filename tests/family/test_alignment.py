@@ -232,6 +232,48 @@ def test_a3m_counts_the_insertions_of_the_focus(tmp_path):
     )
 
 
+HHSUITE = """>ss_pred PSIPRED predicted secondary structure
+CHHEEC
+>ss_conf PSIPRED confidence values
+972369
+>sa_dssp
+ABCABC
+>WILD/11-16
+MKVLAC
+>a
+MRVaLA-
+>b
+-KILAC
+"""
+
+
+def test_annotation_rows_of_hhsuite_are_no_sequences(tmp_path):
+    path = tmp_path / "hh.a3m"
+    path.write_text(HHSUITE)
+    found = Alignment.read(path)
+    assert found.report.focus == "WILD/11-16" and found.names == ("WILD/11-16", "a", "b")
+    assert found.decode(found.tokens) == ["MKVLAC", "MRVLA-", "-KILAC"]
+    assert found.report.residues == (11, 16) and not found.report.dropped
+    assert (found.report.records, found.report.kept) == (3, 3)
+    (notice,) = found.report.notices
+    assert "3 records" in notice and "ss_pred, ss_conf, sa_dssp" in notice
+
+
+def test_a_sequence_called_nearly_like_an_annotation_row_stays(tmp_path):
+    path = tmp_path / "near.a3m"
+    path.write_text(">ss_predator/1-3\nMKV\n>sa_12/4-6\nMRV\n>sa_dssp\nABC\n")
+    found = Alignment.read(path)
+    assert found.names == ("ss_predator/1-3", "sa_12/4-6")
+    assert found.report.notices[0].startswith("left out: 1 record of")
+
+
+def test_nothing_but_annotation_rows_is_refused(tmp_path):
+    path = tmp_path / "odd.a3m"
+    path.write_text(">ss_pred\nCHH\n>ss_conf\n972\n")
+    with pytest.raises(AlignmentError, match=r"nothing but 2 records.*ss_pred, ss_conf"):
+        Alignment.read(path)
+
+
 def test_rows_ragged_only_by_lower_case_are_read_as_a3m_with_a_notice(tmp_path):
     alignment = Alignment.read(write(tmp_path, ">f\nACD\n>b\nSkCD\n", "x.txt"))
     assert alignment.report.format == "a3m" and alignment.decode(alignment.tokens) == ["ACD", "SCD"]

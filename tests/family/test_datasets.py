@@ -4,6 +4,7 @@ import hashlib
 import math
 import shutil
 import socket
+import sys
 import threading
 from dataclasses import replace
 from functools import cache
@@ -549,6 +550,22 @@ def test_focus_row_follows_its_closest_homologue():
 def test_focus_row_without_a_column_is_refused():
     with pytest.raises(DatasetError, match="has no column for a focus residue"):
         registry._add_focus_row(">b\nMKLG\n", entry("x", focus="TOY/1-5", sequence="MKVLA"))
+
+
+@pytest.mark.parametrize("module", ["pooch", "requests"])
+def test_a_download_without_its_packages_says_what_to_install(tmp_path, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)  # importing it raises ImportError
+    with pytest.raises(DatasetError) as caught:
+        download(entry("whole"), tmp_path, base_url="http://127.0.0.1:9")
+    assert str(caught.value).endswith("needs pooch: pip install 'deepseq-nb[data]'")
+    assert "\n" not in str(caught.value) and not [*tmp_path.iterdir()]
+
+
+def test_a_derivation_without_biopython_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "Bio.Align", None)
+    toy = entry("x", derivation="focus row", focus="TOY/1-5", sequence="MKVLA")
+    with pytest.raises(DatasetError, match=r"needs biopython: pip install 'deepseq-nb\[data\]'"):
+        registry._add_focus_row(">b\nMKVLA\n", toy)
 
 
 def with_registry(monkeypatch, *entries: DatasetFile) -> None:

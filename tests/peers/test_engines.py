@@ -16,17 +16,16 @@ from deepseq_nb.model.priors import SparsityPrior
 from deepseq_nb.model.runs import fit
 from deepseq_nb.model.sizes import ModelConfig
 from deepseq_nb.model.training import TrainConfig
-from deepseq_nb.peers import engines
+from deepseq_nb.peers import engines, guests
 from deepseq_nb.peers.engines import (
     ArrayModel,
     array_model,
     engine,
     engine_estimator,
     loss,
-    numpyro_loss,
-    pytensor_function,
     sigmoid,
 )
+from deepseq_nb.peers.guests import numpyro_loss, pytensor_function
 from deepseq_nb.peers.theano import named_parameters
 from deepseq_nb.scores.scoring import score
 
@@ -208,6 +207,7 @@ def test_a_missing_engine_says_what_to_install(monkeypatch):
         raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
     monkeypatch.setattr(engines, "import_module", missing)
+    monkeypatch.setattr(guests, "import_module", missing)
     with pytest.raises(ConfigError, match=r"engine 'jax' needs the package jax.*\[engines\]"):
         engine("jax")
     model = example(CASES["logit"])[0]
