@@ -50,7 +50,8 @@ def _weights(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     save_weights(args.out, weights, alignment, args.theta)
     neff, length = float(weights.sum()), alignment.tokens.shape[1]
     say(
-        f"Neff {neff:,.4f} at theta {args.theta:g}; {neff / length:.2f} per column: {depth_verdict(neff, length)}"
+        f"Neff {neff:,.4f} at theta {args.theta:g}; {neff / length:.2f} per column: "
+        f"{depth_verdict(neff, length)}"
     )
     words = ["--weights", args.out, *reading_words(args), "--out", "run"]
     if args.theta != 0.2:

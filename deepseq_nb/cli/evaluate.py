@@ -81,7 +81,8 @@ EVALUATE = Command(
     (
         "deepseq evaluate scores.csv assay.csv --column fitness",
         "deepseq evaluate scores.csv clinvar.csv --column label --lower-is-fitter",
-        "deepseq evaluate scores.csv assay.csv --column fitness --against other_scores.csv",
+        "deepseq evaluate scores.csv assay.csv --column fitness --against "
+        "other_scores.csv",
     ),
     _evaluate_options,
     _evaluate,
@@ -142,7 +143,8 @@ def _plot(args: argparse.Namespace, say: Say) -> None:
     out, scores = args.out or args.run / "figures", args.scores
     if several:
         say(
-            f"{len(several)} runs in {args.run}: logo and heat map are of the family they share"
+            f"{len(several)} runs in {args.run}: logo and heat map are of the family "
+            "they share"
         )
         mean = args.run / "scores.csv"
         if scores is None and mean.is_file():
@@ -166,7 +168,8 @@ PLOT = Command(
     "draw training curves, logo, heat map and correlation",
     (
         "deepseq plot run --scores scores.csv",
-        "deepseq plot run --scores scores.csv --assay assay.csv --column fitness --out figures",
+        "deepseq plot run --scores scores.csv --assay assay.csv --column fitness --out "
+        "figures",
     ),
     _plot_options,
     _plot,

@@ -69,7 +69,8 @@ COMMANDS = {
 
 # %% ../../book/workshop/command_line.ipynb #0ae1f601
 def _parser(words: Sequence[str]) -> Parser:
-    """The parser of a command line; only the command that is chosen gets its options."""
+    """The parser of a command line; only the command that is chosen gets its
+    options."""
     about = "What does a mutation do? DeepSequence in PyTorch."
     parser = Parser(
         prog="deepseq", description=about, examples=tuple(TRAIN.examples[:1])
@@ -91,7 +92,8 @@ def _parser(words: Sequence[str]) -> Parser:
 
 # %% ../../book/workshop/command_line.ipynb #eec00810
 class _Voice:
-    """Prints lines to a stream for as long as it takes them; `fault` is what ended that, if anything did."""
+    """Prints lines to a stream for as long as it takes them; `fault` is what ended
+    that, if anything did."""
 
     def __init__(self, stream: Any):  # None where a process has none
         self.stream, self.fault = stream, None
@@ -109,13 +111,15 @@ class _Voice:
 
 
 def _let_go(stream: Any) -> None:
-    """Point a stream that takes nothing more at nothing, so that what it still holds cannot fail at the end."""
+    """Point a stream that takes nothing more at nothing, so that what it still holds
+    cannot fail at the end."""
     with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nothing:
         os.dup2(nothing.fileno(), stream.fileno())
 
 # %% ../../book/workshop/command_line.ipynb #2861b4fb
 def _complaint(error: Exception, args: argparse.Namespace) -> str:
-    """What a user's mistake was, in one line; an argument that the error names is shown as the option that sets it."""
+    """What a user's mistake was, in one line; an argument that the error names is shown
+    as the option that sets it."""
     text = " ".join(str(error).split())
     setting = getattr(error, "setting", None)
     if not setting or not hasattr(args, setting):
@@ -129,7 +133,8 @@ def _complaint(error: Exception, args: argparse.Namespace) -> str:
 # %% ../../book/workshop/command_line.ipynb #0e0a5a69
 @contextlib.contextmanager
 def _warnings_as_notes(complain: Callable[[str], None]) -> Iterator[None]:
-    """Have warnings said in a line, without the place in the code from which they come."""
+    """Have warnings said in a line, without the place in the code from which they
+    come."""
 
     def note(message: Warning | str, category: type[Warning], *where: Any) -> None:
         complain(f"note: {' '.join(str(message).split())}")
@@ -141,7 +146,8 @@ def _warnings_as_notes(complain: Callable[[str], None]) -> Iterator[None]:
 # %% ../../book/workshop/command_line.ipynb #71c53aa8
 @contextlib.contextmanager
 def _somewhere_to_complain() -> Iterator[None]:
-    """A standard error that keeps nothing, in a process that was started without one."""
+    """A standard error that keeps nothing, in a process that was started without
+    one."""
     with contextlib.ExitStack() as stack:
         if sys.stderr is None:
             nothing = stack.enter_context(open(os.devnull, "w"))
@@ -159,7 +165,8 @@ def _strict(value: Any) -> Any:
 
 # %% ../../book/workshop/command_line.ipynb #e6dec3e6
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command `deepseq`; returns the exit code: 0, 2 for bad input (one line on stderr), 130 when interrupted."""
+    """The command `deepseq`; returns the exit code: 0, 2 for bad input (one line on
+    stderr), 130 when interrupted."""
     words = sys.argv[1:] if argv is None else argv
     parser = _parser(words)
     args = parser.parse_args(words)

@@ -20,7 +20,8 @@ Say = Callable[[str], None]
 
 
 class Command(NamedTuple):
-    """A command: its purpose, examples for its help page, its options, and the function that does the work."""
+    """A command: its purpose, examples for its help page, its options, and the function
+    that does the work."""
 
     what: str
     examples: tuple[str, ...]
@@ -29,7 +30,8 @@ class Command(NamedTuple):
 
 # %% ../../book/workshop/options.ipynb #6f6b6f5d
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose complaint is one line, and whose help ends with examples."""
+    """An argument parser whose complaint is one line, and whose help ends with
+    examples."""
 
     def __init__(self, *, examples: tuple[str, ...] = (), **given: Any):
         shown = (
@@ -80,7 +82,8 @@ def count_argument(text: str) -> int:
 
 
 def seed_argument(text: str) -> int:
-    """A seed given on the command line: a whole number that every generator can hold."""
+    """A seed given on the command line: a whole number that every generator can
+    hold."""
     return _whole(text, 0, 10**18)
 
 
@@ -168,7 +171,8 @@ def typed(*words: object) -> str:
 
 
 def reading_words(args: argparse.Namespace) -> list[str]:
-    """The options with which an alignment was read, as words to type again; those at their defaults are left out."""
+    """The options with which an alignment was read, as words to type again; those at
+    their defaults are left out."""
     from dataclasses import fields
 
     from deepseq_nb.family.alignment import ReadOptions
@@ -204,7 +208,8 @@ def common_options(
 
 
 def refuse_existing(args: argparse.Namespace) -> None:
-    """Raise `FileExistsError` where the result would replace a file and nobody said that it may."""
+    """Raise `FileExistsError` where the result would replace a file and nobody said
+    that it may."""
     if args.out.exists() and not args.overwrite:
         raise FileExistsError(
             f"{args.out} exists: choose another name or add --overwrite"

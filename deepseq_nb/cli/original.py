@@ -92,8 +92,10 @@ def _import_original(args: argparse.Namespace, say: Say) -> None:
     )
     config, kind = run.model_config, run.model_config.sparsity.kind
     say(
-        f"{args.parameters}: {config.weights} weights, encoder {config.encoder}, latent {config.latent}, decoder {config.decoder} in "
-        f"{config.patterns} patterns; taken as given: sparsity {kind}, final nonlinearity {config.final_nonlinearity}"
+        f"{args.parameters}: {config.weights} weights, encoder {config.encoder}, "
+        f"latent {config.latent}, decoder {config.decoder} in "
+        f"{config.patterns} patterns; taken as given: sparsity {kind}, final "
+        f"nonlinearity {config.final_nonlinearity}"
     )
     score = typed("deepseq", "score", args.out, "--all-singles", "--out", "scores.csv")
     say(f"wrote {args.out}; next: {score}")

@@ -79,7 +79,8 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
 
 # %% ../../book/workshop/command_score.ipynb #f94e82e4
 def proteingym_table(scores: Any, focus_map: Any, table: Any) -> Any:
-    """Scores as ProteinGym reads them: mutant, mutated_sequence (the whole focus sequence), DeepSequence_score."""
+    """Scores as ProteinGym reads them: mutant, mutated_sequence (the whole focus
+    sequence), DeepSequence_score."""
     import pandas as pd
 
     start, sequences = focus_map.start, []
@@ -104,7 +105,8 @@ def proteingym_table(scores: Any, focus_map: Any, table: Any) -> Any:
 def _placed(
     args: argparse.Namespace, focus_map: Any, say: Say
 ) -> tuple[Any, str | None]:
-    """The variants with their places in the model, and a hint where they look shifted; `VariantError` where none has a place."""
+    """The variants with their places in the model, and a hint where they look shifted;
+    `VariantError` where none has a place."""
     from deepseq_nb.core.errors import VariantError
     from deepseq_nb.family.assays import read_variants
     from deepseq_nb.family.variants import all_singles, resolve_variants
@@ -126,7 +128,8 @@ def _placed(
             else ""
         )
         raise VariantError(
-            f"{args.variants}: none of {len(table.text):,} variants can be scored{first}"
+            f"{args.variants}: none of {len(table.text):,} variants can be "
+            f"scored{first}"
         )
     return table, hint
 
@@ -141,7 +144,8 @@ def _score(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     focus_map = runs[0].focus_map
     updates = ", ".join(f"{run.steps:,}" for run in runs)
     say(
-        f"{' '.join(map(str, args.run))}: {len(focus_map.residues)} residues of {focus_map.name}, "
+        f"{' '.join(map(str, args.run))}: {len(focus_map.residues)} residues of "
+        f"{focus_map.name}, "
         f"{updates} updates; device: {choose_device(args.device)[1]}"
     )
     table, hint = _placed(args, focus_map, say)
@@ -228,7 +232,8 @@ def _embed(args: argparse.Namespace, say: Say) -> None:
     write_atomic(args.out, buffer.getvalue(), overwrite=args.overwrite)
     source = args.alignment or run.about["source"]
     say(
-        f"wrote {args.out}: {len(alignment.tokens):,} sequences of {source} in {run.model_config.latent} dimensions"
+        f"wrote {args.out}: {len(alignment.tokens):,} sequences of {source} in "
+        f"{run.model_config.latent} dimensions"
     )
 
 

@@ -124,7 +124,8 @@ def runs_inside(folder: Path) -> list[Path]:
 
 
 def _stored(args: argparse.Namespace) -> Any:
-    """The settings of the run that is continued, or of the first of several; None for a new run."""
+    """The settings of the run that is continued, or of the first of several; None for a
+    new run."""
     from deepseq_nb.model.checkpoints import RunFolder
 
     inside = runs_inside(args.out) if args.runs > 1 else []
@@ -135,9 +136,11 @@ def _stored(args: argparse.Namespace) -> Any:
 def _check_agreement(
     args: argparse.Namespace, stored: dict[str, Any], given: dict[str, Any]
 ) -> None:
-    """Raise `ConfigError` where `--preset` or `--shallow` would make another model than the stored one.
+    """Raise `ConfigError` where `--preset` or `--shallow` would make another model than
+    the stored one.
 
-    What `given`, the file of settings, says is left to the comparison that every resumed run passes.
+    What `given`, the file of settings, says is left to the comparison that every
+    resumed run passes.
     """
     from deepseq_nb.core.errors import ConfigError
     from deepseq_nb.model.sizes import preset
@@ -155,13 +158,16 @@ def _check_agreement(
         found = stored[name]
         if found != value and name not in given:
             raise ConfigError(
-                f"{option} stands for {name} {value}, but the run in {args.out} has {found}: "
-                "leave the option out to continue that run, or train into another folder"
+                f"{option} stands for {name} {value}, but the run in {args.out} has "
+                f"{found}: "
+                "leave the option out to continue that run, or train into another "
+                "folder"
             )
 
 # %% ../../book/workshop/command_train.ipynb #958fb4fb
 def _configurations(args: argparse.Namespace) -> tuple[Any, Any]:
-    """Model and training configurations from preset, file and options; a resumed run starts from its own."""
+    """Model and training configurations from preset, file and options; a resumed run
+    starts from its own."""
     from deepseq_nb.model.sizes import ModelConfig, preset
     from deepseq_nb.model.training import TrainConfig
 
@@ -223,8 +229,10 @@ def _last_losses(run: Any) -> str:
     """How the training of a run ended, in a line."""
     last = run.history.iloc[-min(20, len(run.history)) :].mean()
     return (
-        f"trained {run.steps:,} updates; loss {last.loss:.1f} nats = reconstruction {-last.reconstruction:.1f} "
-        f"+ latent {last.kl_latent:.1f} + weights {last.kl_weights:.1f} (mean of the last 20)"
+        f"trained {run.steps:,} updates; loss {last.loss:.1f} nats = reconstruction "
+        f"{-last.reconstruction:.1f} "
+        f"+ latent {last.kl_latent:.1f} + weights {last.kl_weights:.1f} (mean of the "
+        "last 20)"
     )
 
 # %% ../../book/workshop/command_train.ipynb #442e28ba

@@ -21,7 +21,8 @@ def _host() -> str:
 
 
 def temporary_name(path: Path) -> Path:
-    """A fresh hidden name beside `path`, which says what process of which machine it belongs to."""
+    """A fresh hidden name beside `path`, which says what process of which machine it
+    belongs to."""
     owner = f"{_host()}-{os.getpid()}-{uuid.uuid4().hex[:12]}"
     return path.with_name(f".{path.name[:100]}.{owner}.tmp")
 
@@ -54,7 +55,8 @@ def write_atomic(path: Path | str, data: bytes | str, overwrite: bool = True) ->
 
 # %% ../../book/workshop/files.ipynb #7d1f0a54
 def remove_leftovers(folder: Path | str) -> list[Path]:
-    """Remove the temporary files and folders in `folder` that no living process owns; returns their paths."""
+    """Remove the temporary files and folders in `folder` that no living process owns;
+    returns their paths."""
     dead = [path for path in Path(folder).glob(".*.tmp") if not _owned(path)]
     for path in dead:
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(

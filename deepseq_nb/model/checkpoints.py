@@ -55,7 +55,8 @@ from deepseq_nb.model.training import (
 def save_tensors(
     path: Path | str, tensors: dict[str, torch.Tensor], about: dict[str, Any]
 ) -> None:
-    """Write a safetensors file whole or not at all; `about` is kept as JSON in its header."""
+    """Write a safetensors file whole or not at all; `about` is kept as JSON in its
+    header."""
     tensors = {
         name: value.detach().cpu().contiguous() for name, value in tensors.items()
     }
@@ -66,7 +67,8 @@ def save_tensors(
 def load_tensors(
     path: Path | str, device: torch.device | str = "cpu"
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and `about` of a file that `save_tensors` wrote; raises `CheckpointError` if it is missing or damaged."""
+    """Tensors and `about` of a file that `save_tensors` wrote; raises `CheckpointError`
+    if it is missing or damaged."""
     try:
         with safe_open(str(path), framework="pt", device=str(device)) as file:
             about = json.loads((file.metadata() or {})["deepseq_nb"])
@@ -75,13 +77,15 @@ def load_tensors(
         raise CheckpointError(f"{path}: no such file") from None
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(
-            f"{path} cannot be read ({error}): it is damaged or not written by this program; "
+            f"{path} cannot be read ({error}): it is damaged or not written by this "
+            "program; "
             "delete it to fall back on another file of the run, or train again"
         ) from None
 
 # %% ../../book/workshop/checkpoints.ipynb #1991ee03
 def trainer_state(trainer: Trainer) -> dict[str, torch.Tensor]:
-    """Everything an exact continuation needs, as named tensors: parameters and what the optimiser remembers."""
+    """Everything an exact continuation needs, as named tensors: parameters and what the
+    optimiser remembers."""
     state = {
         f"model.{name}": value for name, value in trainer.model.state_dict().items()
     }
@@ -93,7 +97,8 @@ def trainer_state(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 # %% ../../book/workshop/checkpoints.ipynb #c14c5042
 def restore_trainer(trainer: Trainer, state: dict[str, torch.Tensor]) -> None:
-    """Put back what `trainer_state` took; raises `CheckpointError` if it belongs to another architecture."""
+    """Put back what `trainer_state` took; raises `CheckpointError` if it belongs to
+    another architecture."""
     parameters = {
         k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")
     }
@@ -113,25 +118,29 @@ def restore_trainer(trainer: Trainer, state: dict[str, torch.Tensor]) -> None:
 def _as_it_lies(
     value: torch.Tensor, parameter: torch.Tensor, device: torch.device
 ) -> torch.Tensor:
-    """What an optimiser remembers, on the device and in the order in which its parameter lies in memory."""
+    """What an optimiser remembers, on the device and in the order in which its
+    parameter lies in memory."""
     if value.shape == parameter.shape:
         return torch.empty_like(parameter).detach().copy_(value)
     return value.clone().to(device if device.type == "cuda" else "cpu")
 
 
 def load_parameters(model: DeepSequence, state: dict[str, torch.Tensor]) -> None:
-    """Copy parameters into `model`; raises `CheckpointError` naming what does not fit."""
+    """Copy parameters into `model`; raises `CheckpointError` naming what does not
+    fit."""
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
         detail = " ".join(str(error).split())[:300]
         raise CheckpointError(
-            f"these parameters belong to another architecture or another alignment: {detail}"
+            "these parameters belong to another architecture or another alignment: "
+            f"{detail}"
         ) from None
 
 # %% ../../book/workshop/checkpoints.ipynb #d857064d
 def about_alignment(family: Family) -> dict[str, Any]:
-    """What a run keeps of its family: how the alignment was read, the residue map, letter frequencies `(L, A)`; gaps have the rest."""
+    """What a run keeps of its family: how the alignment was read, the residue map,
+    letter frequencies `(L, A)`; gaps have the rest."""
     alignment = family.alignment
     return {
         "checksum": alignment.checksum,
@@ -186,7 +195,7 @@ class RunSettings:
 _HINT = "try a smaller learning rate or a warm-up"
 _NOTHING_SAVED = f"no checkpoint had been written; {_HINT}"
 
-
+# %% ../../book/workshop/checkpoints.ipynb #302c0b03
 class RunFolder:
     """The folder of one run: where its files are, and what they say."""
 
@@ -223,11 +232,13 @@ class RunFolder:
         )
 
     def about(self) -> dict[str, Any]:
-        """What the run keeps of its family, as `about_alignment` made it; raises `CheckpointError`."""
+        """What the run keeps of its family, as `about_alignment` made it; raises
+        `CheckpointError`."""
         return _read_json(self.alignment)
 
     def parameters(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-        """The trained parameters by name, or those of the last checkpoint, and the header of their file; raises `CheckpointError`."""
+        """The trained parameters by name, or those of the last checkpoint, and the
+        header of their file; raises `CheckpointError`."""
         if self.model.exists():
             return load_tensors(self.model)
         if not self.state.exists():
@@ -249,7 +260,10 @@ class RunFolder:
         if not self.state.exists():
             return _NOTHING_SAVED
         step = load_tensors(self.state)[1]["step"]
-        return f"the last good checkpoint, update {step}, is in {self.state.parent}; {_HINT}"
+        return (
+            f"the last good checkpoint, update {step}, is in {self.state.parent}; "
+            f"{_HINT}"
+        )
 
 # %% ../../book/workshop/checkpoints.ipynb #826affa2
 def check_folder(
@@ -307,7 +321,8 @@ def _write_history(folder: RunFolder, rows: np.ndarray) -> None:
 
 
 def _take_place(new: RunFolder, folder: RunFolder) -> None:
-    """Put the files of a run into the place of those of another; nothing but these is touched."""
+    """Put the files of a run into the place of those of another; nothing but these is
+    touched."""
     for file in (folder.model, folder.history, folder.path / "scores.csv"):
         file.unlink(missing_ok=True)
     shutil.rmtree(folder.state.parent, ignore_errors=True)
@@ -319,7 +334,8 @@ def _take_place(new: RunFolder, folder: RunFolder) -> None:
 class RunWriter:
     """Writes the files of one run, or nothing at all where `out` is None.
 
-    With `overwrite`, a run that is in the folder stays as it is until the new one has its first checkpoint.
+    With `overwrite`, a run that is in the folder stays as it is until the new one has
+    its first checkpoint.
     """
 
     def __init__(
@@ -343,7 +359,8 @@ class RunWriter:
         return None if self.folder is None else self.folder.path
 
     def begin(self) -> None:
-        """Remove what killed processes left behind, and write what is known before the first update."""
+        """Remove what killed processes left behind, and write what is known before the
+        first update."""
         if self.now is None:
             return
         _sweep(self.folder)
@@ -354,7 +371,8 @@ class RunWriter:
         write_atomic(self.now.alignment, json.dumps(self.about) + "\n")
 
     def checkpoint(self, trainer: Trainer, history: torch.Tensor) -> None:
-        """Save the state after `len(history)` updates; raises `TrainingError` rather than save numbers that are not finite."""
+        """Save the state after `len(history)` updates; raises `TrainingError` rather
+        than save numbers that are not finite."""
         _check_finite(trainer.model, len(history), self)
         if self.now is None:
             return
@@ -376,7 +394,8 @@ class RunWriter:
             self._arrive()
 
     def drop(self) -> None:
-        """Remove what was written beside the run that was here before, if it has not taken its place."""
+        """Remove what was written beside the run that was here before, if it has not
+        taken its place."""
         if self.now is not self.folder:
             shutil.rmtree(self.now.path, ignore_errors=True)
 

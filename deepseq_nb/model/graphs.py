@@ -35,9 +35,11 @@ def lane(stream: torch.cuda.Stream | None) -> Iterator[None]:
 
 # %% ../../book/workshop/graphs.ipynb #5fb918f2
 class GraphTrainer(Trainer):
-    """As `Trainer`, on a GPU with one update recorded as a CUDA graph and replayed; the same numbers, up to rounding.
+    """As `Trainer`, on a GPU with one update recorded as a CUDA graph and replayed; the
+    same numbers, up to rounding.
 
-    Dropout and other devices are served without a recording. So are updates whose recording fails its check, with a warning.
+    Dropout and other devices are served without a recording. So are updates whose
+    recording fails its check, with a warning.
     """
 
     def __init__(self, *given: Any, fused: bool | None = None):
@@ -92,7 +94,8 @@ class GraphTrainer(Trainer):
         return graph.replay
 
     def rehearse(self) -> float:
-        """As `Trainer.rehearse`; where there is a recording, what its check has measured."""
+        """As `Trainer.rehearse`; where there is a recording, what its check has
+        measured."""
         if self.able and self.replay is None:
             record(self)
         return self.seconds if self.replay else super().rehearse()
@@ -120,7 +123,8 @@ def _put_back(trainer: Trainer, before: list[torch.Tensor]) -> None:
 def _three(
     trainer: GraphTrainer, make: Callable[[], Any]
 ) -> tuple[torch.Tensor, float]:
-    """The rows `(3, 5)` of three updates beyond the last, each made by `make`, and the seconds of the quickest."""
+    """The rows `(3, 5)` of three updates beyond the last, each made by `make`, and the
+    seconds of the quickest."""
     rows, seconds = [], []
     for k in range(1, 4):
         start = time.perf_counter()
@@ -137,7 +141,8 @@ def _three(
 
 # %% ../../book/workshop/graphs.ipynb #a6eb904f
 def record(trainer: GraphTrainer) -> None:
-    """Give the trainer a recording if it passes its check; else warn, and let updates be made one launch at a time."""
+    """Give the trainer a recording if it passes its check; else warn, and let updates
+    be made one launch at a time."""
     before = [tensor.clone() for tensor in _state(trainer)]
     with lane(trainer.stream):
         try:
@@ -153,7 +158,10 @@ def record(trainer: GraphTrainer) -> None:
                 )
             trainer.replay, trainer.seconds = replay, seconds
         except RuntimeError as error:
-            text = f"no CUDA graph ({str(error).splitlines()[0]}): updates are made one kernel at a time"
+            text = (
+                f"no CUDA graph ({str(error).splitlines()[0]}): updates are made one "
+                "kernel at a time"
+            )
             warnings.warn(text, stacklevel=2)
             trainer.able = False
         _put_back(trainer, before)

@@ -21,12 +21,14 @@ from deepseq_nb.core.machine import (
 )
 
 # %% ../../book/performance/speed.ipynb #592db5bc
-BLOCK = 2048  # numbers that a loop works on before it goes on: they stay in the fastest cache
+# numbers that a loop works on before it goes on: they stay in the fastest cache
+BLOCK = 2048
 
 # %% ../../book/performance/speed.ipynb #56048ee8
 @cache
 def quantiles() -> Float32[np.ndarray, " 65536"]:
-    """The 65,536 midpoint quantiles of the standard normal distribution, scaled to variance 1."""
+    """The 65,536 midpoint quantiles of the standard normal distribution, scaled to
+    variance 1."""
     chance = (torch.arange(65536, dtype=torch.float64) + 0.5) / 65536
     value = torch.special.ndtri(chance)
     return (value / value.square().mean().sqrt()).float().numpy()
@@ -35,7 +37,8 @@ def quantiles() -> Float32[np.ndarray, " 65536"]:
 @compiled
 @no_type_check
 def _bits(key, j):
-    """The j-th 64 random bits of the sequence that `key` names (SplitMix64, Steele 2014)."""
+    """The j-th 64 random bits of the sequence that `key` names (SplitMix64, Steele
+    2014)."""
     x = key + np.uint64(j + 1) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -45,7 +48,8 @@ def _bits(key, j):
 @compiled
 @no_type_check
 def _normal(key, table, first, out):
-    """The standard normal numbers `first`, `first + 1`, ... of the sequence that `key` names, four from each 64 bits."""
+    """The standard normal numbers `first`, `first + 1`, ... of the sequence that `key`
+    names, four from each 64 bits."""
     low, quarter = np.uint64(65535), np.uint64(16)
     head = min(-first % 4, out.size)
     x = _bits(key, first // 4) >> (np.uint64(first % 4) * quarter)
@@ -69,7 +73,8 @@ def _normal(key, table, first, out):
 @compiled
 @no_type_check
 def _exp(x, bits, power, out):
-    """exp(x), x kept within -87 and 88, to the last bit or so: a polynomial times a power of two made from its bits."""
+    """exp(x), x kept within -87 and 88, to the last bit or so: a polynomial times a
+    power of two made from its bits."""
     for k in range(x.size):
         y = min(max(x[k], np.float32(-87)), np.float32(88))
         n = np.floor(y * np.float32(1.44269504) + np.float32(0.5))
@@ -108,7 +113,8 @@ def _draw(mu, log_sigma, w, key, table, first):
 def _gradients(
     mu, log_sigma, sigma, w, grad, price, prior_mu, precision, by_mu, by_log_sigma
 ):
-    """Gradients of data term + price * KL by mu and log_sigma, and the KL but for its constant."""
+    """Gradients of data term + price * KL by mu and log_sigma, and the KL but for its
+    constant."""
     kl = np.float32(0)
     for k in range(mu.size):
         away = mu[k] - prior_mu
@@ -123,7 +129,8 @@ def _gradients(
 @compiled
 @no_type_check
 def _adam(p, m, v, g, beta1, beta2, size, correction, eps):
-    """One update of Adam; `size` is the rate over its first correction, `correction` one over the root of its second."""
+    """One update of Adam; `size` is the rate over its first correction, `correction`
+    one over the root of its second."""
     rest1, rest2 = np.float32(1) - beta1, np.float32(1) - beta2
     for k in range(p.size):
         m[k] = beta1 * m[k] + rest1 * g[k]
@@ -149,7 +156,8 @@ def _step(
     by_mean,
     by_width,
 ):
-    """Gradients and Adam for one stretch of a Gaussian weight; returns its KL, but for the constant."""
+    """Gradients and Adam for one stretch of a Gaussian weight; returns its KL, but for
+    the constant."""
     by_mu, by_log_sigma = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     sigma, bits = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.int32)
     power, kl = bits.view(np.float32), 0.0
@@ -175,7 +183,8 @@ def _step(
 
 # %% ../../book/performance/speed.ipynb #a5bb008a
 def _stretches(sizes: list[int], threads: int) -> list[list[tuple[int, int, int]]]:
-    """For each thread, the (array, first, last) that it works on: equal shares, cut at whole blocks."""
+    """For each thread, the (array, first, last) that it works on: equal shares, cut at
+    whole blocks."""
     share = max(BLOCK, -(-sum(sizes) // threads // BLOCK) * BLOCK)
     jobs: list[list[tuple[int, int, int]]] = [[]]
     room = share
@@ -201,7 +210,8 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def _everywhere(work: Callable[[int, int, int], Any], sizes: list[int]) -> list[Any]:
-    """`work(array, first, last)` over all arrays, on as many threads as torch uses; results in order."""
+    """`work(array, first, last)` over all arrays, on as many threads as torch uses;
+    results in order."""
     threads = torch.get_num_threads() if sum(sizes) > 32 * BLOCK else 1
     jobs = _stretches(sizes, threads)
 
@@ -220,7 +230,8 @@ def _flat(tensor: torch.Tensor) -> np.ndarray:
 
 
 def normal_numbers(key: int, out: torch.Tensor, first: int = 0) -> torch.Tensor:
-    """Fill a contiguous tensor on the processor with the standard normal numbers `first`, ... of `key` (0 to 2**64 - 1); returns it."""
+    """Fill a contiguous tensor on the processor with the standard normal numbers
+    `first`, ... of `key` (0 to 2**64 - 1); returns it."""
     flat = out.view(-1)
     single = flat if out.dtype == torch.float32 else torch.empty(len(flat))
     numbers, table, name = _flat(single), quantiles(), np.uint64(key)
@@ -235,7 +246,8 @@ def normal_numbers(key: int, out: torch.Tensor, first: int = 0) -> torch.Tensor:
 @compiled
 @no_type_check
 def _scale_gradient(grad, plain, scale, by_scale):
-    """by_scale[g] += sum of grad[g] * plain[g] over letters, then grad[g] *= scale[g]; `grad` and `plain` `(groups, A)`."""
+    """by_scale[g] += sum of grad[g] * plain[g] over letters, then grad[g] *= scale[g];
+    `grad` and `plain` `(groups, A)`."""
     for g in range(grad.shape[0]):
         row, other, total = grad[g], plain[g], np.float32(0)
         for a in range(row.size):
@@ -246,7 +258,8 @@ def _scale_gradient(grad, plain, scale, by_scale):
 
 # %% ../../book/performance/speed.ipynb #5cc4ae0a
 class OutputParts(NamedTuple):
-    """What the output layer is made of. The one place that knows how it goes together: convolution, tiled scale, bias, temperature, site profile."""
+    """What the output layer is made of. The one place that knows how it goes together:
+    convolution, tiled scale, bias, temperature, site profile."""
 
     weight: torch.Tensor  # (H, L*C), or (H, L*A) without a convolution
     conv: torch.Tensor | None  # (C, A)
@@ -261,7 +274,8 @@ class OutputParts(NamedTuple):
     def matrix(
         self, plain: torch.Tensor | None = None, scaled: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """What each hidden unit adds to each logit before the temperature, `(H, L*A)`; written into the given memory."""
+        """What each hidden unit adds to each logit before the temperature, `(H, L*A)`;
+        written into the given memory."""
         (length, letters), units, out = self.size, len(self.weight), self.weight
         if self.conv is not None:
             out = torch.mm(
@@ -278,7 +292,8 @@ class OutputParts(NamedTuple):
         return out.reshape(units, length * letters)
 
     def by_letter(self, out: torch.Tensor | None = None) -> torch.Tensor:
-        """As `matrix`, after the temperature and with the units last, `(L, A, H)`; written into `out`."""
+        """As `matrix`, after the temperature and with the units last, `(L, A, H)`;
+        written into `out`."""
         (length, letters), units = self.size, len(self.weight)
         pieces = self.weight.view(units, length, -1).permute(1, 2, 0)  # (L, C or A, H)
         if out is None:
@@ -293,7 +308,8 @@ class OutputParts(NamedTuple):
         return out if self.temperature is None else out.mul_(self.temperature)
 
     def logits(self, product: torch.Tensor) -> torch.Tensor:
-        """Bias, temperature and profile for hidden units times `matrix`, `(B, L*A)` to `(B, L, A)`."""
+        """Bias, temperature and profile for hidden units times `matrix`, `(B, L*A)` to
+        `(B, L, A)`."""
         logits = product if self.bias is None else product + self.bias
         if self.temperature is not None:
             logits = logits * self.temperature
@@ -302,10 +318,11 @@ class OutputParts(NamedTuple):
 
 # %% ../../book/performance/speed.ipynb #5cc4ae0b
 class OutputLayer:
-    """hidden @ (scale * (W_out @ W_conv)) and its gradients, in memory that is kept from one update to the next.
+    """hidden @ (scale * (W_out @ W_conv)) and its gradients, in memory that is kept
+    from one update to the next.
 
-    The largest arrays of an update live here: `hidden` `(B, H)`, `W_out` `(H, L*C)`, `W_conv` `(C, A)` or None, `scale`
-    `(H/P, L)` or None; the product is `(B, L*A)`.
+    The largest arrays of an update live here: `hidden` `(B, H)`, `W_out` `(H, L*C)`,
+    `W_conv` `(C, A)` or None, `scale` `(H/P, L)` or None; the product is `(B, L*A)`.
     """
 
     def __init__(
@@ -366,7 +383,8 @@ class _Output(torch.autograd.Function):
 def _scaled_back(
     by_out: torch.Tensor, plain: torch.Tensor, scale: torch.Tensor, letters: int
 ) -> torch.Tensor:
-    """The gradient of the scales `(H/P, L)`; `by_out` is multiplied by them in place."""
+    """The gradient of the scales `(H/P, L)`; `by_out` is multiplied by them in
+    place."""
     scales = _flat(scale.contiguous())
     by_scale = np.zeros_like(scales)
     grad, other = (
@@ -385,12 +403,14 @@ def _scaled_back(
 
 # %% ../../book/performance/speed.ipynb #c7d4573f
 class GaussianAdam:
-    """Draws of Gaussian weights, their KL in closed form, and Adam, each in one pass over memory (processor, float32).
+    """Draws of Gaussian weights, their KL in closed form, and Adam, each in one pass
+    over memory (processor, float32).
 
-    `weights`: modules with `mu` and `log_sigma` by name; `priors`: mean and width of each one's prior; `starts`: where its
-    noise begins among all noise; `optimiser`: an Adam that owns these parameters and leaves them alone, as they have no
-    gradients. Its first group sets rate, betas and epsilon of the means, its second those of the log standard deviations;
-    moments and the count of updates are its, too.
+    `weights`: modules with `mu` and `log_sigma` by name; `priors`: mean and width of
+    each one's prior; `starts`: where its noise begins among all noise; `optimiser`: an
+    Adam that owns these parameters and leaves them alone, as they have no gradients.
+    Its first group sets rate, betas and epsilon of the means, its second those of the
+    log standard deviations; moments and the count of updates are its, too.
     """
 
     def __init__(
@@ -415,7 +435,8 @@ class GaussianAdam:
                 optimiser.state[p] = {"step": torch.zeros(()), **moments}
 
     def draw(self, key: int) -> dict[str, torch.Tensor]:
-        """One sample of every weight, as leaves that will receive gradients; the same memory each time."""
+        """One sample of every weight, as leaves that will receive gradients; the same
+        memory each time."""
         table, name = quantiles(), np.uint64(key)
         arrays = []
         for w, drawn in zip(self.weights, self.drawn, strict=True):
@@ -429,9 +450,11 @@ class GaussianAdam:
         return dict(zip(self.names, self.drawn, strict=True))
 
     def step(self, price: float) -> float:
-        """Move every weight by its gradient and `price` times that of its KL; returns the summed KL in nats before the move.
+        """Move every weight by its gradient and `price` times that of its KL; returns
+        the summed KL in nats before the move.
 
-        The optimiser's own step comes first: one that sets its count back there, as the original's does, is followed.
+        The optimiser's own step comes first: one that sets its count back there, as the
+        original's does, is followed.
         """
         groups, state = self.optimiser.param_groups, self.optimiser.state
         arrays, settings, constant = [], [], 0.0
@@ -463,7 +486,8 @@ class GaussianAdam:
 
 # %% ../../book/performance/speed.ipynb #31cd0e67
 def _corrected(group: dict[str, Any], step: int) -> tuple[np.float32, ...]:
-    """Adam's betas, its rate and root with their bias corrections at `step`, and epsilon."""
+    """Adam's betas, its rate and root with their bias corrections at `step`, and
+    epsilon."""
     first, second = group["betas"]
     values = (
         first,

@@ -87,7 +87,8 @@ class Making:
 
 # %% ../../book/workshop/loop.ipynb #3fadc379
 def advance(makings: list[Making], progress: bool | None) -> None:
-    """Updates of all runs up to `steps`, with checkpoints; a run that has some already waits for the others."""
+    """Updates of all runs up to `steps`, with checkpoints; a run that has some already
+    waits for the others."""
     config, device = makings[0].trainer.config, makings[0].trainer.device
     first = min(making.done for making in makings) + 1
     look = (
@@ -111,7 +112,10 @@ def advance(makings: list[Making], progress: bool | None) -> None:
             if step % look == 0 or last:
                 row = np.mean([making.look(step) for making in awake], axis=0)
                 bar.update(step - bar.n)
-                text = f"loss {row[0]:.1f} = {-row[1]:.1f} + z {row[2]:.1f} + w {row[3]:.1f}"
+                text = (
+                    f"loss {row[0]:.1f} = {-row[1]:.1f} + z {row[2]:.1f} + w "
+                    f"{row[3]:.1f}"
+                )
                 bar.set_postfix_str(text, refresh=False)
             if last or caught or step % config.checkpoint_every == 0:
                 for making in awake:

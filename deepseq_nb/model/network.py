@@ -46,7 +46,8 @@ def one_hot(
     size: int,
     dtype: torch.dtype = torch.float32,
 ) -> Float[torch.Tensor, "batch length alphabet"]:
-    """One-hot rows `(B, L, A)` of tokens `(B, L)`; a gap (token `size`) is a row of zeros."""
+    """One-hot rows `(B, L, A)` of tokens `(B, L)`; a gap (token `size`) is a row of
+    zeros."""
     rows = torch.zeros(*tokens.shape, size + 1, dtype=dtype, device=tokens.device)
     return rows.scatter_(-1, tokens.long().unsqueeze(-1), 1)[..., :size]
 
@@ -54,7 +55,8 @@ def one_hot(
 def _linear(
     inputs: int, outputs: int, bias: float, generator: torch.Generator | None
 ) -> nn.Linear:
-    """A dense layer with Glorot normal weights, std sqrt(2/(in+out)), and a constant bias."""
+    """A dense layer with Glorot normal weights, std sqrt(2/(in+out)), and a constant
+    bias."""
     layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
     drawn = torch.randn(inputs, outputs, generator=generator).mul_(
         sqrt(2 / (inputs + outputs))
@@ -65,7 +67,8 @@ def _linear(
 
 # %% ../../book/structure/model.ipynb #74c32be0
 def _looked_up(tokens: torch.Tensor, layer: nn.Linear, size: int) -> torch.Tensor:
-    """`layer(one_hot(tokens).flatten(1))`, `(B, H)`, by adding the columns of its matrix that the letters choose."""
+    """`layer(one_hot(tokens).flatten(1))`, `(B, H)`, by adding the columns of its
+    matrix that the letters choose."""
     here = tokens < size
     places = torch.arange(tokens.shape[1]) * size
     columns = tokens.long().clamp(max=size - 1) + places  # (B, L)
@@ -76,7 +79,8 @@ def _looked_up(tokens: torch.Tensor, layer: nn.Linear, size: int) -> torch.Tenso
 
 # %% ../../book/structure/model.ipynb #005c8bc0
 class Encoder(nn.Module):
-    """q(z|x): tokens `(B, L)` to mean and log standard deviation `(B, Z)` of a Gaussian."""
+    """q(z|x): tokens `(B, L)` to mean and log standard deviation `(B, Z)` of a
+    Gaussian."""
 
     def __init__(
         self,
@@ -128,7 +132,8 @@ class Encoder(nn.Module):
 def decoder_shapes(
     config: ModelConfig, length: int, alphabet_size: int
 ) -> dict[str, tuple[int, ...]]:
-    """Names (the original's) and shapes of the decoder's weights, in the order in which their noise is drawn."""
+    """Names (the original's) and shapes of the decoder's weights, in the order in which
+    their noise is drawn."""
     shapes: dict[str, tuple[int, ...]] = {}
     sizes = (config.latent, *config.decoder)
     for i, (inputs, outputs) in enumerate(pairwise(sizes)):
@@ -179,13 +184,15 @@ class DecoderWeights(nn.ModuleDict):
 
     @property
     def noise_size(self) -> int:
-        """How many standard normal numbers one draw of all the weights takes; 0 for point weights."""
+        """How many standard normal numbers one draw of all the weights takes; 0 for
+        point weights."""
         return sum(w.mu.numel() for w in self.values() if isinstance(w, GaussianWeight))
 
     def noise_by_name(
         self, noise: Float[torch.Tensor, " noise"]
     ) -> dict[str, torch.Tensor]:
-        """`noise_size` standard normal numbers in pieces of the weights' shapes, under their names."""
+        """`noise_size` standard normal numbers in pieces of the weights' shapes, under
+        their names."""
         pieces = noise.split([weight.mu.numel() for weight in self.values()])
         named = zip(self.items(), pieces, strict=True)
         return {name: piece.view_as(weight.mu) for (name, weight), piece in named}
@@ -193,7 +200,8 @@ class DecoderWeights(nn.ModuleDict):
     def draw(
         self, noise: Float[torch.Tensor, " noise"] | None = None
     ) -> dict[str, torch.Tensor]:
-        """One set of weights by name, from `noise_size` standard normal numbers; without them, the means."""
+        """One set of weights by name, from `noise_size` standard normal numbers;
+        without them, the means."""
         if noise is None or not self.noise_size:
             return {name: weight.draw(None) for name, weight in self.items()}
         pieces = self.noise_by_name(noise)
@@ -215,7 +223,8 @@ def output_parts(decoder: "Decoder", w: dict[str, torch.Tensor]) -> OutputParts:
 
 # %% ../../book/structure/model.ipynb #b175e04a
 class Decoder(nn.Module):
-    """p(x|z, w): z `(B, Z)` and one draw of all weights to log-probabilities `(B, L, A)`."""
+    """p(x|z, w): z `(B, Z)` and one draw of all weights to log-probabilities `(B, L,
+    A)`."""
 
     def __init__(
         self,
@@ -247,7 +256,8 @@ class Decoder(nn.Module):
         w: dict[str, torch.Tensor],
         generator: torch.Generator | None = None,
     ) -> Float[torch.Tensor, "batch hidden"]:
-        """Activations of the last hidden layer `(B, H)`; with a generator, dropout is applied (point weights only)."""
+        """Activations of the last hidden layer `(B, H)`; with a generator, dropout is
+        applied (point weights only)."""
         config, layers = self.config, len(self.config.decoder)
         for i in range(layers):
             last = i + 1 == layers
@@ -262,7 +272,8 @@ class Decoder(nn.Module):
     def output_weights(
         self, w: dict[str, torch.Tensor]
     ) -> Float[torch.Tensor, "hidden outputs"]:
-        """What each hidden unit adds to each logit before the temperature, `(H, L*A)`."""
+        """What each hidden unit adds to each logit before the temperature, `(H,
+        L*A)`."""
         return output_parts(self, w).matrix()
 
     def logits(
@@ -271,7 +282,8 @@ class Decoder(nn.Module):
         out: Float[torch.Tensor, "hidden outputs"],
         w: dict[str, torch.Tensor],
     ) -> Float[torch.Tensor, "batch length alphabet"]:
-        """Unnormalised log-probabilities `(B, L, A)` from `output_weights(w)`, with bias and temperature."""
+        """Unnormalised log-probabilities `(B, L, A)` from `output_weights(w)`, with
+        bias and temperature."""
         return output_parts(self, w).logits(hidden @ out)
 
     def forward(
@@ -286,7 +298,8 @@ class Decoder(nn.Module):
         w: dict[str, torch.Tensor],
         layer: OutputLayer | None = None,
     ) -> Float[torch.Tensor, "batch length alphabet"]:
-        """As `logits` with `output_weights(w)`, in the kept memory of `layer` where there is one."""
+        """As `logits` with `output_weights(w)`, in the kept memory of `layer` where
+        there is one."""
         parts = output_parts(self, w)
         return parts.logits(
             hidden @ parts.matrix() if layer is None else layer(hidden, *parts[:3])
@@ -297,7 +310,8 @@ class Decoder(nn.Module):
 def centre_on_sites(
     decoder: Decoder, log_frequencies: Float[torch.Tensor, "length alphabet"]
 ) -> None:
-    """Give a decoder with `site_prior` the log frequencies `(L, A)`, in nats, that it has in place of an output bias."""
+    """Give a decoder with `site_prior` the log frequencies `(L, A)`, in nats, that it
+    has in place of an output bias."""
     decoder.site_profile.copy_(log_frequencies)
 
 # %% ../../book/structure/model.ipynb #a4fe6921
@@ -309,9 +323,10 @@ def weight_cost(
 ) -> Float[torch.Tensor, ""]:
     """The price of the decoder in nats, before the division by Neff.
 
-    Variational: KL(q(w) || p(w)); the horseshoe, laplacian and ard priors take a fresh draw of the scales from
-    `scale_noise` `(H/P, L)`. Point: the penalty of the maximum-likelihood class. `skip` names weights that are left out
-    because their KL is accounted for elsewhere (`deepseq_nb.model.kernels`).
+    Variational: KL(q(w) || p(w)); the horseshoe, laplacian and ard priors take a fresh
+    draw of the scales from `scale_noise` `(H/P, L)`. Point: the penalty of the
+    maximum-likelihood class. `skip` names weights that are left out because their KL is
+    accounted for elsewhere (`deepseq_nb.model.kernels`).
     """
     if decoder.config.weights == "point":
         return _penalty(decoder.config, decoder.length, w)
@@ -365,7 +380,8 @@ class ElboTerms(NamedTuple):
 
     @property
     def elbo(self) -> torch.Tensor:
-        """reconstruction - kl_latent, `(B,)`: the cost of the decoder is not a sequence's business."""
+        """reconstruction - kl_latent, `(B,)`: the cost of the decoder is not a
+        sequence's business."""
         return self.reconstruction - self.kl_latent
 
 # %% ../../book/structure/model.ipynb #fdc3cd17
@@ -373,7 +389,8 @@ def latent_kl(
     mu: Float[torch.Tensor, "batch latent"],
     log_sigma: Float[torch.Tensor, "batch latent"],
 ) -> Float[torch.Tensor, " batch"]:
-    """KL of N(mu, exp(log_sigma)) against N(0, 1), summed over latent dimensions, `(B,)` in nats."""
+    """KL of N(mu, exp(log_sigma)) against N(0, 1), summed over latent dimensions,
+    `(B,)` in nats."""
     return 0.5 * (mu.square() + (2 * log_sigma).exp() - 1 - 2 * log_sigma).sum(-1)
 
 
@@ -381,7 +398,8 @@ def log_likelihood(
     logits: Float[torch.Tensor, "batch length alphabet"],
     tokens: Integer[torch.Tensor, "batch length"],
 ) -> Float[torch.Tensor, " batch"]:
-    """log p(x|z, w) `(B,)` in nats, summed in float64: a categorical at every position, gaps count nothing."""
+    """log p(x|z, w) `(B,)` in nats, summed in float64: a categorical at every position,
+    gaps count nothing."""
     alphabet_size = logits.shape[-1]
     losses = F.cross_entropy(
         logits.flatten(0, 1),
@@ -393,7 +411,8 @@ def log_likelihood(
 
 # %% ../../book/structure/model.ipynb #2dcaf136
 class DeepSequence(nn.Module):
-    """The doubly variational autoencoder of Riesselman 2018 for sequences of `length` positions."""
+    """The doubly variational autoencoder of Riesselman 2018 for sequences of `length`
+    positions."""
 
     def __init__(
         self, config: ModelConfig, length: int, alphabet_size: int = 20, seed: int = 1
@@ -413,7 +432,8 @@ class DeepSequence(nn.Module):
         dropout: torch.Generator | None = None,
         layer: OutputLayer | None = None,
     ) -> ElboTerms:
-        """The ELBO's terms for tokens `(B, L)`, one draw `w` of the decoder and latent noise `(B, Z)` (none: z is the mean)."""
+        """The ELBO's terms for tokens `(B, L)`, one draw `w` of the decoder and latent
+        noise `(B, Z)` (none: z is the mean)."""
         mu, log_sigma = self.encoder(tokens)
         z = mu if noise is None else mu + log_sigma.exp() * noise
         hidden = self.decoder.hidden(z, w, dropout)

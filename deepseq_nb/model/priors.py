@@ -28,7 +28,8 @@ from deepseq_nb.core.settings import (
 
 # %% ../../book/structure/priors.ipynb #49ef1f69
 class _GaussianKL(torch.autograd.Function):
-    """Sum of Gaussian divergences in one temporary array, with its closed-form gradient."""
+    """Sum of Gaussian divergences in one temporary array, with its closed-form
+    gradient."""
 
     @staticmethod
     def forward(ctx, mu, log_sigma, prior_mu, prior_sigma):
@@ -71,15 +72,18 @@ def gaussian_kl(
     prior_mu: float | int = 0.0,
     prior_sigma: float | int = 1.0,
 ) -> Float64[torch.Tensor, ""]:
-    """Sum over all entries of KL(N(mu, exp(log_sigma)) || N(prior_mu, prior_sigma)), in nats.
+    """Sum over all entries of KL(N(mu, exp(log_sigma)) || N(prior_mu, prior_sigma)), in
+    nats.
 
-    The sum is accumulated, and returned, in float64 whatever the dtype of the entries; gradients keep
-    the entries' dtype. Raises `ConfigError` for unequal shapes or a `prior_sigma` that is not positive.
-    Source: Kingma and Welling (2014), appendix B, with a general prior.
+    The sum is accumulated, and returned, in float64 whatever the dtype of the entries;
+    gradients keep the entries' dtype. Raises `ConfigError` for unequal shapes or a
+    `prior_sigma` that is not positive. Source: Kingma and Welling (2014), appendix B,
+    with a general prior.
     """
     if mu.shape != log_sigma.shape:
         raise ConfigError(
-            f"mu has shape {tuple(mu.shape)} and log_sigma {tuple(log_sigma.shape)}: they must agree"
+            f"mu has shape {tuple(mu.shape)} and log_sigma {tuple(log_sigma.shape)}: "
+            "they must agree"
         )
     check_range("prior_sigma", prior_sigma, above=0)
     return _GaussianKL.apply(mu, log_sigma, float(prior_mu), float(prior_sigma))
@@ -103,7 +107,8 @@ def _log_laplacian(s: torch.Tensor, g: float) -> torch.Tensor:
 
 
 def _log_ard(s: torch.Tensor, g: float) -> torch.Tensor:
-    """t² inverse-gamma with shape g and scale g; t = exp(s), density of s; 1e-8 keeps the smallest t finite."""
+    """t² inverse-gamma with shape g and scale g; t = exp(s), density of s; 1e-8 keeps
+    the smallest t finite."""
     return (
         math.log(2)
         + g * math.log(g)
@@ -131,7 +136,8 @@ class _Draw(torch.autograd.Function):
 
 # %% ../../book/structure/priors.ipynb #bf958f0f
 class GaussianWeight(nn.Module):
-    """A weight with a Gaussian posterior: `mu` and `log_sigma` of the same shape, and the width of its prior."""
+    """A weight with a Gaussian posterior: `mu` and `log_sigma` of the same shape, and
+    the width of its prior."""
 
     def __init__(
         self, mu: torch.Tensor, prior_sigma: float = 1.0, log_sigma: float = -5.0
@@ -147,7 +153,8 @@ class GaussianWeight(nn.Module):
         return self.mu
 
     def draw(self, noise: torch.Tensor | None) -> torch.Tensor:
-        """One sample, given standard normal noise of the same shape; without noise the mean."""
+        """One sample, given standard normal noise of the same shape; without noise the
+        mean."""
         return self.mu if noise is None else _Draw.apply(self.mu, self.log_sigma, noise)
 
     def kl(self) -> Float[torch.Tensor, ""]:
@@ -221,13 +228,15 @@ def _sampled_kl(
 # %% ../../book/structure/priors.ipynb #75638747
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparsityPrior:
-    """The prior over `s`, one number per hidden unit and position, whose transform scales a group of output weights.
+    """The prior over `s`, one number per hidden unit and position, whose transform
+    scales a group of output weights.
 
-    `logit` scales by sigmoid(s), all others by t = exp(s); `none` has no scales. `logit_p` is the prior
-    probability that a scale is above one half and `logit_sigma` the standard deviation of s (logit only);
-    `global_scale` sets the size of t (analytic, horseshoe, laplacian, ard). A subclass may have a `log_density` of its own:
-    its KL is then estimated from samples. Raises `ConfigError` for values out of range.
-    Source: Riesselman, Ingraham and Marks (2018), supplement.
+    `logit` scales by sigmoid(s), all others by t = exp(s); `none` has no scales.
+    `logit_p` is the prior probability that a scale is above one half and `logit_sigma`
+    the standard deviation of s (logit only); `global_scale` sets the size of t
+    (analytic, horseshoe, laplacian, ard). A subclass may have a `log_density` of its
+    own: its KL is then estimated from samples. Raises `ConfigError` for values out of
+    range. Source: Riesselman, Ingraham and Marks (2018), supplement.
     """
 
     kind: Literal["logit", "analytic", "horseshoe", "laplacian", "ard", "none"] = (
@@ -242,13 +251,15 @@ class SparsityPrior:
 
     @property
     def gaussian(self) -> tuple[float, float] | None:
-        """Mean and standard deviation of s where the prior is a Gaussian (logit, analytic), else None."""
+        """Mean and standard deviation of s where the prior is a Gaussian (logit,
+        analytic), else None."""
         return None if _has_own_density(self) else _kind_gaussian(self)
 
     def transform(
         self, s: Float[torch.Tensor, "*shape"]
     ) -> Float[torch.Tensor, "*shape"]:
-        """The scale itself: sigmoid(s) for logit, exp(s) for the others, ones for none."""
+        """The scale itself: sigmoid(s) for logit, exp(s) for the others, ones for
+        none."""
         if self.kind == "none":
             return torch.ones_like(s)
         return torch.sigmoid(s) if self.kind == "logit" else torch.exp(s)
@@ -256,7 +267,8 @@ class SparsityPrior:
     def log_density(
         self, s: Float[torch.Tensor, "*shape"]
     ) -> Float[torch.Tensor, "*shape"]:
-        """Log prior density of the untransformed s, entry by entry, in nats; zeros for none."""
+        """Log prior density of the untransformed s, entry by entry, in nats; zeros for
+        none."""
         if self.kind == "none":
             return torch.zeros_like(s)
         gaussian = _kind_gaussian(self)
@@ -273,10 +285,12 @@ class SparsityPrior:
         log_sigma: Float[torch.Tensor, "*shape"],
         sample: Float[torch.Tensor, "*shape"] | None = None,
     ) -> Float64[torch.Tensor, ""]:
-        """KL of the posterior N(mu, exp(log_sigma)) of s to this prior, summed over entries, in nats, float64.
+        """KL of the posterior N(mu, exp(log_sigma)) of s to this prior, summed over
+        entries, in nats, float64.
 
-        Closed form for logit and analytic; zero for none. For the others an estimate, unbiased and possibly
-        negative, from one `sample` of s drawn as mu + exp(log_sigma)·noise; `ConfigError` without one.
+        Closed form for logit and analytic; zero for none. For the others an estimate,
+        unbiased and possibly negative, from one `sample` of s drawn as mu +
+        exp(log_sigma)·noise; `ConfigError` without one.
         """
         if self.gaussian is not None:
             return gaussian_kl(mu, log_sigma, *self.gaussian)
@@ -290,5 +304,6 @@ class SparsityPrior:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "SparsityPrior":
-        """The prior that `to_json` described; `ConfigError` names an unknown or unusable key."""
+        """The prior that `to_json` described; `ConfigError` names an unknown or
+        unusable key."""
         return config_from_json(cls, data)

@@ -87,9 +87,11 @@ class Run:
         return len(self.history)
 
     def read(self, path: Path | str | None = None) -> Alignment:
-        """An alignment, read as this run's was and with its focus; without a path, the run's own.
+        """An alignment, read as this run's was and with its focus; without a path, the
+        run's own.
 
-        Raises `AlignmentError` for a file that cannot be read so, and `CheckpointError` when the run's own has changed.
+        Raises `AlignmentError` for a file that cannot be read so, and `CheckpointError`
+        when the run's own has changed.
         """
         options = ReadOptions.from_json(self.about.get("options", {})).to_json()
         options["focus"] = self.focus_map.name
@@ -98,7 +100,8 @@ class Run:
         )
         if path is None and alignment.checksum != self.about["checksum"]:
             raise CheckpointError(
-                f"{self.about['source']} is no longer the alignment that this run was trained on: "
+                f"{self.about['source']} is no longer the alignment that this run was "
+                "trained on: "
                 "its checksum differs"
             )
         return alignment
@@ -118,7 +121,8 @@ def fit(
     progress: bool | None = None,
     echo: Callable[[str], Any] | None = None,
 ) -> Run:
-    """Train a model on an alignment (Riesselman 2018) and return the run, kept in folder `out` if given.
+    """Train a model on an alignment (Riesselman 2018) and return the run, kept in
+    folder `out` if given.
 
     Parameters
     ----------
@@ -131,10 +135,12 @@ def fit(
     weights
         `(N,)` in place of the sequence weights at `theta`.
     shallow
-        Settings for shallow families: "on", "off", or "auto", which takes them below 100 effective sequences and 2 per
+        Settings for shallow families: "on", "off", or "auto", which takes them below
+        100 effective sequences and 2 per
         column unless the configurations set `site_prior` or `width_rate` themselves.
     resume, overwrite
-        Continue the run in `out` to the same bits; replace it, once the new one has its first checkpoint.
+        Continue the run in `out` to the same bits; replace it, once the new one has
+        its first checkpoint.
     trainer
         The class that makes the updates; None chooses one for the device.
     progress
@@ -170,7 +176,8 @@ SHALLOW_WIDTH_RATE = 30.0
 def for_shallow_family(
     model_config: ModelConfig, train_config: TrainConfig
 ) -> tuple[ModelConfig, TrainConfig]:
-    """Both configurations with a site prior and fast widths; raises `ConfigError` for a model that has no such prior."""
+    """Both configurations with a site prior and fast widths; raises `ConfigError` for a
+    model that has no such prior."""
     model_config = replace(model_config, site_prior=True)
     return model_config, replace(train_config, width_rate=SHALLOW_WIDTH_RATE)
 
@@ -178,7 +185,8 @@ def for_shallow_family(
 def shallow_decision(
     family: Family, settings: RunSettings, shallow: str = "auto"
 ) -> tuple[bool, str]:
-    """Whether a family is to be trained with the settings for shallow families, and the reason."""
+    """Whether a family is to be trained with the settings for shallow families, and the
+    reason."""
     check_choice("shallow", shallow, ("auto", "on", "off"))
     if shallow != "auto":
         return shallow == "on", "as asked"
@@ -404,7 +412,8 @@ def _make_group(
 
 # %% ../../book/structure/runs.ipynb #c4d15d4f
 def load_run(path: Path | str, device: str = "cpu") -> Run:
-    """Load a run folder, wherever it was trained; an unfinished run is loaded at its last checkpoint.
+    """Load a run folder, wherever it was trained; an unfinished run is loaded at its
+    last checkpoint.
 
     Raises `CheckpointError` naming the file that is missing, damaged or does not fit.
     """
@@ -419,7 +428,8 @@ def load_run(path: Path | str, device: str = "cpu") -> Run:
     parameters, stamp = folder.parameters()
     if stamp["checksum"] != about.get("checksum"):
         raise CheckpointError(
-            f"{path}: the model was trained on another alignment than alignment.json describes"
+            f"{path}: the model was trained on another alignment than alignment.json "
+            "describes"
         )
     model = DeepSequence(
         settings.model, len(focus_map.residues), len(focus_map.alphabet)
@@ -451,9 +461,11 @@ def fit_many(
     progress: bool | None = None,
     echo: Callable[[str], Any] | None = None,
 ) -> list[Run]:
-    """Runs that differ in their seed, in folders `out`/seedN: in step on a GPU, else one after the other; the rest as `fit`.
+    """Runs that differ in their seed, in folders `out`/seedN: in step on a GPU, else
+    one after the other; the rest as `fit`.
 
-    Raises `ConfigError` for no seed, one twice, or a folder that is a run, and what `fit` raises. With `resume`, runs that are finished stay as they are.
+    Raises `ConfigError` for no seed, one twice, or a folder that is a run, and what
+    `fit` raises. With `resume`, runs that are finished stay as they are.
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ConfigError(
@@ -484,7 +496,8 @@ def prepare(
     progress: bool | None = None,
     echo: Callable[[str], Any] | None = None,
 ) -> Trainer:
-    """A trainer before its first update, once `echo` has been told in lines what it understood; arguments as `fit`."""
+    """A trainer before its first update, once `echo` has been told in lines what it
+    understood; arguments as `fit`."""
     settings = _settings(model_config, train_config)
     plan = _plan(
         alignment,

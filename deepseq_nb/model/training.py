@@ -85,7 +85,8 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, data: dict) -> "TrainConfig":
-        """Read what `to_json` wrote; raises `ConfigError` for an unknown key or a wrong value."""
+        """Read what `to_json` wrote; raises `ConfigError` for an unknown key or a wrong
+        value."""
         return config_from_json(cls, data)
 
 # %% ../../book/structure/training.ipynb #f812b51a
@@ -109,12 +110,14 @@ def noise_key(seed: int, stream: str, index: int) -> int:
 def noise_generator(
     device: torch.device | str, seed: int, stream: str, index: int
 ) -> torch.Generator:
-    """A fresh generator on `device`, determined by seed, purpose (of `STREAMS`) and index (an update or a sample) alone."""
+    """A fresh generator on `device`, determined by seed, purpose (of `STREAMS`) and
+    index (an update or a sample) alone."""
     return torch.Generator(device).manual_seed(noise_key(seed, stream, index))
 
 # %% ../../book/structure/training.ipynb #5d0e8ff6
 def fill_noise(out: torch.Tensor, seed: int, stream: str, index: int) -> torch.Tensor:
-    """Fill a tensor with standard normal numbers determined by seed, purpose, index and kind of device alone; returns it."""
+    """Fill a tensor with standard normal numbers determined by seed, purpose, index and
+    kind of device alone; returns it."""
     if out.device.type == "cpu":
         return normal_numbers(noise_key(seed, stream, index), out)
     return out.normal_(generator=noise_generator(out.device, seed, stream, index))
@@ -123,7 +126,8 @@ def fill_noise(out: torch.Tensor, seed: int, stream: str, index: int) -> torch.T
 def draw_rows(
     cumulative: Float64[torch.Tensor, " n"], size: int, generator: torch.Generator
 ) -> Int64[torch.Tensor, " batch"]:
-    """Rows drawn with replacement in proportion to weights, given the weights' cumulative sum `(N,)`."""
+    """Rows drawn with replacement in proportion to weights, given the weights'
+    cumulative sum `(N,)`."""
     u = (
         torch.rand(
             size, generator=generator, dtype=torch.float64, device=cumulative.device
@@ -136,7 +140,8 @@ def draw_rows(
 class AdamOriginal(torch.optim.Adam):
     """Adam as the original runs it: the bias correction stays at its first-step value.
 
-    The original adds epsilon to sqrt(v) without correction; dividing epsilon by sqrt(1 - beta2) here gives the same step.
+    The original adds epsilon to sqrt(v) without correction; dividing epsilon by sqrt(1
+    - beta2) here gives the same step.
     """
 
     def __init__(
@@ -170,16 +175,19 @@ def sampled_scales(decoder: Decoder) -> torch.nn.Module | None:
 # %% ../../book/structure/training.ipynb #afbbbf15
 @runtime_checkable
 class WeightDraws(Protocol):
-    """The decoder's weights, update by update: what `Trainer` asks of `Draws` and `FusedDraws`."""
+    """The decoder's weights, update by update: what `Trainer` asks of `Draws` and
+    `FusedDraws`."""
 
     closed: tuple[str, ...]  # weights whose KL and movement are not automatic
     layer: OutputLayer | None  # kept memory for the decoder's output
 
     def draw(self, step: int) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """The weights of update `step`, and noise for the KL of a sparsity prior that needs it."""
+        """The weights of update `step`, and noise for the KL of a sparsity prior that
+        needs it."""
 
     def move(self, price: float) -> float:
-        """Move the `closed` weights by their gradients and `price` times those of their KL; returns that KL in nats."""
+        """Move the `closed` weights by their gradients and `price` times those of their
+        KL; returns that KL in nats."""
 
 # %% ../../book/structure/training.ipynb #afbbbf16
 class Draws:
@@ -203,7 +211,8 @@ class Draws:
         fill_noise(self.noise, self.seed, "weights", step)
 
     def sample(self) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """The weights that the noise makes, and fresh noise `(H/P, L)` for the KL of a sparsity prior that needs it."""
+        """The weights that the noise makes, and fresh noise `(H/P, L)` for the KL of a
+        sparsity prior that needs it."""
         noise, fresh = self.noise.tensor_split([self.decoder.noise_size])
         return self.decoder.draw(noise), fresh.view(self.scale_shape) if len(
             fresh
@@ -215,12 +224,14 @@ class Draws:
         return self.sample()
 
     def move(self, price: float) -> float:
-        """Move the `closed` weights by their gradients and `price` times those of their KL; returns that KL in nats."""
+        """Move the `closed` weights by their gradients and `price` times those of their
+        KL; returns that KL in nats."""
         return 0.0
 
 # %% ../../book/structure/training.ipynb #141221e4
 class FusedDraws:
-    """As `Draws`, for Gaussian weights in float32 on a processor: draw, KL and Adam by the loops of `deepseq_nb.model.kernels`."""
+    """As `Draws`, for Gaussian weights in float32 on a processor: draw, KL and Adam by
+    the loops of `deepseq_nb.model.kernels`."""
 
     def __init__(self, decoder: Decoder, optimiser: torch.optim.Adam, seed: int):
         self.decoder, self.seed = decoder, seed
@@ -253,7 +264,8 @@ class FusedDraws:
         )
 
     def draw(self, step: int) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """As `Draws.draw`, with the same noise; the weights are leaves in memory that is used again."""
+        """As `Draws.draw`, with the same noise; the weights are leaves in memory that
+        is used again."""
         key = noise_key(self.seed, "weights", step)
         w = self.gaussian.draw(key)
         if self.scales is None:
@@ -307,7 +319,8 @@ def _draws(
 
 # %% ../../book/structure/training.ipynb #6a56d895
 class Batches:
-    """What is drawn for an update besides the weights: rows by weight, noise of z; and the strength of both KLs."""
+    """What is drawn for an update besides the weights: rows by weight, noise of z; and
+    the strength of both KLs."""
 
     def __init__(
         self,
@@ -330,7 +343,8 @@ class Batches:
         return noise_generator(self.device, self.config.seed, stream, step)
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens `(B, L)` of update `step`, and the noise `(B, Z)` of their z in memory that is used again."""
+        """Tokens `(B, L)` of update `step`, and the noise `(B, Z)` of their z in memory
+        that is used again."""
         rows = draw_rows(
             self.cumulative, self.config.batch_size, self.generator("batch", step)
         )
@@ -349,10 +363,18 @@ def _row(*parts: torch.Tensor) -> torch.Tensor:
 
 # %% ../../book/structure/training.ipynb #11dbcc67
 class Trainer(Batches):
-    """A model, its optimiser and its data; `fused` None takes `FusedDraws` where they serve, else `Draws`."""
+    """A model, its optimiser and its data; `fused` None takes `FusedDraws` where they
+    serve, else `Draws`."""
 
-    def __init__(self, model: DeepSequence, tokens: np.ndarray, weights: np.ndarray, config: TrainConfig,
-                 device: torch.device, fused: bool | None = None):  # fmt: skip
+    def __init__(
+        self,
+        model: DeepSequence,
+        tokens: np.ndarray,
+        weights: np.ndarray,
+        config: TrainConfig,
+        device: torch.device,
+        fused: bool | None = None,
+    ):
         super().__init__(tokens, weights, model.config.latent, config, device)
         self.model = model.to(device, getattr(torch, config.dtype))
         self._optimiser = _optimiser(self.model, config)
@@ -360,7 +382,8 @@ class Trainer(Batches):
 
     @property
     def optimiser(self) -> torch.optim.Optimizer:
-        """What moves the parameters; another one put here moves them all, and `FusedDraws`, which know only Adam, give way."""
+        """What moves the parameters; another one put here moves them all, and
+        `FusedDraws`, which know only Adam, give way."""
         return self._optimiser
 
     @optimiser.setter
@@ -375,7 +398,8 @@ class Trainer(Batches):
         return "fused loops" if self.draws.closed else "automatic differentiation"
 
     def loss(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is left to differentiate of the negative objective of update `step` (from 1), and the row for the history."""
+        """What is left to differentiate of the negative objective of update `step`
+        (from 1), and the row for the history."""
         tokens, latent = self.batch(step)
         w, scale_noise = self.draws.draw(step)
         dropout = self.generator("dropout", step) if self.model.config.dropout else None
@@ -383,10 +407,17 @@ class Trainer(Batches):
             tokens, latent, w, scale_noise, self.warm_up(step), dropout
         )
 
-    def objective(self, tokens: torch.Tensor, latent: torch.Tensor, w: dict[str, torch.Tensor],
-                  scale_noise: torch.Tensor | None, warm_up: float | torch.Tensor,
-                  dropout: torch.Generator | None = None) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-        """As `loss`, once everything random is drawn: tokens `(B, L)`, noise of z `(B, Z)`, weights, noise of the scales."""
+    def objective(
+        self,
+        tokens: torch.Tensor,
+        latent: torch.Tensor,
+        w: dict[str, torch.Tensor],
+        scale_noise: torch.Tensor | None,
+        warm_up: float | torch.Tensor,
+        dropout: torch.Generator | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `loss`, once everything random is drawn: tokens `(B, L)`, noise of z `(B,
+        Z)`, weights, noise of the scales."""
         terms = self.model.elbo(tokens, w, latent, dropout, self.draws.layer)
         price = weight_cost(self.model.decoder, w, scale_noise, skip=self.draws.closed)
         kl_weights = price / self.neff
@@ -398,7 +429,8 @@ class Trainer(Batches):
         return loss, _row(loss, reconstruction, kl_latent, kl_weights, strength)
 
     def update(self, step: int) -> Float64[torch.Tensor, " terms"]:
-        """Make update `step` (from 1) and return its history row, as it stood before the parameters moved."""
+        """Make update `step` (from 1) and return its history row, as it stood before
+        the parameters moved."""
         loss, row = self.loss(step)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -410,7 +442,8 @@ class Trainer(Batches):
         return row
 
     def rehearse(self) -> float:
-        """Seconds that an update will take: a third more than its gradients; update 0 is never made in training."""
+        """Seconds that an update will take: a third more than its gradients; update 0
+        is never made in training."""
         start = _now(self.device)
         self.loss(0)[0].backward()
         return 1.3 * (_now(self.device) - start)

@@ -48,7 +48,8 @@ def checked_weights(
     weights = np.ones(rows) if weights is None else np.asarray(weights, dtype=float)
     if weights.shape != (rows,):
         raise ConfigError(
-            f"{len(weights):,} weights for {rows:,} sequences; compute them with sequence_weights(alignment)"
+            f"{len(weights):,} weights for {rows:,} sequences; compute them with "
+            "sequence_weights(alignment)"
         )
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise ConfigError("weights must be finite and not negative")

@@ -323,8 +323,11 @@ def _cupy_engine() -> Engine:
 
 # %% ../../book/pyro_trials/engines.ipynb #8e1087e9
 ENGINES: dict[str, Callable[[], Engine]] = {
-    "numpy": _numpy_engine, "torch": _torch_engine, "jax": _jax_engine, "cupy": _cupy_engine,
-}  # fmt: skip
+    "numpy": _numpy_engine,
+    "torch": _torch_engine,
+    "jax": _jax_engine,
+    "cupy": _cupy_engine,
+}
 
 
 def engine(name: str) -> Engine:

@@ -74,7 +74,8 @@ def _refuse_to_write(folder: Path, overwrite: bool) -> None:
         ) from None
     if not overwrite:
         raise ConfigError(
-            f"{folder} already holds a {kind} model: replace it with overwrite=True, or choose another folder"
+            f"{folder} already holds a {kind} model: replace it with overwrite=True, "
+            "or choose another folder"
         )
 
 # %% ../../book/workshop/peer_folders.ipynb #d4db9d5e
@@ -138,7 +139,8 @@ def _config(folder: Path, kind: str) -> dict[str, Any]:
     what the folder holds instead."""
     if not (folder / "config.json").exists():
         raise CheckpointError(
-            f"{folder} holds no model: it has no config.json, which a finished `save` writes last"
+            f"{folder} holds no model: it has no config.json, which a finished `save` "
+            "writes last"
         )
     config = _read(folder / "config.json")
     found = config.get("kind")
@@ -152,7 +154,8 @@ def _config(folder: Path, kind: str) -> dict[str, Any]:
         )
     if found != kind:
         raise CheckpointError(
-            f"{folder} holds a {found} model, not a {kind} model: load it with {found}.load"
+            f"{folder} holds a {found} model, not a {kind} model: load it with "
+            f"{found}.load"
         )
     return config
 
@@ -179,7 +182,8 @@ def load_model(
             raise CheckpointError(f"{folder} lacks {name}: save the model again")
         if _digest(folder / name) != config["sha256"].get(name):
             raise CheckpointError(
-                f"{folder / name} is not the file that was saved: it is damaged or was changed; save the model again"
+                f"{folder / name} is not the file that was saved: it is damaged or was "
+                "changed; save the model again"
             )
     arrays, _ = load_tensors(folder / "parameters.safetensors")
     about = _read(folder / "alignment.json")
@@ -190,7 +194,8 @@ def load_model(
         expected = tuple(sizes[axis] for axis in axes)
         if found != expected:
             raise CheckpointError(
-                f"{folder}: {name} has the shape {found}, the residue map asks for {expected}"
+                f"{folder}: {name} has the shape {found}, the residue map asks for "
+                f"{expected}"
             )
     named = {name: value.numpy() for name, value in arrays.items()}
     return SavedModel(kept, named, focus_map, about)
@@ -207,7 +212,8 @@ class Kept:
     ] = {}  # columns of each table that may be missing
 
     def save(self, folder: Path | str, overwrite: bool = False) -> Path:
-        """Keep the model in a folder; raises `ConfigError` where one is kept already."""
+        """Keep the model in a folder; raises `ConfigError` where one is kept
+        already."""
         arrays = {name: getattr(self, name) for name in self._arrays}
         for name, columns in self._tables.items():
             if (table := getattr(self, name)) is not None:
@@ -222,7 +228,8 @@ class Kept:
 
     @classmethod
     def load(cls, folder: Path | str) -> "Kept":
-        """The model that `save` kept; raises `CheckpointError` for a folder that holds none."""
+        """The model that `save` kept; raises `CheckpointError` for a folder that holds
+        none."""
         kept = load_model(folder, cls.__name__, cls._arrays, cls._settings)
         fields = {name: kept.arrays[name] for name in cls._arrays}
         fields |= {name: kept.settings[name] for name in cls._settings}

@@ -156,9 +156,12 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 # %% ../../book/workshop/pickles.ipynb #664c501f
 _OPCODES = frozenset(
-    "PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT "
-    "STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINBYTES SHORT_BINBYTES EMPTY_TUPLE TUPLE TUPLE1 "
-    "TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS GET BINGET LONG_BINGET PUT BINPUT "
+    "PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 "
+    "BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT "
+    "STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINBYTES "
+    "SHORT_BINBYTES EMPTY_TUPLE TUPLE TUPLE1 "
+    "TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS GET "
+    "BINGET LONG_BINGET PUT BINPUT "
     "LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL REDUCE BUILD".split()
 )
 _INSTRUCTIONS, _BYTES = 200_000, 8 * 2**30  # more than any parameter file has
@@ -213,11 +216,13 @@ def load_original_parameters(path: Path | str) -> dict[str, np.ndarray]:
         return _plain_arrays(loaded)
     except _Refused as error:
         raise CheckpointError(
-            f"{path}: refused, because {error}: only a dictionary of NumPy arrays is read, and nothing in the file was run"
+            f"{path}: refused, because {error}: only a dictionary of NumPy arrays is "
+            "read, and nothing in the file was run"
         ) from None
     except Exception as error:  # a stack machine fed with nonsense fails in many ways
         raise CheckpointError(
-            f"{path}: not a pickle of the original, or cut short ({type(error).__name__}); expected PREFIX_params.pkl"
+            f"{path}: not a pickle of the original, or cut short "
+            f"({type(error).__name__}); expected PREFIX_params.pkl"
         ) from None
 
 

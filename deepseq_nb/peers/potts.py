@@ -71,8 +71,11 @@ def pair_terms(
             for second in range(first + 1, count):
                 one, two = table.offsets[rows] + first, table.offsets[rows] + second
                 i, a, j, b = (
-                    table.columns[one], table.mutants[one], table.columns[two], table.mutants[two]
-                )  # fmt: skip
+                    table.columns[one],
+                    table.mutants[one],
+                    table.columns[two],
+                    table.mutants[two],
+                )
                 total[rows] += coupling(i, a, j, b) - coupling(i, a, j, wild[j])
                 total[rows] += coupling(i, wild[i], j, wild[j]) - coupling(
                     i, wild[i], j, b
@@ -151,7 +154,8 @@ class Potts(Kept):
         )
         if not converged:
             warnings.warn(
-                f"the couplings are not settled after {len(trace) - 1} steps, {trace.left.iloc[-1]:.3g} nats are left",
+                f"the couplings are not settled after {len(trace) - 1} steps, "
+                f"{trace.left.iloc[-1]:.3g} nats are left",
                 stacklevel=2,
             )
         fields, couplings = (part.numpy() for part in problem.parameters(u))
@@ -159,9 +163,13 @@ class Potts(Kept):
         penalties = problem.objective.lambda_h, problem.objective.lambda_j
         about |= dict(zip(("lambda_h", "lambda_j"), map(float, penalties), strict=True))
         return cls(
-            fields=fields.reshape(shape), couplings=couplings.reshape(*shape, *shape),
-            focus_map=alignment.focus_map, trace=trace, converged=converged, about=about,
-        )  # fmt: skip
+            fields=fields.reshape(shape),
+            couplings=couplings.reshape(*shape, *shape),
+            focus_map=alignment.focus_map,
+            trace=trace,
+            converged=converged,
+            about=about,
+        )
 
     def score(
         self, variants: Sequence[str] | VariantTable | None = None, offset: int = 0

@@ -63,7 +63,8 @@ def weight_priors(decoder: Decoder) -> dict[str, dist.Distribution]:
     `ConfigError` where weights are numbers without one."""
     if decoder.config.weights == "point":
         raise ConfigError(
-            "a maximum-likelihood decoder has no prior: Pyro needs weights='variational'"
+            "a maximum-likelihood decoder has no prior: Pyro needs "
+            "weights='variational'"
         )
     priors = {}
     for name, weight in decoder.weights.items():

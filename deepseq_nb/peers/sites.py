@@ -70,7 +70,8 @@ class SiteIndependent(Kept):
         """
         if not (np.isfinite(pseudocount) and pseudocount > 0):
             raise ConfigError(
-                f"pseudocount must be above 0, found {pseudocount}; a letter never seen would score minus infinity"
+                f"pseudocount must be above 0, found {pseudocount}; a letter never "
+                "seen would score minus infinity"
             )
         letters, weights = len(alignment.alphabet), checked_weights(alignment, weights)
         counts = letter_counts(alignment.tokens, weights, letters)

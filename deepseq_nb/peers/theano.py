@@ -85,7 +85,8 @@ def original_names(model: DeepSequence) -> dict[str, torch.Tensor]:
     `ConfigError` for one that it does not."""
     if model.config.site_prior:
         raise ConfigError(
-            "site_prior is not known to the original: train with site_prior=False (--shallow off) to export"
+            "site_prior is not known to the original: train with site_prior=False "
+            "(--shallow off) to export"
         )
     return named_parameters(model)
 
@@ -201,9 +202,13 @@ def original_model(
 
 # %% ../../book/reconstruction/original_parameters.ipynb #3d99c014
 def import_original(
-    path: Path | str, alignment: Alignment, out: Path | str, base: ModelConfig | None = None,
-    theta: float | int = 0.2, overwrite: bool = False,
-) -> Run:  # fmt: skip
+    path: Path | str,
+    alignment: Alignment,
+    out: Path | str,
+    base: ModelConfig | None = None,
+    theta: float | int = 0.2,
+    overwrite: bool = False,
+) -> Run:
     """Turn a parameter file of the original into a run folder that can be scored;
     returns the run.
 
@@ -216,7 +221,8 @@ def import_original(
     train = TrainConfig(optimizer="adam_original", theta=theta, dtype=dtype)
     if RunFolder(out).taken and not overwrite:
         raise ConfigError(
-            f"{out} already holds a run: replace it with --overwrite, or choose another folder"
+            f"{out} already holds a run: replace it with --overwrite, or choose "
+            "another folder"
         )
     check_folder(out, model.config, train, resume=False, overwrite=overwrite)
     settings = RunSettings(model=model.config, train=train, decisions={})

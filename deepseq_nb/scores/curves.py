@@ -36,7 +36,8 @@ _HISTORY = ("step", "loss", "reconstruction", "kl_latent", "kl_weights", "warm_u
 
 
 def plot_history(history: pd.DataFrame, *, title: str = "Training") -> Figure:
-    """Training curves: loss, reconstruction error, latent KL and weight KL against the update; warm-up shaded.
+    """Training curves: loss, reconstruction error, latent KL and weight KL against the
+    update; warm-up shaded.
 
     Raises `FigureError` when a column of `history.csv` is missing or there is no row.
     """
@@ -114,9 +115,11 @@ def plot_correlation(
     seed: int = 1,
     result: Evaluation | None = None,
 ) -> Figure:
-    """Score against assay, one point per variant, with Spearman's rho and its 95 % bootstrap interval; of two classes two histograms, with the AUC.
+    """Score against assay, one point per variant, with Spearman's rho and its 95 %
+    bootstrap interval; of two classes two histograms, with the AUC.
 
-    Tables, column and direction are those of `evaluate`; `result` is what it found, where that is known. Raises what `evaluate` raises.
+    Tables, column and direction are those of `evaluate`; `result` is what it found,
+    where that is known. Raises what `evaluate` raises.
     """
     how = {"variant_column": variant_column, "higher_is_fitter": higher_is_fitter}
     result = result or evaluate(

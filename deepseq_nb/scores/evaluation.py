@@ -61,7 +61,8 @@ def _report(evaluation: "Evaluation") -> list[str]:
 # %% ../../book/structure/evaluation.ipynb #b8addee1
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Evaluation:
-    """What `evaluate` found. `evaluation["spearman"].low` reads one number, `print(evaluation)` shows all."""
+    """What `evaluate` found. `evaluation["spearman"].low` reads one number,
+    `print(evaluation)` shows all."""
 
     table: pd.DataFrame  # index METRICS; columns value, low, high
     column: str
@@ -138,10 +139,12 @@ def _classes(
     if measured.binary:
         if threshold is not None:
             notes.append(
-                f"{column!r} has two values, which are used as they are: threshold has no effect"
+                f"{column!r} has two values, which are used as they are: threshold has "
+                "no effect"
             )
         notes.append(
-            f"{column!r} has two values: NDCG and top-10 % recall say little for it, read the AUC"
+            f"{column!r} has two values: NDCG and top-10 % recall say little for it, "
+            "read the AUC"
         )
         return fitness == fitness.max(), None, notes
     sign = 1.0 if measured.higher_is_fitter else -1.0
@@ -152,7 +155,8 @@ def _classes(
         positive, words = fitness > cut, side
     what = "its median" if threshold is None else "the threshold"
     notes.append(
-        f"AUC and MCC call a variant fit when {column!r} is {words} {what}, {sign * cut:.4g}"
+        f"AUC and MCC call a variant fit when {column!r} is {words} {what}, "
+        f"{sign * cut:.4g}"
     )
     return positive, sign * cut, notes
 
@@ -215,7 +219,8 @@ class _Settings:
 
 # %% ../../book/structure/evaluation.ipynb #08fb52bf
 class _Compared(NamedTuple):
-    """One or more score tables beside one assay, on the variants that all of them have."""
+    """One or more score tables beside one assay, on the variants that all of them
+    have."""
 
     scored: list[Scored]
     measured: Measured
@@ -269,30 +274,40 @@ def evaluate(
     seed: int = 1,
     confidence: float | int = 0.95,
 ) -> Evaluation:
-    """Compare scores with one column of an assay: five metrics with bootstrap intervals, joined by canonical variant.
+    """Compare scores with one column of an assay: five metrics with bootstrap
+    intervals, joined by canonical variant.
 
     Parameters
     ----------
     table, assay
-        Tables or files. The scores have the columns variant and score, and perhaps status and reason.
+        Tables or files. The scores have the columns variant and score, and perhaps
+        status and reason.
     column, variant_column
-        The assay's columns of measurements and of variants; the second is found by name when None.
+        The assay's columns of measurements and of variants; the second is found by
+        name when None.
     threshold
-        AUC and MCC take a two-valued column as it is and cut others here (at or beyond is fit), or at the median.
+        AUC and MCC take a two-valued column as it is and cut others here (at or
+        beyond is fit), or at the median.
     higher_is_fitter
         False where larger measurements mean more damage.
     bootstrap, seed, confidence
-        Resamples of the variants, their seed, and the share of them that an interval holds.
+        Resamples of the variants, their seed, and the share of them that an interval
+        holds.
 
     Raises
     ------
     EvaluationError
-        Where the tables cannot be read or have fewer than three variants in common, or a setting is out of range.
+        Where the tables cannot be read or have fewer than three variants in common,
+        or a setting is out of range.
     """
     settings = _Settings(
-        variant_column=variant_column, threshold=threshold, higher_is_fitter=higher_is_fitter,
-        bootstrap=bootstrap, seed=seed, confidence=confidence,
-    )  # fmt: skip
+        variant_column=variant_column,
+        threshold=threshold,
+        higher_is_fitter=higher_is_fitter,
+        bootstrap=bootstrap,
+        seed=seed,
+        confidence=confidence,
+    )
     found = _compare([table], assay, column, settings)
     (scores,), measured = found.scored, found.measured
     metrics, undefined = _with_intervals(found.values[0], found.drawn[0], confidence)
@@ -303,11 +318,22 @@ def evaluate(
     if metrics.loc["spearman", "high"] < 0:
         notes.append(turned_note(measured))
     return Evaluation(
-        table=metrics, column=measured.column, n=found.n, n_assay=measured.rows, n_measured=len(measured.values),
-        n_missing=measured.missing, n_table=scores.rows, n_scored=len(scores.values), unmatched=unmatched,
-        notes=tuple(notes), threshold=found.threshold, higher_is_fitter=higher_is_fitter, bootstrap=bootstrap,
-        seed=seed, confidence=float(confidence),
-    )  # fmt: skip
+        table=metrics,
+        column=measured.column,
+        n=found.n,
+        n_assay=measured.rows,
+        n_measured=len(measured.values),
+        n_missing=measured.missing,
+        n_table=scores.rows,
+        n_scored=len(scores.values),
+        unmatched=unmatched,
+        notes=tuple(notes),
+        threshold=found.threshold,
+        higher_is_fitter=higher_is_fitter,
+        bootstrap=bootstrap,
+        seed=seed,
+        confidence=float(confidence),
+    )
 
 # %% ../../book/structure/evaluation.ipynb #4531e3e0
 def difference(
@@ -323,15 +349,21 @@ def difference(
     seed: int = 1,
     confidence: float | int = 0.95,
 ) -> pd.DataFrame:
-    """By how much the first scores agree better with an assay than the second, on the variants that both score.
+    """By how much the first scores agree better with an assay than the second, on the
+    variants that both score.
 
-    A table with index METRICS and columns value, low, high: differences and their intervals under paired resamples (Efron 1979). Arguments and errors are
-    those of `evaluate`.
+    A table with index METRICS and columns value, low, high: differences and their
+    intervals under paired resamples (Efron 1979). Arguments and errors are those of
+    `evaluate`.
     """
     settings = _Settings(
-        variant_column=variant_column, threshold=threshold, higher_is_fitter=higher_is_fitter,
-        bootstrap=bootstrap, seed=seed, confidence=confidence,
-    )  # fmt: skip
+        variant_column=variant_column,
+        threshold=threshold,
+        higher_is_fitter=higher_is_fitter,
+        bootstrap=bootstrap,
+        seed=seed,
+        confidence=confidence,
+    )
     found = _compare([first, second], assay, column, settings)
     gaps, drawn = (
         {name: pair[0][name] - pair[1][name] for name in METRICS}

@@ -49,9 +49,11 @@ def log_odds_weights(
     Float[torch.Tensor, "length alphabet hidden"],
     Float[torch.Tensor, "length alphabet"],
 ]:
-    """What each hidden unit adds to the log-odds of each letter against the wild type's, `(L, A, H)`, and the bias `(L, A)`.
+    """What each hidden unit adds to the log-odds of each letter against the wild
+    type's, `(L, A, H)`, and the bias `(L, A)`.
 
-    `out` is a buffer to write to. Where the wild type has a gap, the first letter stands in for it.
+    `out` is a buffer to write to. Where the wild type has a gap, the first letter
+    stands in for it.
     """
     length, letters, parts = (
         decoder.length,
@@ -66,7 +68,8 @@ def log_odds_weights(
 
 # %% ../../book/performance/fast_scoring.ipynb #6dca0a65
 class Expansion(NamedTuple):
-    """How log p(wild type | z) changes with z near the wild type's own, under one draw of the decoder's weights."""
+    """How log p(wild type | z) changes with z near the wild type's own, under one draw
+    of the decoder's weights."""
 
     z: torch.Tensor  # (Z,) where it is expanded
     hidden: torch.Tensor  # (H,) the last hidden layer there
@@ -77,7 +80,8 @@ class Expansion(NamedTuple):
         torch.Tensor
     )  # (K*A, H) log-odds weights of the positions that are computed exactly
     exact_log_odds: torch.Tensor  # (K, A) at z
-    exact_weight: torch.Tensor  # (K,) how many positions each of them stands for; 0 where the wild type has a gap
+    # (K,) how many positions each of them stands for; 0 where the wild type has a gap
+    exact_weight: torch.Tensor
 
 # %% ../../book/performance/fast_scoring.ipynb #39c97f59
 def expand(
@@ -89,7 +93,8 @@ def expand(
     start: int,
     stride: int,
 ) -> Expansion:
-    """Second-order expansion at `z` given `odds` from `log_odds_weights`, exact at every `stride`-th position from `start`.
+    """Second-order expansion at `z` given `odds` from `log_odds_weights`, exact at
+    every `stride`-th position from `start`.
 
     `present` `(L,)` is 1 where the wild type has a letter and 0 at gaps.
     """
@@ -132,10 +137,12 @@ def expanded_change(
     letters: Float[torch.Tensor, "rows hidden"],
     letters_at_wild: Float[torch.Tensor, " rows"],
 ) -> Float64[torch.Tensor, " rows"]:
-    """log p(variant | z') - log p(wild type | z) in nats, up to the corrected error of the expansion; unbiased over `start`.
+    """log p(variant | z') - log p(wild type | z) in nats, up to the corrected error of
+    the expansion; unbiased over `start`.
 
-    `step` is z' - z; `hidden` is overwritten; `letters` and `letters_at_wild` are the sums over the variant's substitutions of
-    their log-odds weights and of their log-odds at z.
+    `step` is z' - z; `hidden` is overwritten; `letters` and `letters_at_wild` are the
+    sums over the variant's substitutions of their log-odds weights and of their
+    log-odds at z.
     """
     moved = hidden.sub_(at.hidden)
     exact = (moved @ at.exact.T).view(
@@ -151,7 +158,8 @@ def expanded_change(
 def substitution_table(
     encoder: Encoder, wild: Integer[torch.Tensor, " length"]
 ) -> tuple[Float[torch.Tensor, "inputs hidden"], Float[torch.Tensor, " hidden"]]:
-    """What each substitution adds to the encoder's first layer `(L*A, H)`, and that layer for the wild type `(H,)`, before the nonlinearity."""
+    """What each substitution adds to the encoder's first layer `(L*A, H)`, and that
+    layer for the wild type `(H,)`, before the nonlinearity."""
     layer, letters = encoder.layers[0], encoder.alphabet_size
     features = torch.eye(letters, dtype=layer.weight.dtype, device=layer.weight.device)
     own = one_hot(wild[None], letters, layer.weight.dtype)[0]  # (L, A)
@@ -172,7 +180,8 @@ EXACT_POSITIONS = 8  # about so many are computed exactly in each evaluation
 
 
 class FastScorer(Scorer):
-    """As `Scorer`, with the same expectation, by an expansion around the wild type; a sample is four evaluations of the ELBO."""
+    """As `Scorer`, with the same expectation, by an expansion around the wild type; a
+    sample is four evaluations of the ELBO."""
 
     evaluations = 4
 
@@ -190,7 +199,8 @@ class FastScorer(Scorer):
         self.stride = max(1, model.length // EXACT_POSITIONS)
 
     def weights(self, sample: int) -> Iterator[dict[str, torch.Tensor]]:
-        """Two draws of the decoder's weights, with opposite noise; the second overwrites the first."""
+        """Two draws of the decoder's weights, with opposite noise; the second
+        overwrites the first."""
         weights = self.model.decoder.weights
         if not self.sigma:
             yield from [self.model.decoder.draw()] * 2
@@ -218,7 +228,8 @@ class FastScorer(Scorer):
         samples: range,
         progress: tqdm,
     ) -> tuple[Float64[np.ndarray, " rows"], Float64[np.ndarray, " rows"]]:
-        """As `Scorer.sums`, over means of four evaluations; variants with gaps go the plain way."""
+        """As `Scorer.sums`, over means of four evaluations; variants with gaps go the
+        plain way."""
         total, squares = np.zeros(len(rows)), np.zeros(len(rows))
         gapped = touches_gap(table, rows, wild, self.model.alphabet_size)
         block = Block(self, table, rows[~gapped], wild)
@@ -262,7 +273,8 @@ def touches_gap(
 def substitution_batches(
     table: VariantTable, rows: Int64[np.ndarray, " rows"], size: int, letters: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Batches of `size` variants: rows of a table `(L*A, ...)` that their substitutions point to, and where each variant's begin."""
+    """Batches of `size` variants: rows of a table `(L*A, ...)` that their substitutions
+    point to, and where each variant's begin."""
     for start in range(0, len(rows), size):
         chosen = rows[start : start + size]
         count = np.zeros(size, np.int64)
@@ -275,7 +287,8 @@ def substitution_batches(
 
 # %% ../../book/performance/fast_scoring.ipynb #4fe02ecd
 class Block:
-    """Variants without gaps, ready to be scored sample after sample by a `FastScorer`."""
+    """Variants without gaps, ready to be scored sample after sample by a
+    `FastScorer`."""
 
     def __init__(
         self,
@@ -297,13 +310,15 @@ class Block:
         self.batches = [
             (index.to(device), offset.to(device)) for index, offset in pairs
         ]
-        self.moves = []  # change of the mean and of the width of z (batch, Z), of the KL (batch,)
+        # change of the mean and of the width of z (batch, Z), of the KL (batch,)
+        self.moves = []
         for mu, log_sigma in encode_variants(scorer, table, rows, wild, self.batches):
             kl = latent_kl(mu.double(), log_sigma.double()) - own_kl
             self.moves.append((mu - self.mu, log_sigma.exp() - self.sigma, kl))
 
     def mean(self, sample: int) -> Float64[np.ndarray, " rows"]:
-        """Mean over the four evaluations of one sample of ELBO(variant) - ELBO(wild type)."""
+        """Mean over the four evaluations of one sample of ELBO(variant) - ELBO(wild
+        type)."""
         scorer, decoder = self.scorer, self.scorer.model.decoder
         total = np.zeros(self.rows)
         if not self.rows:
@@ -350,7 +365,8 @@ def encode_variants(
 ) -> Iterator[
     tuple[Float[torch.Tensor, "batch latent"], Float[torch.Tensor, "batch latent"]]
 ]:
-    """Mean and log standard deviation of z, batch by batch, from the changes that substitutions make to the first layer."""
+    """Mean and log standard deviation of z, batch by batch, from the changes that
+    substitutions make to the first layer."""
     encoder, size = scorer.model.encoder, scorer.batch_size
     if not encoder.layers:
         for start in range(0, len(rows), size):

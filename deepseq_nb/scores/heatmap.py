@@ -39,7 +39,8 @@ AMINO_ACID_ORDER = "DEKRHNQSTPGAVILMCFYW"
 
 
 def letter_order(alphabet: str) -> str:
-    """The order in which a figure shows the letters: chemical groups for proteins, the alphabet's own otherwise."""
+    """The order in which a figure shows the letters: chemical groups for proteins, the
+    alphabet's own otherwise."""
     return (
         AMINO_ACID_ORDER
         if sorted(alphabet) == sorted(ALPHABETS["protein"])
@@ -54,16 +55,19 @@ def residue_range(focus_map: FocusMap) -> np.ndarray:
 def singles_matrix(
     table: pd.DataFrame, focus_map: FocusMap, column: str = "score"
 ) -> pd.DataFrame:
-    """Single substitutions as a matrix: letters (A,) x residues of the whole focus sequence; NaN where absent.
+    """Single substitutions as a matrix: letters (A,) x residues of the whole focus
+    sequence; NaN where absent.
 
-    `table` has a column `variant` and the numbers in `column`; rows with several substitutions, without a number or
-    outside the focus sequence are left out. Of two rows for one substitution the mean is taken.
-    Raises `FigureError` when a column is missing.
+    `table` has a column `variant` and the numbers in `column`; rows with several
+    substitutions, without a number or outside the focus sequence are left out. Of two
+    rows for one substitution the mean is taken. Raises `FigureError` when a column is
+    missing.
     """
     for name in ("variant", column):
         if name not in table.columns:
             raise FigureError(
-                f"the table has no column {name!r}; it has {', '.join(map(str, table.columns))}"
+                f"the table has no column {name!r}; it has "
+                f"{', '.join(map(str, table.columns))}"
             )
     letters, residues = list(letter_order(focus_map.alphabet)), residue_range(focus_map)
     row_of = {letter: row for row, letter in enumerate(letters)}
@@ -98,7 +102,8 @@ def _single(text: str, focus_map: FocusMap) -> tuple[str, int] | None:
 def robust_limit(
     values: np.ndarray, center: float | int = 0.0, quantile: float = 0.98
 ) -> float:
-    """Half-width of a symmetric colour scale: the quantile of |value - center| over finite values; 1.0 if none."""
+    """Half-width of a symmetric colour scale: the quantile of |value - center| over
+    finite values; 1.0 if none."""
     distance = np.abs(values[np.isfinite(values)] - center)
     limit = float(np.quantile(distance, quantile)) if len(distance) else 0.0
     return limit if limit > 0 else max(float(distance.max(initial=0.0)), 0.0) or 1.0
@@ -367,15 +372,18 @@ def plot_heatmap(
     center: float | int = 0.0,
     per_row: int = 100,
 ) -> Figure:
-    """Heat map of all single substitutions of `table`: letters x residues, wild type dotted, unmodelled hatched.
+    """Heat map of all single substitutions of `table`: letters x residues, wild type
+    dotted, unmodelled hatched.
 
-    `center` is the value drawn white (0 for a score); `per_row` the most residues in one row.
-    Raises `FigureError` when the table has no such column or no single substitution with a number.
+    `center` is the value drawn white (0 for a score); `per_row` the most residues in
+    one row. Raises `FigureError` when the table has no such column or no single
+    substitution with a number.
     """
     matrix = singles_matrix(table, focus_map, column)
     if not np.isfinite(matrix.to_numpy()).any():
         raise FigureError(
-            f"no single substitution of {focus_map.name} has a number in column {column!r}"
+            f"no single substitution of {focus_map.name} has a number in column "
+            f"{column!r}"
         )
     return _heatmap_figure(
         [("", matrix, label, float(center))], focus_map, title, per_row
@@ -394,7 +402,8 @@ def plot_heatmap_pair(
     title: str = "",
     per_row: int = 100,
 ) -> Figure:
-    """Two heat maps of one protein, one above the other for every stretch of residues, each with its own scale."""
+    """Two heat maps of one protein, one above the other for every stretch of residues,
+    each with its own scale."""
     matrices = [
         singles_matrix(t, focus_map, c)
         for t, c in zip((measured, predicted), columns, strict=True)

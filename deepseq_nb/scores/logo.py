@@ -38,7 +38,8 @@ from deepseq_nb.scores.style import (
 def information_content(
     frequencies: Float[np.ndarray, "length alphabet"],
 ) -> Float[np.ndarray, " length"]:
-    """Information of each column in bits: log2(A) minus its entropy (Schneider and Stephens 1990, no correction)."""
+    """Information of each column in bits: log2(A) minus its entropy (Schneider and
+    Stephens 1990, no correction)."""
     logs = np.log2(np.where(frequencies > 0, frequencies, 1.0))
     return np.log2(frequencies.shape[1]) + (frequencies * logs).sum(axis=1)
 

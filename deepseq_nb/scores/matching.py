@@ -31,7 +31,8 @@ from deepseq_nb.family.notation import (
 def _frame(
     table: pd.DataFrame | Path | str, what: str, variant_column: str | None
 ) -> tuple[pd.DataFrame, str]:
-    """A table and how to call it, with its variants in "variant"; raises `EvaluationError`."""
+    """A table and how to call it, with its variants in "variant"; raises
+    `EvaluationError`."""
     try:
         if not isinstance(table, pd.DataFrame):
             return read_assay(table, variant_column), str(table)
@@ -65,7 +66,8 @@ class Scored(NamedTuple):
 
 
 def score_frame(table: pd.DataFrame | Path | str) -> tuple[pd.DataFrame, str]:
-    """A score table with the columns "variant" and "score", and how to call it; raises `EvaluationError`."""
+    """A score table with the columns "variant" and "score", and how to call it; raises
+    `EvaluationError`."""
     frame, where = _frame(table, "score table", None)
     named = [name for name in frame.columns if name == "score"] or [
         name for name in frame.columns if name.endswith("_score")
@@ -77,7 +79,8 @@ def score_frame(table: pd.DataFrame | Path | str) -> tuple[pd.DataFrame, str]:
 
 
 def read_scores(table: pd.DataFrame | Path | str) -> Scored:
-    """Finite scores by canonical variant, duplicates averaged; raises `EvaluationError`."""
+    """Finite scores by canonical variant, duplicates averaged; raises
+    `EvaluationError`."""
     frame = score_frame(table)[0].reset_index(drop=True)
     values = pd.to_numeric(frame["score"], errors="coerce").astype(float)
     keys = np.array(canonical_variants(frame["variant"]), dtype=object)
@@ -146,7 +149,8 @@ class Measured(NamedTuple):
 def _oriented(
     cells: pd.Series, column: str, higher_is_fitter: bool
 ) -> tuple[pd.Series, list[str]]:
-    """A column as floats, larger is fitter, unusable cells nan; notes say what was done to words."""
+    """A column as floats, larger is fitter, unusable cells nan; notes say what was done
+    to words."""
     numbers = pd.to_numeric(cells, errors="coerce").astype(float)
     if (
         pd.api.types.is_numeric_dtype(cells)
@@ -165,19 +169,23 @@ def _oriented(
         odd = cells[numbers.isna() & cells.notna()]
         shown = ", ".join(repr(str(value)) for value in odd.unique()[:3])
         raise EvaluationError(
-            f"column {column!r} holds text ({shown}, first in row {cells.index.get_loc(odd.index[0]) + 1}): "
+            f"column {column!r} holds text ({shown}, first in row "
+            f"{cells.index.get_loc(odd.index[0]) + 1}): "
             "expected numbers, or labels such as benign and pathogenic"
         )
     notes = [
-        f"the words of {column!r} say which is fitter: {int(fit.sum()):,} fit, {int(damaged.sum()):,} damaged"
+        f"the words of {column!r} say which is fitter: {int(fit.sum()):,} fit, "
+        f"{int(damaged.sum()):,} damaged"
     ]
     if not higher_is_fitter:
         notes.append(
-            f"labels in words say themselves which is fitter: lower is fitter {_SAID} has no effect"
+            f"labels in words say themselves which is fitter: lower is fitter {_SAID} "
+            "has no effect"
         )
     if (others := cells[cells.notna() & ~fit & ~damaged]).size:
         notes.append(
-            f"rows with other labels ({', '.join(map(str, others.unique()[:3]))}), left out: {len(others):,}"
+            f"rows with other labels ({', '.join(map(str, others.unique()[:3]))}), "
+            f"left out: {len(others):,}"
         )
     return pd.Series(
         np.where(fit, 1.0, np.where(damaged, 0.0, np.nan)), index=cells.index
@@ -190,7 +198,8 @@ def read_measured(
     variant_column: str | None = None,
     higher_is_fitter: bool = True,
 ) -> Measured:
-    """One measured column by canonical variant, duplicates averaged; contradictory labels are left out; raises `EvaluationError`."""
+    """One measured column by canonical variant, duplicates averaged; contradictory
+    labels are left out; raises `EvaluationError`."""
     column = str(column)
     frame, where = _frame(assay, "assay", variant_column)
     column = "variant_1" if column == "variant" and "variant_1" in frame else column
@@ -206,7 +215,8 @@ def read_measured(
     missing = len(values) - int(usable.sum())
     if missing:
         notes.append(
-            f"rows of the assay without a usable value in {column!r}, left out: {missing:,}"
+            f"rows of the assay without a usable value in {column!r}, left out: "
+            f"{missing:,}"
         )
     keys = np.array(canonical_variants(frame["variant"]), dtype=object)[usable]
     by_variant = values[usable].groupby(keys, sort=False).mean()
@@ -225,7 +235,8 @@ def read_measured(
 
 # %% ../../book/workshop/matching.ipynb #1a8b41c1
 def shared_variants(scored: Sequence[Scored], measured: Measured) -> pd.Index:
-    """Canonical variants that are measured and scored by all tables, in the order of the assay; `EvaluationError` for fewer than three."""
+    """Canonical variants that are measured and scored by all tables, in the order of
+    the assay; `EvaluationError` for fewer than three."""
     shared = measured.values.index
     for scores in scored:
         shared = shared.intersection(scores.values.index, sort=False)
@@ -237,7 +248,8 @@ def shared_variants(scored: Sequence[Scored], measured: Measured) -> pd.Index:
 def unmatched_variants(
     scores: Scored, measured: Measured
 ) -> tuple[dict[str, int], str | None]:
-    """How many measured variants have no score, by reason, the most frequent first; and one of them in words, where the table has them."""
+    """How many measured variants have no score, by reason, the most frequent first; and
+    one of them in words, where the table has them."""
     lost = measured.values.index.difference(scores.values.index, sort=False)
     whys = [_why(scores, key) for key in lost]
     counts = {
@@ -265,7 +277,8 @@ def turned_note(measured: Measured) -> str:
     column = measured.column
     if measured.higher_is_fitter:
         return (
-            f"scores fall where {column!r} rises: larger values seem to mean more damage; if they do, say that "
+            f"scores fall where {column!r} rises: larger values seem to mean more "
+            "damage; if they do, say that "
             f"lower is fitter {_SAID}"
         )
     return (

@@ -157,7 +157,8 @@ METRICS = ("spearman", "auc", "mcc", "ndcg", "top10_recall")
 
 
 class Metric(NamedTuple):
-    """A metric's value and its bootstrap percentile interval; nan where it is not defined."""
+    """A metric's value and its bootstrap percentile interval; nan where it is not
+    defined."""
 
     value: float
     low: float
@@ -170,7 +171,8 @@ def list_metrics(
     positive: npt.ArrayLike,
     top: float = 0.1,
 ) -> dict[str, float]:
-    """All metrics of one list (V,), in which every variant is drawn once; nan where one is not defined. `positive` (V,) marks the fit class."""
+    """All metrics of one list (V,), in which every variant is drawn once; nan where one
+    is not defined. `positive` (V,) marks the fit class."""
     score, assay = _vectors(score, assay)
     if len(score) < 2:
         return dict.fromkeys(METRICS, math.nan)
@@ -181,30 +183,36 @@ def list_metrics(
 
 # %% ../../book/structure/metrics.ipynb #79615d79
 def spearman(score: npt.ArrayLike, assay: npt.ArrayLike) -> float:
-    """Spearman's rank correlation of two vectors (V,), ties at their mean rank; nan where one is constant. Spearman (1904)."""
+    """Spearman's rank correlation of two vectors (V,), ties at their mean rank; nan
+    where one is constant. Spearman (1904)."""
     return list_metrics(score, assay, np.zeros(np.shape(assay)))["spearman"]
 
 
 def auc(score: npt.ArrayLike, label: npt.ArrayLike) -> float:
-    """Chance that a positive (label > 0) outranks a negative, ties half, in [0, 1]; nan where a class is empty or scores are constant."""
+    """Chance that a positive (label > 0) outranks a negative, ties half, in [0, 1]; nan
+    where a class is empty or scores are constant."""
     return list_metrics(score, label, np.asarray(label) > 0)["auc"]
 
 
 def mcc(score: npt.ArrayLike, label: npt.ArrayLike) -> float:
-    """Matthews' correlation of label > 0 with score >= median(score); nan where either is all one class. Matthews (1975)."""
+    """Matthews' correlation of label > 0 with score >= median(score); nan where either
+    is all one class. Matthews (1975)."""
     return list_metrics(score, label, np.asarray(label) > 0)["mcc"]
 
 
 def ndcg(score: npt.ArrayLike, assay: npt.ArrayLike, top: float = 0.1) -> float:
-    """Normalised discounted cumulative gain of the best floor(top * V) places, gains min-max scaled; nan where one is constant.
+    """Normalised discounted cumulative gain of the best floor(top * V) places, gains
+    min-max scaled; nan where one is constant.
 
-    Tied scores share their places. Sources: Jarvelin and Kekalainen (2002); ProteinGym, Notin et al. (2023).
+    Tied scores share their places. Sources: Jarvelin and Kekalainen (2002); ProteinGym,
+    Notin et al. (2023).
     """
     return list_metrics(score, assay, np.zeros(np.shape(assay)), top)["ndcg"]
 
 
 def top_recall(score: npt.ArrayLike, assay: npt.ArrayLike, top: float = 0.1) -> float:
-    """Share of the best `top` of the assay that is also in the best `top` of the scores, in [0, 1]; nan where one is constant.
+    """Share of the best `top` of the assay that is also in the best `top` of the
+    scores, in [0, 1]; nan where one is constant.
 
     Best means at or above the percentile. Source: ProteinGym, Notin et al. (2023).
     """
@@ -233,9 +241,11 @@ def bootstrap_metrics(
     times: int = 1000,
     seed: int = 1,
 ) -> dict[str, Float64[np.ndarray, " resamples"]]:
-    """All metrics of `times` resamples of the variants; nan where one is not defined. `positive` (V,) marks the fit class.
+    """All metrics of `times` resamples of the variants; nan where one is not defined.
+    `positive` (V,) marks the fit class.
 
-    The same seed gives the same resamples for every score, so that differences between models can be bootstrapped. Efron (1979).
+    The same seed gives the same resamples for every score, so that differences between
+    models can be bootstrapped. Efron (1979).
     """
     score, assay = _vectors(score, assay)
     positive = np.asarray(positive).astype(bool)

@@ -32,7 +32,8 @@ from deepseq_nb.model.training import (
 
 # %% ../../book/structure/shared_noise.ipynb #7fc99dfb
 class Scorer:
-    """Samples of a model's ELBO under noise that every sequence shares; sample `s` is determined by (seed, s)."""
+    """Samples of a model's ELBO under noise that every sequence shares; sample `s` is
+    determined by (seed, s)."""
 
     evaluations = 1  # of the ELBO in one sample
 
@@ -43,7 +44,8 @@ class Scorer:
         self.batch_size = batch_size or batch_rows(model, self.device)
 
     def noise(self, sample: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Standard normal numbers of one sample, for the decoder's weights (flat) and for z `(Z,)`."""
+        """Standard normal numbers of one sample, for the decoder's weights (flat) and
+        for z `(Z,)`."""
         options = {"device": self.device, "dtype": self.dtype}
         weights = torch.empty(self.model.decoder.noise_size, **options)
         generator = noise_generator(self.device, self.seed, "score latent", sample)
@@ -53,7 +55,8 @@ class Scorer:
     def draw(
         self, sample: int
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
-        """Decoder weights, their output matrix `(H, L*A)` and latent noise `(Z,)` of one sample."""
+        """Decoder weights, their output matrix `(H, L*A)` and latent noise `(Z,)` of
+        one sample."""
         noise, latent = self.noise(sample)
         w = self.model.decoder.draw(noise)
         return w, self.model.decoder.output_weights(w), latent
@@ -61,13 +64,15 @@ class Scorer:
     def posterior(
         self, tokens: Integer[torch.Tensor, "rows length"]
     ) -> tuple[Any, Any]:
-        """What `elbo` wants to know of a batch: the mean and log standard deviation of z."""
+        """What `elbo` wants to know of a batch: the mean and log standard deviation of
+        z."""
         return self.model.encoder(tokens)
 
     def pad(
         self, tokens: UInt8[np.ndarray, "batch length"]
     ) -> Integer[torch.Tensor, "rows length"]:
-        """Tokens on the device, filled up to a whole batch, so that arithmetic does not depend on how many there are."""
+        """Tokens on the device, filled up to a whole batch, so that arithmetic does not
+        depend on how many there are."""
         full = np.full(
             (self.batch_size, tokens.shape[1]), self.model.alphabet_size, dtype=np.uint8
         )
@@ -80,7 +85,8 @@ class Scorer:
         posterior: tuple[torch.Tensor, torch.Tensor],
         drawn: tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor],
     ) -> Float[torch.Tensor, " rows"]:
-        """ELBO `(rows,)` of one batch under one sample, given the encoder's mean and log standard deviation."""
+        """ELBO `(rows,)` of one batch under one sample, given the encoder's mean and
+        log standard deviation."""
         (mu, log_sigma), (w, out, noise) = posterior, drawn
         decoder = self.model.decoder
         hidden = decoder.hidden(mu + log_sigma.exp() * noise, w)
@@ -96,7 +102,8 @@ class Scorer:
         samples: range,
         progress: tqdm,
     ) -> tuple[Float64[np.ndarray, " rows"], Float64[np.ndarray, " rows"]]:
-        """Sum and sum of squares over samples of ELBO(variant) - ELBO(wild type), for some rows of a table."""
+        """Sum and sum of squares over samples of ELBO(variant) - ELBO(wild type), for
+        some rows of a table."""
         return plain_sums(self, table.tokens(rows, wild), wild, samples, progress)
 
 # %% ../../book/structure/shared_noise.ipynb #bd089d42
@@ -147,10 +154,12 @@ def plain_sums(
 # %% ../../book/structure/shared_noise.ipynb #df570ad2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How many samples a score is made of, from which noise, and when it is sure enough.
+    """How many samples a score is made of, from which noise, and when it is sure
+    enough.
 
-    A standard error needs two independent samples. The fast scorer makes four evaluations of the ELBO at a time, and these four
-    are one independent sample: below five evaluations its standard errors are nan.
+    A standard error needs two independent samples. The fast scorer makes four
+    evaluations of the ELBO at a time, and these four are one independent sample: below
+    five evaluations its standard errors are nan.
     """
 
     samples: int = (

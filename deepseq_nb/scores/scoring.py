@@ -76,37 +76,49 @@ def score(
     progress: bool | None = None,
     estimator: str | Callable[..., Scorer] = "fast",
 ) -> pd.DataFrame:
-    """Score variants by delta ELBO (Riesselman 2018, eq. 5) with noise shared between each variant and the wild type.
+    """Score variants by delta ELBO (Riesselman 2018, eq. 5) with noise shared between
+    each variant and the wild type.
 
     Parameters
     ----------
     run
-        A run or its folder; or several of one family, of which the mean is taken: a sequence of them, or a folder that holds runs in
+        A run or its folder; or several of one family, of which the mean is taken: a
+        sequence of them, or a folder that holds runs in
         seed1, seed2, ... Run k, from 0, is scored with noise of its own: seed + k.
     variants
-        Notations such as "A24G:K30R", one or more; a table with a column `variant`; a file, as `deepseq score --variants` reads it;
-        what `resolve_variants` made of them on the run's focus map; or None for all single substitutions.
+        Notations such as "A24G:K30R", one or more; a table with a column `variant`;
+        a file, as `deepseq score --variants` reads it;
+        what `resolve_variants` made of them on the run's focus map; or None for all
+        single substitutions.
     samples, precision, max_samples
-        Evaluations of the ELBO, doubled up to `max_samples` until standard errors are below `precision` (nats) if that is given. A
+        Evaluations of the ELBO, doubled up to `max_samples` until standard errors
+        are below `precision` (nats) if that is given. A
         warning says when they are not.
     offset
         Added to the variants' positions.
     device
-        Where to compute; a run that is elsewhere is copied, not moved. None: where the run is.
+        Where to compute; a run that is elsewhere is copied, not moved. None: where
+        the run is.
     estimator
-        "fast" (in fours of opposite noise, by a corrected expansion) or "plain" (every one from the definition), which have the same
-        expectation; or what makes another `Scorer`, as `deepseq_nb.peers.engines.engine_estimator` does.
+        "fast" (in fours of opposite noise, by a corrected expansion) or "plain"
+        (every one from the definition), which have the same
+        expectation; or what makes another `Scorer`, as
+        `deepseq_nb.peers.engines.engine_estimator` does.
 
     Returns
     -------
-    One row per input row, in order: variant, score (nats; higher is more like the family), std_error, status, reason, occupancy.
-    For one run std_error is the error of sampling, nan below two independent samples (the fast estimator makes one of four
-    evaluations). For several it is the standard error of the mean over runs, and `sampling_error` the part from sampling alone.
+    One row per input row, in order: variant, score (nats; higher is more like the
+    family), std_error, status, reason, occupancy.
+    For one run std_error is the error of sampling, nan below two independent samples
+    (the fast estimator makes one of four
+    evaluations). For several it is the standard error of the mean over runs, and
+    `sampling_error` the part from sampling alone.
 
     Raises
     ------
     ConfigError
-        For settings out of range, or runs of several families. Bad variants are rows with a status, not exceptions.
+        For settings out of range, or runs of several families. Bad variants are rows
+        with a status, not exceptions.
 
     Examples
     --------
@@ -125,7 +137,8 @@ def score(
     runs = load_runs(run, device)
     table = _resolved(variants, runs[0], offset)
     tables = [
-        # noise of its own for each run, or the standard error of their mean would miss it
+        # noise of its own for each run, or the standard error of their mean would miss
+        # it
         _score_one(
             one,
             table,
@@ -308,9 +321,11 @@ def _check_one_family(runs: list[Run]) -> None:
 # %% ../../book/structure/scoring.ipynb #37a15818
 @torch.no_grad()
 def embed(run: Run, alignment: Alignment) -> Float32[np.ndarray, "n latent"]:
-    """Posterior means of z `(N, Z)` for the sequences of an alignment with the run's columns.
+    """Posterior means of z `(N, Z)` for the sequences of an alignment with the run's
+    columns.
 
-    Raises `ConfigError` if its residues, its alphabet or its wild type differ from the run's: `run.read(path)` reads an alignment as the run's was.
+    Raises `ConfigError` if its residues, its alphabet or its wild type differ from the
+    run's: `run.read(path)` reads an alignment as the run's was.
     """
     ours, theirs = run.focus_map, alignment.focus_map
     if (theirs.residues, theirs.alphabet) != (ours.residues, ours.alphabet):
@@ -321,7 +336,8 @@ def embed(run: Run, alignment: Alignment) -> Float32[np.ndarray, "n latent"]:
     pairs = zip(ours.residues, ours.sequence, theirs.sequence, strict=True)
     if changed := [f"{was}{residue}{now}" for residue, was, now in pairs if was != now]:
         raise ConfigError(
-            f"the alignment's wild type {theirs.name} differs from the run's, {ours.name}, at {len(changed)} residues, first "
+            f"the alignment's wild type {theirs.name} differs from the run's, "
+            f"{ours.name}, at {len(changed)} residues, first "
             f"{changed[0]}: read it with the run's own focus"
         )
     device = next(run.model.parameters()).device
@@ -333,7 +349,8 @@ def embed(run: Run, alignment: Alignment) -> Float32[np.ndarray, "n latent"]:
 # %% ../../book/structure/scoring.ipynb #356f8e75
 @torch.no_grad()
 def sample_sequences(run: Run, n: int, seed: int = 1) -> list[str]:
-    """`n` new sequences of the modelled columns: z from the prior, fresh decoder weights for every 100, letters drawn at each position."""
+    """`n` new sequences of the modelled columns: z from the prior, fresh decoder
+    weights for every 100, letters drawn at each position."""
     check_range("n", n, at_least=1, whole=True)
     decoder, letters, sequences = (
         run.model.decoder,

@@ -43,7 +43,8 @@ _SETTINGS: dict[str, Any] = {
 # %% ../../book/workshop/drawing.ipynb #3be16d10
 @contextmanager
 def style() -> Iterator[None]:
-    """The look of every figure of this book, for the length of a `with` block; nothing global is changed."""
+    """The look of every figure of this book, for the length of a `with` block; nothing
+    global is changed."""
     with matplotlib.rc_context(_SETTINGS):
         yield
 
@@ -56,9 +57,11 @@ def save_figure(
     overwrite: bool = False,
     dpi: int = 200,
 ) -> list[Path]:
-    """Write `stem.svg` and `stem.png` (or other `formats`) atomically and return the paths; same figure, same bytes.
+    """Write `stem.svg` and `stem.png` (or other `formats`) atomically and return the
+    paths; same figure, same bytes.
 
-    Raises `FileExistsError` when a file is there and `overwrite` is false, `FigureError` on an unknown format.
+    Raises `FileExistsError` when a file is there and `overwrite` is false,
+    `FigureError` on an unknown format.
     """
     stem = Path(stem)
     undated = {

@@ -50,7 +50,8 @@ from deepseq_nb.studies.site import (
 # %% ../../book/workshop/colophon.ipynb #0ef80e4c
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChapterRun:
-    """One executable chapter of a run: its name, its executed copy, whether it ran now, and the seconds it took."""
+    """One executable chapter of a run: its name, its executed copy, whether it ran now,
+    and the seconds it took."""
 
     name: str
     executed: Path
@@ -60,7 +61,8 @@ class ChapterRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookResult:
-    """What a run of the book did: chapters in order, the site's index.html (or None), and why it stopped ("" if it did not)."""
+    """What a run of the book did: chapters in order, the site's index.html (or None),
+    and why it stopped ("" if it did not)."""
 
     chapters: tuple[ChapterRun, ...]
     site: Path | None = None
@@ -83,14 +85,16 @@ def _chosen(only: str | Sequence[str] | None, names: Sequence[str]) -> list[str]
         ]
         if len(hits) != 1:
             raise BookError(
-                f"--only {name}: {'several chapters are' if hits else 'no chapter is'} called that; there are {', '.join(names)}"
+                f"--only {name}: {'several chapters are' if hits else 'no chapter is'} "
+                f"called that; there are {', '.join(names)}"
             )
         chosen += hits
     return [name for name in names if name in chosen] if asked else list(names)
 
 
 def _stamp(executed: Path) -> dict[str, Any]:
-    """What is known of an executed chapter: its fingerprint and its seconds; {} where it was not finished."""
+    """What is known of an executed chapter: its fingerprint and its seconds; {} where
+    it was not finished."""
     try:
         return (
             json.loads(executed.with_suffix(".json").read_text())
@@ -100,9 +104,10 @@ def _stamp(executed: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
 
-
+# %% ../../book/workshop/colophon.ipynb #67c47bb2
 class _Log:
-    """One line for each chapter, in the order of the book; on a terminal the name of the one at work stands there first."""
+    """One line for each chapter, in the order of the book; on a terminal the name of
+    the one at work stands there first."""
 
     def __init__(self, names: Sequence[str], echo: Callable[..., Any]):
         self.names, self.echo, self.ends = list(names), echo, {}
@@ -188,11 +193,14 @@ def run_book(
     strict: bool = False,
     jobs: int | None = None,
 ) -> BookResult:
-    """Execute the chapters in the order of _toc.yml, skipping unchanged ones, then build the site from the copies.
+    """Execute the chapters in the order of _toc.yml, skipping unchanged ones, then
+    build the site from the copies.
 
-    A relative `out` is inside the book's folder. A failing cell or a broken link ends in `BookResult.failure`, shown by
-    `echo`; `BookError` is raised only when there is nothing to run. `strict`: any warning fails, and so does an unwritten chapter.
-    `jobs`: chapters at a time (default: the cores that this process may use, at most 4).
+    A relative `out` is inside the book's folder. A failing cell or a broken link ends
+    in `BookResult.failure`, shown by `echo`; `BookError` is raised only when there is
+    nothing to run. `strict`: any warning fails, and so does an unwritten chapter.
+    `jobs`: chapters at a time (default: the cores that this process may use, at most
+    4).
     """
     at_once = min(cores(), 4) if jobs is None else jobs
     check_range("jobs", at_once, at_least=1, whole=True)
@@ -252,7 +260,8 @@ def _normal_form(path: Path) -> str:
 
 
 def strip_notebooks(check: bool = False, root: Path | str | None = None) -> list[Path]:
-    """Bring the notebooks under book/ to their normal form; returns those that were not (with `check`: changes none)."""
+    """Bring the notebooks under book/ to their normal form; returns those that were not
+    (with `check`: changes none)."""
     root = find_root() if root is None else Path(root).resolve()
     changed = []
     for path in sorted((root / "book").rglob("*.ipynb")):
@@ -321,7 +330,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 # %% ../../book/workshop/colophon.ipynb #1d68c42c
 def main(args: argparse.Namespace | None = None) -> int:
-    """Run `deepseq book` with parsed options; returns the exit code: 0, 1 when the book fails, 2 when it cannot start."""
+    """Run `deepseq book` with parsed options; returns the exit code: 0, 1 when the book
+    fails, 2 when it cannot start."""
     if args is None:
         parser = argparse.ArgumentParser(
             prog="deepseq book",

@@ -27,9 +27,11 @@ from deepseq_nb.core.errors import (
 
 # %% ../../book/workshop/contents.ipynb #cda06cdc
 def chapters(toc: Path | str, missing_ok: bool = False) -> list[Path]:
-    """Chapter files in the order of a Jupyter Book table of contents: NAME.ipynb where it exists, else NAME.md.
+    """Chapter files in the order of a Jupyter Book table of contents: NAME.ipynb where
+    it exists, else NAME.md.
 
-    Raises `BookError` for an unreadable table and for a chapter that is not there (left out if `missing_ok`).
+    Raises `BookError` for an unreadable table and for a chapter that is not there (left
+    out if `missing_ok`).
     """
     import yaml
 
@@ -53,7 +55,8 @@ def chapters(toc: Path | str, missing_ok: bool = False) -> list[Path]:
             there = [path for path in paths if path.is_file()]
             if not there and not missing_ok:
                 raise BookError(
-                    f"{toc}: lists {name}, but neither {name}.ipynb nor {name}.md is there"
+                    f"{toc}: lists {name}, but neither {name}.ipynb nor {name}.md is "
+                    "there"
                 )
             found.extend(there[:1])
         for key in ("parts", "chapters", "sections", "subtrees", "entries"):
@@ -65,13 +68,15 @@ def chapters(toc: Path | str, missing_ok: bool = False) -> list[Path]:
 
 # %% ../../book/workshop/contents.ipynb #fa76822a
 def chapter_name(notebook: Path, root: Path) -> str:
-    """The name a person types: `structure/variants` for book/structure/variants.ipynb."""
+    """The name a person types: `structure/variants` for
+    book/structure/variants.ipynb."""
     name = notebook.relative_to(root).with_suffix("").as_posix()
     return name.removeprefix("book/")
 
 # %% ../../book/workshop/contents.ipynb #dce98b57
 def find_root(start: Path | str | None = None) -> Path:
-    """The folder with _toc.yml: `start` (default: the working folder), one above it, or the checkout that is installed.
+    """The folder with _toc.yml: `start` (default: the working folder), one above it, or
+    the checkout that is installed.
 
     Raises `BookError` when there is none.
     """
@@ -82,7 +87,8 @@ def find_root(start: Path | str | None = None) -> Path:
         if (folder / "_toc.yml").is_file():
             return folder
     raise BookError(
-        f"{start}: no _toc.yml here or above; run this in a clone of the project, where the chapters are"
+        f"{start}: no _toc.yml here or above; run this in a clone of the project, "
+        "where the chapters are"
     )
 
 # %% ../../book/workshop/contents.ipynb #c28ffad6
@@ -106,12 +112,14 @@ def _parsed(source: str) -> ast.Module:
         return ast.parse(source)
     except SyntaxError as error:
         raise BookError(
-            f"the parameters cell is not Python: {error.msg} in line {error.lineno}: {error.text}"
+            f"the parameters cell is not Python: {error.msg} in line {error.lineno}: "
+            f"{error.text}"
         ) from None
 
 
 def declared_parameters(notebook: Path | str | dict) -> dict[str, str]:
-    """Names assigned in the cells tagged `parameters`, each with the source of its default; {} without such a cell."""
+    """Names assigned in the cells tagged `parameters`, each with the source of its
+    default; {} without such a cell."""
     cells = (notebook if isinstance(notebook, dict) else read_notebook(Path(notebook)))[
         "cells"
     ]
@@ -150,7 +158,8 @@ _MAGIC = re.compile(r"^(\s*)[!%].*$", re.M)
 
 
 def _imports(source: str) -> set[str] | None:
-    """Names after `import` and `from ... import` that begin with the package; None where the source cannot tell."""
+    """Names after `import` and `from ... import` that begin with the package; None
+    where the source cannot tell."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(_MAGIC.sub(r"\1pass", source))):
         if isinstance(node, ast.Import):
@@ -165,7 +174,8 @@ def _imports(source: str) -> set[str] | None:
 
 
 def _module_of(name: str, own: Mapping[str, Path]) -> Path | None:
-    """The file that an imported name comes from, or None; a public name of the package has its home in `__init__`."""
+    """The file that an imported name comes from, or None; a public name of the package
+    has its home in `__init__`."""
     parent, _, last = name.rpartition(".")
     if parent == _PACKAGE and name not in own:
         names = own[f"{_PACKAGE}.__init__"].read_text(encoding="utf-8")
@@ -177,7 +187,8 @@ def _module_of(name: str, own: Mapping[str, Path]) -> Path | None:
 
 
 def imported_modules(sources: Iterable[str], root: Path) -> list[Path]:
-    """Files of the package below `root` that code reaches by imports, at once or through others; all where that cannot be told."""
+    """Files of the package below `root` that code reaches by imports, at once or
+    through others; all where that cannot be told."""
     every = sorted(
         path for path in root.glob("deepseq_nb/**/*.py") if path.name != "_modidx.py"
     )
@@ -220,7 +231,8 @@ def _recorded(code: str, root: Path) -> list[Path]:
 
 
 def fingerprint(notebook: Path, parameters: Mapping[str, Any], root: Path) -> str:
-    """SHA-256 (hex) of what a chapter's result depends on: cells, modules it imports, data, results, parameters, versions."""
+    """SHA-256 (hex) of what a chapter's result depends on: cells, modules it imports,
+    data, results, parameters, versions."""
     digest = hashlib.sha256()
 
     def add(name: str, data: bytes) -> None:

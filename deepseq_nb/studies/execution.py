@@ -45,7 +45,8 @@ def _this_kernel() -> Iterator[None]:
         spec.mkdir(parents=True)
         profile.mkdir(parents=True)
         (profile / "ipython_kernel_config.py").write_text(
-            "c = get_config()\nc.InlineBackend.figure_formats = {'retina'}\nc.IPKernelApp.log_level = 50\n"
+            "c = get_config()\nc.InlineBackend.figure_formats = "
+            "{'retina'}\nc.IPKernelApp.log_level = 50\n"
         )
         commands = os.pathsep.join(
             [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
@@ -144,7 +145,8 @@ def run_chapter(
     root: Path,
     scratch: Path,
 ) -> float:
-    """Execute one notebook into `executed` with `scratch` (emptied first) as its folder, and return the seconds it took.
+    """Execute one notebook into `executed` with `scratch` (emptied first) as its
+    folder, and return the seconds it took.
 
     Raises `BookError` that shows the failing cell.
     """
@@ -195,7 +197,8 @@ _THREADS = (
 
 
 def thread_limits(jobs: int) -> dict[str, str]:
-    """Environment variables that give each of `jobs` processes its share of the cores; {} for one, which may take all."""
+    """Environment variables that give each of `jobs` processes its share of the cores;
+    {} for one, which may take all."""
     return dict.fromkeys(_THREADS, str(max(1, cores() // jobs))) if jobs > 1 else {}
 
 # %% ../../book/workshop/execution.ipynb #e8e54477
@@ -255,11 +258,15 @@ class _Process:
         self.process = subprocess.Popen(
             [*command, job.to_json()],
             env=os.environ | {"PYTHONPATH": path} | dict(limits),
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
+        )
 
     def seconds(self) -> float | None:
-        """None while it works, then the seconds it took; raises `BookError` when the chapter failed."""
+        """None while it works, then the seconds it took; raises `BookError` when the
+        chapter failed."""
         code = self.process.poll()
         if code is None:
             return None
@@ -294,9 +301,11 @@ class _Process:
 def run_chapters(
     jobs: Sequence[ChapterJob], at_once: int = 1
 ) -> Iterator[tuple[ChapterJob, float]]:
-    """Execute chapters, `at_once` at a time in processes of their own: each job with its seconds, in the order they end.
+    """Execute chapters, `at_once` at a time in processes of their own: each job with
+    its seconds, in the order they end.
 
-    Raises the `BookError` of the first that fails, and ends the others; they end also when the iteration is left.
+    Raises the `BookError` of the first that fails, and ends the others; they end also
+    when the iteration is left.
     """
     waiting, working = list(jobs), []
     limits = thread_limits(min(at_once, len(jobs)))
@@ -323,7 +332,8 @@ def run_chapters(
 
 
 def _main(parent: str, text: str) -> int:
-    """The process of one chapter; the text of a failure goes to its output, with exit code 1."""
+    """The process of one chapter; the text of a failure goes to its output, with exit
+    code 1."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(
         signal.SIGTERM, signal.default_int_handler

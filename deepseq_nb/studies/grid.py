@@ -72,7 +72,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 # %% ../../book/performance/grid.ipynb #29e6ce23
 def named_variant(name: str, base: ModelConfig) -> ModelConfig:
-    """One of the six models of `VARIANTS` in the sizes of `base`; raises `ConfigError` for another name."""
+    """One of the six models of `VARIANTS` in the sizes of `base`; raises `ConfigError`
+    for another name."""
     check_choice("variant", name, tuple(VARIANTS))
     return replace(base, **VARIANTS[name])
 
@@ -82,9 +83,12 @@ _PLAIN_NAME = re.compile(r"[\w.+=-]{1,80}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment:
-    """One run: what is trained on what, and what it is compared with. Also the parameters of the template."""
+    """One run: what is trained on what, and what it is compared with. Also the
+    parameters of the template."""
 
-    family: str  # of the registry, or FAMILY/FILE for another of its alignments, or a name of your own
+    # of the registry, or FAMILY/FILE for another of its alignments, or a name of your
+    # own
+    family: str
     variant: str = "SVI+C+T+S"
     preset: str = "small"
     steps: int = 1000
@@ -92,13 +96,15 @@ class Experiment:
     samples: int = 20  # evaluations of the ELBO for each score
     model: str = "{}"  # further settings of ModelConfig, JSON
     train: str = "{}"  # further settings of TrainConfig, JSON
-    alignment: str = ""  # for a family that is not in the registry: its files, and the column of the assay
+    # for a family that is not in the registry: its files, and the column of the assay
+    alignment: str = ""
     assay: str = ""
     column: str = ""
 
     @property
     def name(self) -> str:
-        """A folder's name; what does not spell well is there as eight digits of its hash."""
+        """A folder's name; what does not spell well is there as eight digits of its
+        hash."""
         family = Path(self.family).stem if "/" in self.family else self.family
         more = json.loads(self.model) | json.loads(self.train)
         more |= {} if self.samples == 20 else {"samples": self.samples}
@@ -120,7 +126,8 @@ class Experiment:
         return "-".join([*parts, *spelled.values(), *([digest] if rest else [])])
 
     def configurations(self, device: str = "auto") -> tuple[ModelConfig, TrainConfig]:
-        """What `fit` takes; raises `ConfigError` for a setting that is unknown or out of range."""
+        """What `fit` takes; raises `ConfigError` for a setting that is unknown or out
+        of range."""
         model = named_variant(self.variant, preset(self.preset)).to_json() | json.loads(
             self.model
         )
@@ -131,7 +138,8 @@ class Experiment:
 
 # %% ../../book/performance/grid.ipynb #5eb569bd
 def epistatic_part(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """For each double whose two singles are in the table too, its value less the sum of theirs: columns variant and `column`."""
+    """For each double whose two singles are in the table too, its value less the sum of
+    theirs: columns variant and `column`."""
     names = canonical_variants(table["variant"])
     values = (
         pd.Series(table[column].to_numpy(float), names).dropna().groupby(level=0).mean()
@@ -160,7 +168,8 @@ def _values(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """Variants in canonical form and the numbers of one column."""
     if column not in table:
         raise ExperimentError(
-            f"the assay has no column {column!r}; it has {', '.join(map(str, table.columns[1:]))}"
+            f"the assay has no column {column!r}; it has "
+            f"{', '.join(map(str, table.columns[1:]))}"
         )
     return pd.DataFrame(
         {
@@ -190,9 +199,11 @@ DOUBLES = {
 def measurements(
     family: str, assay: Path | str = "", column: str = ""
 ) -> list[Measured]:
-    """All that is measured on a family and at hand, the main set first; [] where there is nothing.
+    """All that is measured on a family and at hand, the main set first; [] where there
+    is nothing.
 
-    `assay` and `column` name measurements of your own. Raises `DatasetError` for a family that is not in the registry.
+    `assay` and `column` name measurements of your own. Raises `DatasetError` for a
+    family that is not in the registry.
     """
     if assay:
         return [Measured("assay", _values(read_assay(assay), column))]
@@ -215,7 +226,8 @@ def measurements(
 
 # %% ../../book/performance/grid.ipynb #e0f90514
 def wanted_variants(sets: list[Measured]) -> list[str]:
-    """The variants to score for these sets, each once: all that are measured, and the singles of each double."""
+    """The variants to score for these sets, each once: all that are measured, and the
+    singles of each double."""
     names = itertools.chain.from_iterable(measured.table.variant for measured in sets)
     doubles = [
         measured.table.variant for measured in sets if measured.name == "doubles"
@@ -229,9 +241,11 @@ def wanted_variants(sets: list[Measured]) -> list[str]:
 def compare(
     scores: pd.DataFrame, sets: list[Measured], seed: int = 1, bootstrap: int = 1000
 ) -> list[dict[str, Any]]:
-    """One row for each set: its name, variants compared, the metric to read with its 95 % interval, and all metrics with theirs.
+    """One row for each set: its name, variants compared, the metric to read with its 95
+    % interval, and all metrics with theirs.
 
-    From 20,000 variants on there are fewer resamples than `bootstrap`, down to a fifth of it: intervals are narrow there.
+    From 20,000 variants on there are fewer resamples than `bootstrap`, down to a fifth
+    of it: intervals are narrow there.
     """
     rows = []
     for measured in sets:
@@ -305,7 +319,8 @@ _ELSEWHERE = {"steps": "steps", "seed": "seeds", "device": "--device"}  # not in
 
 
 def _combinations(table: dict[str, Any], config: type) -> list[str]:
-    """Every combination of the settings of one table, as JSON text; a list is one value for a setting that is a tuple."""
+    """Every combination of the settings of one table, as JSON text; a list is one value
+    for a setting that is a tuple."""
     default = config()
     axes = []
     for key, value in table.items():
@@ -317,11 +332,13 @@ def _combinations(table: dict[str, Any], config: type) -> list[str]:
         json.dumps(dict(chosen), default=str) for chosen in itertools.product(*axes)
     ]
 
-
+# %% ../../book/performance/grid.ipynb #0e98cf74
 def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
-    """All runs of a grid, all with the first seed before any with the second; files of your own are looked for in `folder`.
+    """All runs of a grid, all with the first seed before any with the second; files of
+    your own are looked for in `folder`.
 
-    Raises `ConfigError` or `ExperimentError` for the first setting that is unknown or cannot be used.
+    Raises `ConfigError` or `ExperimentError` for the first setting that is unknown or
+    cannot be used.
     """
     if wrong := _ELSEWHERE.keys() & grid.train.keys():
         key = min(wrong)
@@ -336,9 +353,16 @@ def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
     runs = []
     for seed, family, size, variant, steps, model, train in itertools.product(*axes):
         run = Experiment(
-            family=family, variant=variant, preset=size, steps=steps, seed=seed, samples=grid.samples,
-            model=model, train=train, **_own_files(grid, family, Path(folder)),
-        )  # fmt: skip
+            family=family,
+            variant=variant,
+            preset=size,
+            steps=steps,
+            seed=seed,
+            samples=grid.samples,
+            model=model,
+            train=train,
+            **_own_files(grid, family, Path(folder)),
+        )
         check_range("samples", run.samples, at_least=1, whole=True)
         run.configurations()
         runs.append(run)
@@ -346,7 +370,8 @@ def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
 
 
 def _own_files(grid: Grid, family: str, folder: Path) -> dict[str, str]:
-    """Files of one's own as absolute paths; raises `ExperimentError` for a family that is neither one's own nor registered."""
+    """Files of one's own as absolute paths; raises `ExperimentError` for a family that
+    is neither one's own nor registered."""
     for name in grid.data.keys() - set(grid.families):
         raise ExperimentError(
             f"[data.{name}] is about a family that is not in families"
@@ -367,7 +392,8 @@ def _own_files(grid: Grid, family: str, folder: Path) -> dict[str, str]:
 
 # %% ../../book/performance/grid.ipynb #886808c1
 def read_grid(path: Path | str) -> tuple[Grid, list[Experiment]]:
-    """A grid file and its runs; raises `ExperimentError`, one sentence with file, line and key."""
+    """A grid file and its runs; raises `ExperimentError`, one sentence with file, line
+    and key."""
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -390,7 +416,8 @@ _SINGULAR = {"families": "family", "variants": "variant", "presets": "preset"}
 
 
 def _line_of(text: str, message: str) -> str:
-    """ ", line N" for the key of the file that the message names first; "" where it names none."""
+    """ ", line N" for the key of the file that the message names first; "" where it
+    names none."""
     places = []
     for number, line in enumerate(text.splitlines(), 1):
         if key := re.match(r"\s*\[?\s*([\w.]+)\s*[=\]]", line):
@@ -402,7 +429,8 @@ def _line_of(text: str, message: str) -> str:
 
 # %% ../../book/performance/grid.ipynb #f6fa48d9
 def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """One flat row for each set of measurements of a run (one without numbers where nothing is measured)."""
+    """One flat row for each set of measurements of a run (one without numbers where
+    nothing is measured)."""
     about, origin = result["experiment"], result["origin"]
     seconds = {f"{name}_s": value for name, value in result["seconds"].items()}
     kept = (

@@ -62,13 +62,15 @@ from deepseq_nb.studies.results import (
 
 # %% ../../book/workshop/jobs.ipynb #bff0c83a
 def family_of(experiment: Experiment) -> Alignment:
-    """Read the alignment of an experiment; raises `DatasetError` where its file is not here, with how to get it."""
+    """Read the alignment of an experiment; raises `DatasetError` where its file is not
+    here, with how to get it."""
     name, *file = experiment.family.split("/", 1)
     own = experiment.alignment
     path = Path(own) if own else find(name, *file)
     if path is None:
         raise DatasetError(
-            f"{experiment.family} is not here: set DEEPSEQ_DATA or run `deepseq data fetch {name}`"
+            f"{experiment.family} is not here: set DEEPSEQ_DATA or run `deepseq data "
+            f"fetch {name}`"
         )
     alphabet = registry()["families"].get(name, {}).get("alphabet", "protein")
     return Alignment.read(path, alphabet=alphabet)
@@ -112,10 +114,12 @@ def _trained(job: "Job") -> dict[str, Any]:
 
 # %% ../../book/workshop/jobs.ipynb #a238be4b
 class Job:
-    """The parts of a run, to be called in their order: `read`, `train`, `score`, `compare`, `result`.
+    """The parts of a run, to be called in their order: `read`, `train`, `score`,
+    `compare`, `result`.
 
-    With a folder, training is kept in `train/` and goes on from its last checkpoint, scores in `scores.csv`, and the result
-    in `result.json`, which is written last and at once.
+    With a folder, training is kept in `train/` and goes on from its last checkpoint,
+    scores in `scores.csv`, and the result in `result.json`, which is written last and
+    at once.
     """
 
     def __init__(
@@ -150,13 +154,20 @@ class Job:
         self.resumed_from = 0 if out is None else len(RunFolder(out).table())
         with self._timed("train"):
             self.run = fit(
-                self.alignment, self.model_config, self.train_config, out, weights=self.weights,
-                resume=out is not None, progress=False, echo=self.echo,
-            )  # fmt: skip
+                self.alignment,
+                self.model_config,
+                self.train_config,
+                out,
+                weights=self.weights,
+                resume=out is not None,
+                progress=False,
+                echo=self.echo,
+            )
         return self.run
 
     def score(self) -> pd.DataFrame:
-        """Scores of all that is measured, or of all single substitutions where nothing is."""
+        """Scores of all that is measured, or of all single substitutions where nothing
+        is."""
         asked = self.experiment
         with self._timed("score"):
             known = asked.assay or asked.family.split("/")[0] in registry()["families"]
@@ -202,8 +213,8 @@ def run_job(
 ) -> dict[str, Any]:
     """Train, score, compare: the result of one experiment, kept in `folder` if given.
 
-    What was interrupted goes on from its last checkpoint; a finished folder gives its result again.
-    Raises `ConfigError` and `DatasetError` before anything is trained.
+    What was interrupted goes on from its last checkpoint; a finished folder gives its
+    result again. Raises `ConfigError` and `DatasetError` before anything is trained.
     """
     if folder is not None and (Path(folder) / "result.json").exists():
         return json.loads((Path(folder) / "result.json").read_text())
@@ -217,7 +228,8 @@ STARTER = "DEEPSEQ_STARTER"  # in the environment: the process that started this
 
 
 def join_grid(folder: Path | str) -> None:
-    """Take part in a grid: hold its `.work` lock while this process lives, and end with the process that started it.
+    """Take part in a grid: hold its `.work` lock while this process lives, and end with
+    the process that started it.
 
     Does nothing in a process that no runner started.
     """
@@ -235,7 +247,8 @@ def join_grid(folder: Path | str) -> None:
 
 
 def job_process(folder: Path, device: str = "auto") -> int:
-    """Do the job that `experiment.json` in `folder` describes; the exit code of its process, 0 or 1."""
+    """Do the job that `experiment.json` in `folder` describes; the exit code of its
+    process, 0 or 1."""
     join_grid(folder)
     (folder / "error.txt").unlink(missing_ok=True)
     try:

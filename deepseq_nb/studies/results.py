@@ -50,7 +50,8 @@ def provenance(parameters: dict[str, Any]) -> dict[str, Any]:
 
 # %% ../../book/workshop/provenance.ipynb #1077d308
 def results_folder() -> Path:
-    """`results/` of the repository, or of the current folder when the package is installed without it."""
+    """`results/` of the repository, or of the current folder when the package is
+    installed without it."""
     root = Path(deepseq_nb.__file__).resolve().parents[1]
     return (root if (root / "_toc.yml").exists() else Path.cwd()) / "results"
 
@@ -61,7 +62,8 @@ def save_result(
     parameters: dict[str, Any],
     folder: Path | None = None,
 ) -> Path:
-    """Write `NAME.csv` and `NAME.json`, its provenance; returns the path of the table."""
+    """Write `NAME.csv` and `NAME.json`, its provenance; returns the path of the
+    table."""
     folder = folder or results_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = write_atomic(
@@ -84,8 +86,10 @@ def read_result(
 
 
 def origin_line(origin: dict[str, Any]) -> str:
-    """One sentence (Markdown) on where a recorded table comes from, given its provenance."""
+    """One sentence (Markdown) on where a recorded table comes from, given its
+    provenance."""
     return (
-        f"*Recorded {origin['made'][:10]} on {origin['device']}, {origin['threads']} threads, torch {origin['torch']}, "
+        f"*Recorded {origin['made'][:10]} on {origin['device']}, {origin['threads']} "
+        f"threads, torch {origin['torch']}, "
         f"commit `{origin['commit']}`; not computed by this page.*"
     )

@@ -62,7 +62,8 @@ def state_of(folder: Path) -> str:
 # %% ../../book/workshop/runner.ipynb #8b3b8fe0
 @contextmanager
 def _only_runner(out: Path, patience: float | int = 60) -> Iterator[None]:
-    """Hold `.lock` of a grid, once nobody of an interrupted runner is left; raises `ExperimentError` for a second runner."""
+    """Hold `.lock` of a grid, once nobody of an interrupted runner is left; raises
+    `ExperimentError` for a second runner."""
     try:
         import fcntl
     except ImportError:
@@ -88,7 +89,8 @@ def _only_runner(out: Path, patience: float | int = 60) -> Iterator[None]:
         yield
     except BlockingIOError:
         raise ExperimentError(
-            f"{out} is in use by another runner: wait until it is done, or choose another --out"
+            f"{out} is in use by another runner: wait until it is done, or choose "
+            "another --out"
         ) from None
     finally:
         os.close(work)
@@ -101,7 +103,8 @@ _JOB = ("-m", "deepseq_nb.studies.jobs")  # what Python is started with
 def _start(
     folder: Path, run: Experiment, device: str, limits: dict[str, str]
 ) -> subprocess.Popen:
-    """Start the process of a run, in a session of its own so that Ctrl-C reaches the runner alone."""
+    """Start the process of a run, in a session of its own so that Ctrl-C reaches the
+    runner alone."""
     folder.mkdir(exist_ok=True)
     write_atomic(folder / "experiment.json", json.dumps(asdict(run), indent=1) + "\n")
     package = str(Path(sys.modules["deepseq_nb"].__file__).resolve().parents[1])
@@ -110,8 +113,12 @@ def _start(
     with open(folder / "log.txt", "wb") as log:
         return subprocess.Popen(
             [sys.executable, *_JOB, str(folder.resolve()), device],
-            env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 # %% ../../book/workshop/runner.ipynb #fffcdf77
 def grid_table(folders: list[Path]) -> pd.DataFrame:
@@ -151,7 +158,10 @@ def _summary(folder: Path) -> str:
 def _failure(folder: Path, code: int) -> str:
     """Why a run failed, in one line."""
     if code < 0:
-        return f"killed by signal {-code} (9 may mean that memory ran out); the next start tries again"
+        return (
+            f"killed by signal {-code} (9 may mean that memory ran out); the next "
+            "start tries again"
+        )
     for name in ("error.txt", "log.txt"):
         path = folder / name
         lines = path.read_text(errors="replace").split("\n") if path.exists() else []
@@ -184,7 +194,8 @@ class _Screen:
 
 # %% ../../book/workshop/runner.ipynb #8d3751ad
 def _absent(run: Experiment) -> str:
-    """What is missing before this run can start, in one sentence; "" where all is there."""
+    """What is missing before this run can start, in one sentence; "" where all is
+    there."""
     if run.alignment:
         gone = [
             path
@@ -194,7 +205,10 @@ def _absent(run: Experiment) -> str:
         return f"{gone[0]} is not there" if gone else ""
     if find(*run.family.split("/", 1)) is None:
         name = run.family.split("/")[0]
-        return f"{run.family} is not here: set DEEPSEQ_DATA or run `deepseq data fetch {name}`"
+        return (
+            f"{run.family} is not here: set DEEPSEQ_DATA or run `deepseq data fetch "
+            f"{name}`"
+        )
     return ""
 
 # %% ../../book/workshop/runner.ipynb #aa409474
@@ -249,7 +263,8 @@ class _Work:
         return bool(ended)
 
     def stop(self) -> None:
-        """End all processes at once; what they have begun goes on from its checkpoints another time."""
+        """End all processes at once; what they have begun goes on from its checkpoints
+        another time."""
         for process, _ in self.working.values():
             process.kill()
             process.wait()
@@ -279,10 +294,12 @@ def run_grid(
     device: str = "auto",
     echo: Callable[[str], Any] = print,
 ) -> int:
-    """Carry out what is not yet finished of a grid file, `jobs` runs at a time; 0 if all are finished in the end, else 1.
+    """Carry out what is not yet finished of a grid file, `jobs` runs at a time; 0 if
+    all are finished in the end, else 1.
 
-    `out` (default: runs/NAME) gets a folder for each run, and `table.csv` with its provenance; `resume` tries failed runs again.
-    Raises `ExperimentError` for a bad file, a grid none of whose families is here, and a folder that another runner uses;
+    `out` (default: runs/NAME) gets a folder for each run, and `table.csv` with its
+    provenance; `resume` tries failed runs again. Raises `ExperimentError` for a bad
+    file, a grid none of whose families is here, and a folder that another runner uses;
     `KeyboardInterrupt` on Ctrl-C.
     """
     check_range("jobs", jobs, at_least=1, whole=True)
@@ -302,7 +319,8 @@ def run_grid(
                 f"{path}: nothing can run: {next(iter(work.wrong.values()))}"
             )
         echo(
-            f"{path}: {len(work.runs)} runs in {out}, {', '.join(states)}; {jobs} at a time"
+            f"{path}: {len(work.runs)} runs in {out}, {', '.join(states)}; {jobs} at a "
+            "time"
         )
         try:
             _carry_out(work, grid, path, out, jobs, device)
@@ -317,7 +335,7 @@ def run_grid(
             echo(f"{work.states[folder]}: {folder.name}: {reason}")
         return _conclude(work, grid, path, out, echo)
 
-
+# %% ../../book/workshop/runner.ipynb #a2432c0d
 def _carry_out(
     work: _Work, grid: Grid, path: Path | str, out: Path, jobs: int, device: str
 ) -> None:

@@ -70,7 +70,8 @@ def _neutral_names(root: Path, scratch: Path) -> dict[str, str]:
 
 
 def _headed(html: str) -> str:
-    """A table whose header cells say whether they head a column or a row; an empty one is no header."""
+    """A table whose header cells say whether they head a column or a row; an empty one
+    is no header."""
     head, body, rest = html.partition("<tbody>")
     html = (
         head.replace("<th>", '<th scope="col">')
@@ -112,7 +113,8 @@ def _tidy_output(output: Any, names: Mapping[str, str]) -> Any:
 
 # %% ../../book/workshop/site.ipynb #f98dfdce
 def _names(source: str, kind: type) -> set[str]:
-    """Names that code stores or loads; those of imports, functions and classes count as stored."""
+    """Names that code stores or loads; those of imports, functions and classes count as
+    stored."""
     try:
         tree = ast.parse(re.sub(r"(?m)^(\s*)[!%].*$", r"\1pass", source))
     except SyntaxError:
@@ -134,7 +136,8 @@ def _names(source: str, kind: type) -> set[str]:
 
 
 def _keep_needed(cells: Sequence[Any]) -> None:
-    """Fold, instead of removing, the cells whose names others use; a downloaded page can then be run."""
+    """Fold, instead of removing, the cells whose names others use; a downloaded page
+    can then be run."""
     code = [cell for cell in cells if cell.cell_type == "code"]
     removed = [cell for cell in code if "remove-cell" in cell.metadata.get("tags", [])]
     used = [_names(cell.source, ast.Load) for cell in code if cell not in removed]
@@ -147,7 +150,10 @@ def _keep_needed(cells: Sequence[Any]) -> None:
 
 # %% ../../book/workshop/site.ipynb #05307d2d
 _CAPTION = re.compile(r"\A\*\*Figure\.?\*\*\.?\s*(.+?)\s*(?:\n\s*\n|\Z)", re.DOTALL)
-_MISSING = "*(A figure that needs a real family stands here; `deepseq data list` says how to get one.)*"
+_MISSING = (
+    "*(A figure that needs a real family stands here; `deepseq data list` says how to "
+    "get one.)*"
+)
 
 
 def _images(cell: Any) -> int:
@@ -168,7 +174,8 @@ def _spoken(caption: str) -> str:
 
 
 def _join_captions(cells: Sequence[Any]) -> None:
-    """Give each figure the caption below it, and leave no caption without its figure."""
+    """Give each figure the caption below it, and leave no caption without its
+    figure."""
     before = None
     for cell in cells:
         found = _CAPTION.match(cell.source) if cell.cell_type == "markdown" else None
@@ -212,11 +219,12 @@ def _changed_parameters(page: Any) -> dict[str, str]:
         name: value for name, value in injected.items() if declared.get(name) != value
     }
 
-
+# %% ../../book/workshop/site.ipynb #03ed108d
 def present(notebook: Any, names: Mapping[str, str] | None = None) -> Any:
     """A reader's copy of an executed chapter; the notebook given is left as it is.
 
-    Args: notebook as nbformat reads it; names: folder names to replace in outputs, longest first.
+    Args: notebook as nbformat reads it; names: folder names to replace in outputs,
+    longest first.
     """
     import nbformat
 
@@ -267,7 +275,14 @@ KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 _LEXER = {"name": "python", "pygments_lexer": "ipython3"}
 
 # %% ../../book/workshop/site.ipynb #60ce92ce
-_REFERENCES = "\n## References\n\n```{bibliography}\n:filter: docname in docnames\n:style: alpha\n```\n"
+_REFERENCES = """
+## References
+
+```{bibliography}
+:filter: docname in docnames
+:style: alpha
+```
+"""
 
 
 def _needs_references(text: str) -> bool:
@@ -294,7 +309,8 @@ def _write_toc(root: Path, site: Path, toc: Sequence[Path]) -> None:
 
 # %% ../../book/workshop/site.ipynb #4358b66f
 def _own_mathjax(site: Path) -> None:
-    """Formulas without a network: put the installed MathJax into the site, where there is one, instead of a link to a CDN."""
+    """Formulas without a network: put the installed MathJax into the site, where there
+    is one, instead of a link to a CDN."""
     package = importlib.util.find_spec("mathjax")
     script = (
         Path(package.origin).parent / "static/mathjax/es5/tex-svg.js"
@@ -320,7 +336,8 @@ _MADE = ("site", "html", "_build", "executed", "work")
 
 
 def claim(out: Path, root: Path | None = None) -> None:
-    """Take a folder for the book; raises `BookError` where something of the same names is in it that the book did not make.
+    """Take a folder for the book; raises `BookError` where something of the same names
+    is in it that the book did not make.
 
     Folders in `_build` of the project `root` are the book's in any case.
     """
@@ -328,7 +345,8 @@ def claim(out: Path, root: Path | None = None) -> None:
     theirs = [name for name in _MADE if (out / name).exists() and not ours]
     if theirs and not (out / _MARK).exists():
         raise BookError(
-            f"{out / theirs[0]} is there and was not made by `deepseq book`: choose another folder"
+            f"{out / theirs[0]} is there and was not made by `deepseq book`: choose "
+            "another folder"
         )
     out.mkdir(parents=True, exist_ok=True)
     (out / _MARK).write_text(
@@ -337,7 +355,8 @@ def claim(out: Path, root: Path | None = None) -> None:
 
 # %% ../../book/workshop/site.ipynb #8e549730
 def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
-    """Lay out the sources of the site in OUT/site: executed chapters where there are any, prose, settings and styles."""
+    """Lay out the sources of the site in OUT/site: executed chapters where there are
+    any, prose, settings and styles."""
     import nbformat
 
     site = out / "site"
@@ -377,15 +396,19 @@ def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
 
 # %% ../../book/workshop/site.ipynb #fe9afc3e
 _BROKEN = re.compile(
-    r"xref_missing|xref_ambiguous|undefined label|unknown document|bibtex key|equation not found|local id not found|not readable"
-    r"|directive_unknown|role_unknown|unknown directive|references exercise|reference target not found|toc\."
+    r"xref_missing|xref_ambiguous|undefined label|unknown document|bibtex key|equation "
+    r"not found|local id not found|not readable"
+    r"|directive_unknown|role_unknown|unknown directive|references exercise|reference "
+    r"target not found|toc\."
 )
 
-
+# %% ../../book/workshop/site.ipynb #539376ff
 def build_site(site: Path, out: Path, strict: bool = False) -> tuple[Path, list[str]]:
-    """Build HTML with Jupyter Book into OUT/html; returns its index.html and the warnings that did not matter.
+    """Build HTML with Jupyter Book into OUT/html; returns its index.html and the
+    warnings that did not matter.
 
-    Raises `BookError` with the list of broken links and citations, or of all warnings if `strict`.
+    Raises `BookError` with the list of broken links and citations, or of all warnings
+    if `strict`.
     """
     shutil.rmtree(out / "_build", ignore_errors=True)
     start = "from jupyter_book.cli.main import main; main()"
@@ -426,7 +449,8 @@ def build_site(site: Path, out: Path, strict: bool = False) -> tuple[Path, list[
         raise BookError(
             "\n  ".join(
                 [
-                    f"the site has {len(bad)} broken place{'s' if len(bad) > 1 else ''}:",
+                    f"the site has {len(bad)} broken "
+                    f"place{'s' if len(bad) > 1 else ''}:",
                     *bad,
                 ]
             )
