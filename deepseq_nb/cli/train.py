@@ -241,8 +241,8 @@ def _profile_step(
 ) -> None:
     """Print where the time of an update goes."""
     from deepseq_nb.core.machine import kept_memory
+    from deepseq_nb.model.loop import step_profile
     from deepseq_nb.model.runs import prepare
-    from deepseq_nb.model.training import step_profile
 
     trainer = prepare(alignment, model, config, weights, shallow=shallow, echo=say)
     with kept_memory():

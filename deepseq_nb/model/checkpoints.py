@@ -78,8 +78,7 @@ def load_tensors(
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"{path} cannot be read ({error}): it is damaged or not written by this "
-            "program; "
-            "delete it to fall back on another file of the run, or train again"
+            "program; delete it to fall back on another file of the run, or train again"
         ) from None
 
 # %% ../../book/workshop/checkpoints.ipynb #1991ee03

@@ -4,19 +4,15 @@
 
 # %% auto #0
 __all__ = ['STREAMS', 'HISTORY', 'TrainConfig', 'noise_key', 'noise_generator', 'fill_noise', 'draw_rows', 'AdamOriginal',
-           'sampled_scales', 'WeightDraws', 'Draws', 'FusedDraws', 'Batches', 'Trainer', 'seconds_per_update',
-           'step_profile']
+           'sampled_scales', 'WeightDraws', 'Draws', 'FusedDraws', 'Batches', 'Trainer', 'seconds_per_update']
 
 # %% ../../book/structure/training.ipynb #8c827d40
-import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float64, Int64
 
@@ -51,17 +47,14 @@ class TrainConfig:
     steps: int = 1000  # updates
     batch_size: int = 100  # sequences per update, drawn by weight with replacement
     learning_rate: float | int = 0.001
-    width_rate: float | int = (
-        1.0  # how many times faster the decoder's log standard deviations move
-    )
-    optimizer: Literal["adam", "adam_original"] = (
-        "adam"  # the original's Adam never advances its bias correction
-    )
+    # how many times faster the decoder's log standard deviations move
+    width_rate: float | int = 1.0
+    # the original's Adam never advances its bias correction
+    optimizer: Literal["adam", "adam_original"] = "adam"
     warm_up: float | int = 0  # updates over which both KLs grow from 0 to full strength
     kl_scale: float | int = 1.0  # of the latent KL, in training only
-    theta: float | int = (
-        0.2  # sequence weights: divergence within which sequences are neighbours
-    )
+    # sequence weights: divergence within which sequences are neighbours
+    theta: float | int = 0.2
     seed: int = 1
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
     dtype: Literal["float32", "float64"] = "float32"
@@ -456,59 +449,3 @@ def seconds_per_update(trainer: Trainer) -> float:
         times.append(trainer.rehearse())
     trainer.optimiser.zero_grad(set_to_none=True)
     return min(times)
-
-# %% ../../book/structure/training.ipynb #22203cab
-def step_profile(trainer: Trainer, updates: int = 5) -> pd.DataFrame:
-    """Milliseconds per update of each part (`part`, `ms`, `share`), averaged over `updates`; the trainer's model moves."""
-    model = trainer.model
-    trainer.update(1)  # compiles, and finds its memory
-    adam = "Adam of the encoder" if trainer.draws.closed else "Adam"
-    watched = [
-        ("draw the weights", trainer.draws, "draw"),
-        ("encoder, forwards", model.encoder, "forward"),
-        ("decoder's hidden layers, forwards", model.decoder, "hidden"),
-        ("output, forwards", model.decoder, "output"),
-        (adam, trainer.optimiser, "step"),
-    ]
-    if trainer.draws.closed:
-        watched.append(("KL and Adam of the decoder", trainer.draws, "move"))
-    parts = {part: 0.0 for part, _, _ in watched}
-    with contextlib.ExitStack() as clocks:
-        for part, owner, name in watched:
-            clocks.enter_context(_clock(parts, part, owner, name, trainer.device))
-        start = _now(trainer.device)
-        for step in range(2, updates + 2):
-            trainer.update(step)
-        total = _now(trainer.device) - start
-    parts["gradients, and the rest"] = total - sum(parts.values())
-    table = pd.DataFrame(
-        {"part": list(parts), "ms": [1e3 * s / updates for s in parts.values()]}
-    )
-    return table.assign(share=table.ms / table.ms.sum())
-
-
-@contextlib.contextmanager
-def _clock(
-    parts: dict[str, float], part: str, owner: Any, name: str, device: torch.device
-) -> Iterator[None]:
-    """While it lasts, the seconds spent in a method of `owner` are added to `parts[part]`."""
-    work = getattr(owner, name)
-
-    def timed(*args: Any, **options: Any) -> Any:
-        start = _now(device)
-        value = work(*args, **options)
-        parts[part] += _now(device) - start
-        return value
-
-    object.__setattr__(owner, name, timed)
-    try:
-        yield
-    finally:
-        object.__delattr__(owner, name)
-
-
-def _now(device: torch.device) -> float:
-    """Seconds, once the device has finished what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

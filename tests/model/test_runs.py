@@ -17,9 +17,9 @@ from tiny_family import QUICK, TINY, same, write_family
 
 from deepseq_nb.core.errors import CheckpointError, ConfigError, TrainingError
 from deepseq_nb.family.alignment import Alignment
-from deepseq_nb.family.depth import Family
+from deepseq_nb.family.depth import Family, describe
 from deepseq_nb.model.checkpoints import RunFolder, load_tensors, save_tensors
-from deepseq_nb.model.runs import describe, fit, fit_many, for_shallow_family, load_run, prepare
+from deepseq_nb.model.runs import fit, fit_many, for_shallow_family, load_run, prepare
 from deepseq_nb.model.training import TrainConfig, Trainer
 
 

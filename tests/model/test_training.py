@@ -10,6 +10,7 @@ from tiny_family import QUICK, TINY, same
 
 from deepseq_nb.core.errors import CheckpointError, ConfigError
 from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.model.loop import step_profile
 from deepseq_nb.model.network import DeepSequence
 from deepseq_nb.model.priors import SparsityPrior
 from deepseq_nb.model.runs import fit, load_run
@@ -22,7 +23,6 @@ from deepseq_nb.model.training import (
     draw_rows,
     noise_generator,
     seconds_per_update,
-    step_profile,
 )
 from deepseq_nb.peers.sites import SiteIndependent
 
