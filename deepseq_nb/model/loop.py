@@ -7,7 +7,6 @@ __all__ = ['Making', 'advance', 'expectation', 'step_profile']
 
 # %% ../../book/workshop/loop.ipynb #5ed4e206
 import contextlib
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +32,7 @@ from deepseq_nb.model.checkpoints import (
 from deepseq_nb.model.training import (
     HISTORY,
     Trainer,
+    seconds_now,
     seconds_per_update,
 )
 
@@ -177,10 +177,10 @@ def step_profile(trainer: Trainer, updates: int = 5) -> pd.DataFrame:
     with contextlib.ExitStack() as clocks:
         for part, owner, name in watched:
             clocks.enter_context(_clock(parts, part, owner, name, trainer.device))
-        start = _now(trainer.device)
+        start = seconds_now(trainer.device)
         for step in range(2, updates + 2):
             trainer.update(step)
-        total = _now(trainer.device) - start
+        total = seconds_now(trainer.device) - start
     parts["gradients, and the rest"] = total - sum(parts.values())
     table = pd.DataFrame(
         {"part": list(parts), "ms": [1e3 * s / updates for s in parts.values()]}
@@ -196,9 +196,9 @@ def _clock(
     work = getattr(owner, name)
 
     def timed(*args: Any, **options: Any) -> Any:
-        start = _now(device)
+        start = seconds_now(device)
         value = work(*args, **options)
-        parts[part] += _now(device) - start
+        parts[part] += seconds_now(device) - start
         return value
 
     object.__setattr__(owner, name, timed)
@@ -206,10 +206,3 @@ def _clock(
         yield
     finally:
         object.__delattr__(owner, name)
-
-
-def _now(device: torch.device) -> float:
-    """Seconds, once the device has finished what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

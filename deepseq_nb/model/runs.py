@@ -450,7 +450,7 @@ def fit_many(
     echo: Callable[[str], Any] | None = None,
 ) -> list[Run]:
     """Runs that differ in their seed, in folders `out`/seedN: in step on a GPU, else
-    one after the other; the rest as `fit`.
+    one after the other; weights `(N,)` and the rest as for `fit`.
 
     Raises `ConfigError` for no seed, one twice, or a folder that is a run, and what
     `fit` raises. With `resume`, runs that are finished stay as they are.

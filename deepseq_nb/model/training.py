@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['STREAMS', 'HISTORY', 'TrainConfig', 'noise_key', 'noise_generator', 'fill_noise', 'draw_rows', 'AdamOriginal',
-           'sampled_scales', 'WeightDraws', 'Draws', 'FusedDraws', 'Batches', 'Trainer', 'seconds_per_update']
+           'sampled_scales', 'WeightDraws', 'Draws', 'FusedDraws', 'Batches', 'Trainer', 'seconds_now',
+           'seconds_per_update']
 
 # %% ../../book/structure/training.ipynb #8c827d40
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
@@ -437,11 +439,18 @@ class Trainer(Batches):
     def rehearse(self) -> float:
         """Seconds that an update will take: a third more than its gradients; update 0
         is never made in training."""
-        start = _now(self.device)
+        start = seconds_now(self.device)
         self.loss(0)[0].backward()
-        return 1.3 * (_now(self.device) - start)
+        return 1.3 * (seconds_now(self.device) - start)
 
 # %% ../../book/structure/training.ipynb #fc5dcfa6
+def seconds_now(device: torch.device) -> float:
+    """Seconds, once the device has finished what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def seconds_per_update(trainer: Trainer) -> float:
     """A measured estimate: the fastest of a few rehearsals."""
     times: list[float] = []

@@ -5,6 +5,12 @@
 # %% auto #0
 __all__ = ['scale_prior', 'weight_priors', 'PyroModel', 'GivenNoise', 'Witness', 'PyroTrainer', 'GuideScorer']
 
+# %% ../../book/pyro_trials/full_model.ipynb #0a54a4e1
+try:
+    import pyro
+except ImportError:
+    raise ImportError("Pyro is not installed: pip install 'deepseq-nb[pyro]'") from None
+
 # %% ../../book/pyro_trials/full_model.ipynb #55fd4bd7
 from collections.abc import Callable
 from typing import Any
@@ -33,12 +39,6 @@ from deepseq_nb.model.training import (
 from deepseq_nb.scores.scorer import (
     Scorer,
 )
-
-# %% ../../book/pyro_trials/full_model.ipynb #0a54a4e1
-try:
-    import pyro
-except ImportError:
-    raise ImportError("Pyro is not installed: pip install 'deepseq-nb[pyro]'") from None
 
 # %% ../../book/pyro_trials/full_model.ipynb #5c39c70b
 def scale_prior(prior: SparsityPrior, like: torch.Tensor) -> dist.Distribution:

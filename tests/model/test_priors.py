@@ -1,5 +1,6 @@
 """Priors over weights: Gaussian divergences and the sparsity priors."""
 
+import json
 import math
 
 import numpy as np

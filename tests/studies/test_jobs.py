@@ -129,7 +129,7 @@ def test_a_job_needs_the_package_alone(tmp_path):
     blocked = "import sys\nfor name in ('papermill', 'nbformat', 'nbclient', 'jupyter_client'):\n    sys.modules[name] = None\n"
     (alone / "sitecustomize.py").write_text(blocked)
     done = subprocess.run(
-        [sys.executable, "-m", "deepseq_nb.cli", "experiments", "grid.toml", "--device", "cpu"],
+        [sys.executable, "-m", "deepseq_nb", "experiments", "grid.toml", "--device", "cpu"],
         env=os.environ | {"PYTHONPATH": str(alone)}, cwd=tmp_path, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
