@@ -1556,6 +1556,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                              'deepseq_nb/studies/execution.py'),
                                               'deepseq_nb.studies.execution._Process.seconds': ( 'workshop/execution.html#_process.seconds',
                                                                                                  'deepseq_nb/studies/execution.py'),
+                                              'deepseq_nb.studies.execution._connection': ( 'workshop/execution.html#_connection',
+                                                                                            'deepseq_nb/studies/execution.py'),
                                               'deepseq_nb.studies.execution._error_text': ( 'workshop/execution.html#_error_text',
                                                                                             'deepseq_nb/studies/execution.py'),
                                               'deepseq_nb.studies.execution._failing_cell': ( 'workshop/execution.html#_failing_cell',

@@ -137,6 +137,18 @@ def _failing_cell(error: Exception, notebook: Path, executed: Path, name: str) -
             )
     return f"{name}: {type(error).__name__}: {error}"
 
+# %% ../../book/workshop/execution.ipynb #c0a1e5c7
+def _connection() -> Any:
+    """How a kernel is spoken to: by sockets that are files, where they can be had.
+
+    Kernels that start at the same moment may choose the same TCP port, and the later
+    one dies. The path of a socket has about a hundred characters at most.
+    """
+    from traitlets.config import Config
+
+    files = os.name == "posix" and len(tempfile.gettempdir()) < 60
+    return Config({"KernelManager": {"transport": "ipc" if files else "tcp"}})
+
 # %% ../../book/workshop/execution.ipynb #a174b3e7
 def run_chapter(
     notebook: Path,
@@ -176,6 +188,7 @@ def run_chapter(
                 language="python",
                 progress_bar=False,
                 cwd=str(scratch),
+                config=_connection(),
                 start_timeout=180,
                 execution_timeout=None if parameters.get("profile") == "full" else 900,
             )
