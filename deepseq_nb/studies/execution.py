@@ -138,16 +138,17 @@ def _failing_cell(error: Exception, notebook: Path, executed: Path, name: str) -
     return f"{name}: {type(error).__name__}: {error}"
 
 # %% ../../book/workshop/execution.ipynb #c0a1e5c7
-def _connection() -> Any:
-    """How a kernel is spoken to: by sockets that are files, where they can be had.
+def _connection(folder: str) -> Any:
+    """How a kernel is spoken to: by sockets that are files in `folder`, where they can be had.
 
     Kernels that start at the same moment may choose the same TCP port, and the later
     one dies. The path of a socket has about a hundred characters at most.
     """
     from traitlets.config import Config
 
-    files = os.name == "posix" and len(tempfile.gettempdir()) < 60
-    return Config({"KernelManager": {"transport": "ipc" if files else "tcp"}})
+    if os.name != "posix" or len(folder) > 80:
+        return Config()
+    return Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})
 
 # %% ../../book/workshop/execution.ipynb #a174b3e7
 def run_chapter(
@@ -178,7 +179,11 @@ def run_chapter(
     }
     start = time.perf_counter()
     try:
-        with warnings.catch_warnings(), _this_kernel():
+        with (
+            warnings.catch_warnings(),
+            _this_kernel(),
+            tempfile.TemporaryDirectory() as sockets,
+        ):
             warnings.simplefilter("ignore")
             papermill.execute_notebook(
                 str(notebook),
@@ -188,7 +193,7 @@ def run_chapter(
                 language="python",
                 progress_bar=False,
                 cwd=str(scratch),
-                config=_connection(),
+                config=_connection(sockets),
                 start_timeout=180,
                 execution_timeout=None if parameters.get("profile") == "full" else 900,
             )
