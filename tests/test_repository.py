@@ -29,9 +29,9 @@ ROOMS = {
         "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "notation", "variants",
         "assays", "landscape", "synthetic", "registry",
     ),
-    "model": ("priors", "sizes", "kernels", "network", "training", "checkpoints", "loop", "graphs", "runs"),
+    "model": ("priors", "sizes", "kernels", "network", "training", "scorer", "fast", "settling", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
-        "scorer", "fast", "scoring", "metrics", "matching", "evaluation", "style", "curves", "heatmap", "logo", "figures",
+        "scoring", "metrics", "matching", "evaluation", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
         "additive", "folders", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",

@@ -39,6 +39,9 @@ from deepseq_nb.family.variants import (
     all_singles,
     resolve_variants,
 )
+from deepseq_nb.model.fast import (
+    FastScorer,
+)
 from deepseq_nb.model.network import (
     DeepSequence,
 )
@@ -46,16 +49,13 @@ from deepseq_nb.model.runs import (
     Run,
     load_run,
 )
-from deepseq_nb.model.training import (
-    noise_generator,
-)
-from deepseq_nb.scores.fast import (
-    FastScorer,
-)
-from deepseq_nb.scores.scorer import (
+from deepseq_nb.model.scorer import (
     Sampling,
     Scorer,
     delta_elbo,
+)
+from deepseq_nb.model.training import (
+    noise_generator,
 )
 
 # %% ../../book/structure/scoring.ipynb #df455cfc
