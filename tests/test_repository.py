@@ -29,7 +29,7 @@ ROOMS = {
         "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "notation", "variants",
         "assays", "landscape", "synthetic", "registry",
     ),
-    "model": ("priors", "sizes", "kernels", "network", "training", "scorer", "fast", "settling", "checkpoints", "choices", "loop", "graphs", "runs"),
+    "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
         "scoring", "metrics", "matching", "evaluation", "style", "curves", "heatmap", "logo", "figures",
     ),

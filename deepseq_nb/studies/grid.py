@@ -15,7 +15,7 @@ import re
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
@@ -39,6 +39,9 @@ from deepseq_nb.family.registry import (
 )
 from deepseq_nb.family.variants import (
     spelled_variants,
+)
+from deepseq_nb.model.choices import (
+    recommended,
 )
 from deepseq_nb.model.priors import (
     SparsityPrior,
@@ -90,8 +93,8 @@ class Experiment:
     # own
     family: str
     variant: str = "SVI+C+T+S"
-    preset: str = "small"
-    steps: int = 1000
+    preset: str = "auto"  # "auto": as recommended for the device
+    steps: int | Literal["auto"] = "auto"
     seed: int = 1
     samples: int = 20  # evaluations of the ELBO for each score
     model: str = "{}"  # further settings of ModelConfig, JSON
@@ -128,13 +131,15 @@ class Experiment:
     def configurations(self, device: str = "auto") -> tuple[ModelConfig, TrainConfig]:
         """What `fit` takes; raises `ConfigError` for a setting that is unknown or out
         of range."""
-        model = named_variant(self.variant, preset(self.preset)).to_json() | json.loads(
-            self.model
-        )
         train = {"steps": self.steps, "seed": self.seed, "device": device} | json.loads(
             self.train
         )
-        return ModelConfig.from_json(model), TrainConfig.from_json(train)
+        config = TrainConfig.from_json(train)
+        name = self.preset
+        if name == "auto":
+            name = recommended(config.device).preset
+        model = named_variant(self.variant, preset(name)).to_json()
+        return ModelConfig.from_json(model | json.loads(self.model)), config
 
 # %% ../../book/performance/grid.ipynb #5eb569bd
 def epistatic_part(table: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -282,8 +287,8 @@ class Grid:
 
     families: tuple[str, ...]
     variants: tuple[str, ...] = ("SVI+C+T+S",)
-    presets: tuple[str, ...] = ("small",)
-    steps: tuple[int, ...] = (1000,)
+    presets: tuple[str, ...] = ("auto",)
+    steps: tuple[int | Literal["auto"], ...] = ("auto",)
     seeds: tuple[int, ...] = (1,)
     samples: int = 20
     model: Any = field(default_factory=dict)
