@@ -25,14 +25,14 @@ from deepseq_nb.family.depth import (
 from deepseq_nb.model.checkpoints import (
     RunSettings,
 )
+from deepseq_nb.model.schedule import (
+    MAX_STEPS,
+    TrainConfig,
+)
 from deepseq_nb.model.sizes import (
     PRESETS,
     ModelConfig,
     preset,
-)
-from deepseq_nb.model.training import (
-    MAX_STEPS,
-    TrainConfig,
 )
 
 # %% ../../book/workshop/choices.ipynb #c401ce07

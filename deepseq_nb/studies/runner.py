@@ -128,8 +128,10 @@ def grid_table(folders: list[Path]) -> pd.DataFrame:
     return pd.DataFrame([row for result in results for row in result_rows(result)])
 
 # %% ../../book/workshop/runner.ipynb #22d14d9e
-def _progress(folder: Path, steps: int) -> str:
-    """How far a run is, as its folder tells."""
+def _progress(folder: Path, steps: int | str) -> str:
+    """How far a run is, as its folder tells; one of steps "auto" has no known end."""
+    known = isinstance(steps, int)
+    end = f" of {steps:,}" if known else ""
     try:
         done = int(
             (folder / "train" / "history.csv")
@@ -138,9 +140,10 @@ def _progress(folder: Path, steps: int) -> str:
             .split(b",")[0]
         )
     except (OSError, ValueError, IndexError):
-        return f"0 of {steps:,} updates"
-    if done < steps:
-        return f"{done:,} of {steps:,} updates"
+        return f"0{end} updates"
+    over = done >= steps if known else (folder / "train/model.safetensors").exists()
+    if not over:
+        return f"{done:,}{end} updates"
     return "comparing" if (folder / "scores.csv").exists() else "scoring"
 
 
