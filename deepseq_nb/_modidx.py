@@ -1364,6 +1364,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'deepseq_nb/scores/curves.py'),
                                           'deepseq_nb.scores.curves._draw_curve': ( 'workshop/curves.html#_draw_curve',
                                                                                     'deepseq_nb/scores/curves.py'),
+                                          'deepseq_nb.scores.curves._draw_movement': ( 'workshop/curves.html#_draw_movement',
+                                                                                       'deepseq_nb/scores/curves.py'),
                                           'deepseq_nb.scores.curves.plot_correlation': ( 'workshop/curves.html#plot_correlation',
                                                                                          'deepseq_nb/scores/curves.py'),
                                           'deepseq_nb.scores.curves.plot_history': ( 'workshop/curves.html#plot_history',

@@ -120,6 +120,7 @@ def _curves(runs: list[Path], out: Path, overwrite: bool) -> list[Path]:
     """Training curves of further runs, in a figure for each."""
     import pandas as pd
 
+    from deepseq_nb.model.checkpoints import RunFolder
     from deepseq_nb.scores.figures import plot_history
     from deepseq_nb.scores.style import save_figure
 
@@ -127,7 +128,8 @@ def _curves(runs: list[Path], out: Path, overwrite: bool) -> list[Path]:
     for run in runs:
         if (run / "history.csv").is_file():
             history = pd.read_csv(run / "history.csv")
-            figure = plot_history(history, title=f"Training of {run.name}")
+            title, ranking = f"Training of {run.name}", RunFolder(run).movements()
+            figure = plot_history(history, title=title, ranking=ranking)
             written += save_figure(
                 figure, out / f"history_{run.name}", overwrite=overwrite
             )

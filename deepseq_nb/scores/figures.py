@@ -28,6 +28,9 @@ from deepseq_nb.family.assays import (
 from deepseq_nb.family.focus import (
     FocusMap,
 )
+from deepseq_nb.model.checkpoints import (
+    RunFolder,
+)
 from deepseq_nb.scores.curves import (
     plot_correlation,
     plot_history,
@@ -194,7 +197,10 @@ def _drawn(
         run = (
             f"{run_dir.resolve().name}{name.removeprefix('history').replace('_', ', ')}"
         )
-        figures[name] = plot_history(history, title=f"Training of {run}")
+        folder = run_dir / name.removeprefix("history").removeprefix("_")
+        ranking = RunFolder(folder).movements()
+        title = f"Training of {run}"
+        figures[name] = plot_history(history, title=title, ranking=ranking)
     if found.frequencies is not None:
         title = f"{focus_map.name}: sequence logo"
         figures["logo"] = plot_logo(found.frequencies, focus_map, title=title)
