@@ -65,7 +65,7 @@ def test_verdict_on_too_few_updates_and_on_none():
 
 
 def test_a_watch_compares_with_a_ranking_of_so_many_times_fewer_updates(alignment, monkeypatch):
-    watch = RankingWatch(preset("quick"), alignment.focus_map)  # its model is never asked
+    watch = RankingWatch(prepare(alignment, TINY, QUICK).model, alignment.focus_map)
     lists = {100: [1.0, 2, 3, 4], 119: [1.0, 2, 3, 4], 141: [1.0, 2, 4, 3], 150: [2.0, 1, 4, 3]}
     for step, scores in lists.items():
         monkeypatch.setattr(watch, "scores", lambda scores=scores: np.array(scores))
