@@ -48,7 +48,7 @@ def test_an_unknown_variant_is_refused_with_the_nearest():
 
 
 def test_names_are_readable_and_differ_where_runs_differ():
-    run = Experiment(family="BLAT_ECOLX", steps=8000)
+    run = Experiment(family="BLAT_ECOLX", preset="small", steps=8000)
     assert run.name == "BLAT_ECOLX-SVI+C+T+S-small-8000-seed1"
     others = [
         replace(run, seed=2),
