@@ -7,10 +7,10 @@ import pytest
 
 from deepseq_nb.core.errors import ConfigError
 from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.depth import distances_from_focus
 from deepseq_nb.peers.nearest import (
     Nearest,
     conservation_by_distance,
-    distances_from_focus,
     nearest_with_letter,
 )
 
@@ -21,16 +21,6 @@ def rna():
     return Alignment.from_strings(
         ["ACGU", "ACGA", "GA-U", "---G"], names=["seq/5-8", "b", "c", "d"], alphabet="rna"
     )
-
-
-def test_a_distance_is_the_share_of_residues_that_differ_where_both_have_one(rna):
-    np.testing.assert_allclose(distances_from_focus(rna)[:3], [0, 1 / 4, 2 / 3])
-
-
-def test_a_fragment_is_not_asked(rna):
-    assert distances_from_focus(rna)[3] == np.inf
-    half = Alignment.from_strings(["ACGU", "--GU"], alphabet="rna")
-    assert distances_from_focus(half)[1] == 0
 
 
 def test_each_letter_has_the_distance_of_the_nearest_sequence_that_has_it(rna):
