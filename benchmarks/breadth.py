@@ -5,7 +5,8 @@
 
 `scores` writes FOLDER/FAMILY/MODEL.csv, scores of all singles, and MODEL.multi.csv, scores of variants of several substitutions (600 drawn from each
 table); what is there already is not made again, so it can be stopped and called again. PRESET-UPDATES-sSEED is a run of the model. `table` compares the scores
-with the scans of benchmarks/breadth.toml and writes results/breadth.csv (one row per scan and model) and results/breadth_families.csv.
+with the scans of benchmarks/breadth.toml and writes results/breadth.csv, one row per
+scan and model.
 """
 
 import argparse
@@ -52,6 +53,7 @@ MIXTURES = {
     "runs:pairs:nearest 1:1:1": {"runs": 1, "pairs": 1, "nearest": 1},
     "pairs:nearest 1:1": {"pairs": 1, "nearest": 1},
 }
+WITH_INTERVAL = ("sites", "pairs", "nearest", "runs")  # over variants
 PUBLISHED = {
     "published GEMME": "GEMME",
     "published EVE": "EVE (ensemble)",
@@ -148,7 +150,7 @@ def read_scores(folder: Path, name: str, model: str) -> pd.Series | None:
 def all_scores(folder: Path, name: str) -> dict[str, pd.Series]:
     """Scores of every model and mixture there is for a family; runs by their names, and their mean as `runs`."""
     found = {model: read_scores(folder, name, model) for model in SIMPLE}
-    pattern = "small-4000-s*.csv"
+    pattern = "small-*-s*.csv"
     files = [p for p in sorted((folder / name).glob(pattern)) if ".multi" not in p.name]
     singles = {path.stem: read_scores(folder, name, path.stem) for path in files}
     found = {model: scores for model, scores in found.items() if scores is not None} | singles
@@ -183,14 +185,15 @@ def rows_of(folder: Path, name: str, published: pd.DataFrame | None) -> list[dic
             "columns": about["columns"],
             "neff": round(about["neff"], 1),
         }
-        draws = np.random.default_rng(1).integers(len(common), size=(200, len(common)))
+        draws = np.random.default_rng(1).integers(len(common), size=(100, len(common)))
         numbers = values[common].to_numpy()
         for model, one in scores.items():
             asked = one[common].to_numpy()
-            again = [spearman(asked[d], numbers[d]) for d in draws]
-            low, high = np.quantile(again, (0.025, 0.975))
             rows.append(row | {"model": model, "value": spearman(asked, numbers)})
-            rows[-1] |= {"low": low, "high": high}
+            if model in WITH_INTERVAL:
+                again = [spearman(asked[d], numbers[d]) for d in draws]
+                low, high = np.quantile(again, (0.025, 0.975))
+                rows[-1] |= {"low": low, "high": high}
         if published is not None and "proteingym" in assay:
             for model, column in PUBLISHED.items():
                 value = published.loc[assay["proteingym"], column]
@@ -224,7 +227,9 @@ def main() -> None:
     shown = table.pivot_table(index=["use", "assay", "n"], columns="model", values="value")
     print(shown.round(3).T.to_string())
     if args.save:
-        about = {"preset": "small", "updates": 4000, "samples": 20, "theta": 0.2}
+        about = {"preset": "small", "samples": 20, "theta": 0.2}
+        runs = table[table.model.str.startswith("small-")].groupby("family").model.unique()
+        about["runs"] = {name: sorted(models) for name, models in runs.items()}
         results.save_result("breadth", table, about)
 
 
