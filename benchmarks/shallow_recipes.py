@@ -40,8 +40,8 @@ RECIPES = {
     "paper": (QUICK, 1.0, (250, 500, 1000, 2000)),
     "site": (replace(QUICK, site_prior=True), 30.0, (1000,)),
     "heldout": (QUICK, 1.0, tuple(range(250, 2001, 250))),
-    "site, narrow": (replace(QUICK, site_prior=True), 1.0, (250, 1000, 2000)),
-    "site, wide prior": (replace(QUICK, site_prior=True, weight_sigma=3.0), 30.0, (1000,)),
+    "site-narrow": (replace(QUICK, site_prior=True), 1.0, (250, 1000, 2000)),
+    "site-wide": (replace(QUICK, site_prior=True, weight_sigma=3.0), 30.0, (1000,)),
     "little": (
         replace(QUICK, encoder=(64,), latent=4, decoder=(16, 32)), 1.0, (250, 1000, 2000)
     ),
