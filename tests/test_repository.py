@@ -34,7 +34,7 @@ ROOMS = {
         "scoring", "metrics", "matching", "evaluation", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
-        "additive", "folders", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",
+        "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "pickles", "theano", "parity",
         "pyro_model", "engines", "guests",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
