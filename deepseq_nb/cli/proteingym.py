@@ -9,6 +9,7 @@ __all__ = ['MODEL', 'PROTEINGYM', 'GymAssay', 'read_reference', 'check_target', 
 import argparse
 import json
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -239,6 +240,7 @@ def _models(assay: GymAssay, places: dict[str, Any], args: Any, say: Say) -> lis
         args.out / "models" / assay.family,
         weights=_weights(assay, alignment, places["weights"], say),
         resume=True,
+        progress=None if sys.stderr.isatty() else False,
     )
 
 # %% ../../book/workshop/command_proteingym.ipynb #dbde4d76
