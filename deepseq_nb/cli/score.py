@@ -76,7 +76,7 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--background",
         choices=("none", "proteome"),
-        help="take half of the log frequencies of letters in all proteins out of the score (default: @@D@@)",
+        help="take half of the log frequencies of letters in all proteins out of the score (default: none)",
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     output_option(parser, "CSV file for the scores")

@@ -43,7 +43,7 @@ def changes_of(table: VariantTable, focus_map: FocusMap) -> list[list[Substituti
     return found
 
 # %% ../../book/workshop/outputs.ipynb #2867c67b
-_THREE_LETTERS = dict(
+_THREE_LETTERS: dict[str, str] = dict(
     zip(
         "ARNDCQEGHILKMFPSTWYV",
         "Ala Arg Asn Asp Cys Gln Glu Gly His Ile Leu Lys Met Phe Pro Ser Thr Trp Tyr "

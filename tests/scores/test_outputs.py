@@ -41,7 +41,6 @@ def scored(focus_map, *rows):
         ("G319G", "p.Gly319="),
         ("p.Gly319=", "p.Gly319="),
         ("WT", "p.="),
-        ("p.(=)", "p.="),
         ("G319A:S320S", "p.Gly319Ala"),
         ("A319G", ""),  # wild type differs
         ("hello", ""),
