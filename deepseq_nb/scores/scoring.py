@@ -110,19 +110,17 @@ def score(
         expectation; or what makes another `Scorer`, as
         `deepseq_nb.peers.engines.engine_estimator` does.
     background
-        "proteome" takes half of the log frequencies of the letters in all proteins
-        out of the score, "none" does not; None is the default that
-        `deepseq_nb.scores.background` explains.
+        "proteome": take half of the letters' log frequencies in all proteins out of the
+        score; "none"; or None, the default of `deepseq_nb.scores.background`.
 
     Returns
     -------
     One row per input row, in order: variant, score (nats; higher is more like the
     family), std_error, status, reason, occupancy.
-    A last column `delta_elbo` is the score with the background in it, where one was
-    taken out. For one run std_error is the error of sampling, nan below two independent samples
-    (the fast estimator makes one of four
-    evaluations). For several it is the standard error of the mean over runs, and
-    `sampling_error` the part from sampling alone.
+    Where a background was taken out, a last column `delta_elbo` has the score with it.
+    For one run std_error is the error of sampling, nan below two independent samples
+    (the fast estimator makes one of four evaluations). For several it is the standard
+    error of the mean over runs, and `sampling_error` the part from sampling alone.
 
     Raises
     ------
