@@ -35,6 +35,9 @@ from deepseq_nb.cli.original import (
     EXPORT_ORIGINAL,
     IMPORT_ORIGINAL,
 )
+from deepseq_nb.cli.proteingym import (
+    PROTEINGYM,
+)
 from deepseq_nb.cli.score import (
     EMBED,
     SAMPLE,
@@ -63,6 +66,7 @@ COMMANDS = {
     "data": DATA,
     "import-original": IMPORT_ORIGINAL,
     "export-original": EXPORT_ORIGINAL,
+    "proteingym": PROTEINGYM,
     "experiments": EXPERIMENTS,
     "book": BOOK,
 }

@@ -75,6 +75,7 @@ def score(
     device: str | None = None,
     progress: bool | None = None,
     estimator: str | Callable[..., Scorer] = "fast",
+    background: str | None = None,
 ) -> pd.DataFrame:
     """Score variants by delta ELBO (Riesselman 2018, eq. 5) with noise shared between
     each variant and the wild type.
@@ -104,15 +105,18 @@ def score(
         (every one from the definition), which have the same
         expectation; or what makes another `Scorer`, as
         `deepseq_nb.peers.engines.engine_estimator` does.
+    background
+        "proteome": take half of the letters' log frequencies in all proteins out of the
+        score; "none"; or None, the default of `deepseq_nb.scores.background`.
 
     Returns
     -------
     One row per input row, in order: variant, score (nats; higher is more like the
     family), std_error, status, reason, occupancy.
+    Where a background was taken out, a last column `delta_elbo` has the score with it.
     For one run std_error is the error of sampling, nan below two independent samples
-    (the fast estimator makes one of four
-    evaluations). For several it is the standard error of the mean over runs, and
-    `sampling_error` the part from sampling alone.
+    (the fast estimator makes one of four evaluations). For several it is the standard
+    error of the mean over runs, and `sampling_error` the part from sampling alone.
 
     Raises
     ------
@@ -135,6 +139,8 @@ def score(
         check_choice("estimator", estimator, tuple(ESTIMATORS))
         estimator = ESTIMATORS[estimator]
     runs = load_runs(run, device)
+    focus_map = runs[0].focus_map
+    background = chosen_background(background, focus_map.alphabet)
     table = _resolved(variants, runs[0], offset)
     tables = [
         # noise of its own for each run, or the standard error of their mean would miss
@@ -149,7 +155,7 @@ def score(
         for k, one in enumerate(runs)
     ]
     _say_if_unsure(tables, sampling)
-    return combine(tables)
+    return with_background(combine(tables), table, focus_map, background)
 
 # %% ../../book/structure/scoring.ipynb #6c83df6b
 def _resolved(
@@ -240,6 +246,11 @@ def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         raise ConfigError(
             "the tables have other variants, or another order: score the same list with every run"
         )
+    corrected = sum("delta_elbo" in table for table in tables)
+    if corrected not in (0, n):
+        raise ConfigError(
+            f"{corrected} of {n} tables have the background taken out (a column delta_elbo): score all with the same `background`"
+        )
     if n == 1:
         return combined
     for table in tables[1:] if "status" in combined else ():
@@ -249,6 +260,9 @@ def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         ].to_numpy()[bad]
     scores = np.stack([table.score.to_numpy(float) for table in tables])  # (R, V)
     combined["score"] = scores.mean(0)
+    if corrected:
+        before = [table.delta_elbo.to_numpy(float) for table in tables]
+        combined["delta_elbo"] = np.mean(before, axis=0)
     sampled = all("std_error" in table for table in tables)
     if sampled:
         errors = np.stack([table.std_error.to_numpy(float) for table in tables])
