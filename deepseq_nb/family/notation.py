@@ -188,7 +188,7 @@ def _hint(piece: str) -> str:
     if piece.isalpha() and len(piece) <= 3:
         return f"it has letters and no residue number; {_FORM}"
     if piece.isalpha():
-        return f"it has no residue number; {_FORM}; a column that spells residues (VDGV) needs spelled_variants first"
+        return f"it has no residue number; {_FORM}; letters that spell residues (VDGV) have to be written so first (in Python: spelled_variants)"
     if re.fullmatch(r"[0-9]+[^\W\d_]+", piece):
         return f"it has no wild-type letter to check; {_FORM}"
     if named := re.fullmatch(rf"(?![A-Za-z][0-9]+_|.*=)\w+[-_ :.]({_ONE})", piece):

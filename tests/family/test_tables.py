@@ -81,7 +81,7 @@ def test_letters_without_numbers_are_refused_with_the_other_two_columns(write):
     for read in (read_assay, read_variants):
         with pytest.raises(VariantError, match=words):
             read(path)
-    with pytest.raises(VariantError, match="letters without numbers.*as A24G"):
+    with pytest.raises(VariantError, match=r"letters without numbers.*as A24G"):
         read_assay(write("mutant,y\nGly,0.5\nArg,1\n"))
 
 
