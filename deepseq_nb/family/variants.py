@@ -7,6 +7,7 @@ __all__ = ['VariantTable', 'Agreement', 'compare_wild_types', 'claimed_letters',
            'all_singles', 'all_pairs', 'spelled_variants']
 
 # %% ../../book/structure/variants.ipynb #493b7e3d
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -338,15 +339,14 @@ def named_sequences(texts: Iterable[str], letters: dict[int, str]) -> list[str]:
     plain = [text.strip().upper().rstrip("*") for text in texts]
     least = max(6, len(letters) // 2)
     whole = [
-        len(t) >= least and t.replace("-", "A").isalpha() and t.isascii() for t in plain
+        len(t) >= least and re.sub("[-*]", "A", t).isalpha() and t.isascii()
+        for t in plain
     ]
     if 2 * sum(whole) <= sum(map(bool, plain)):
         return texts
     sequences = [t for t, good in zip(plain, whole, strict=True) if good]
     sizes = [len(t) for t in sequences]
     usual = max(sorted(set(sizes)), key=sizes.count)
-    if usual != len(letters) and len(letters) in sizes and len(sizes) < 3:
-        usual = len(letters)
     same = [t for t in sequences if len(t) == usual]
     common = [
         "".join(max(sorted(set(c)), key=c.count)) for c in zip(*same, strict=True)
@@ -356,16 +356,14 @@ def named_sequences(texts: Iterable[str], letters: dict[int, str]) -> list[str]:
         places, np.array(common), np.ones_like(places), letters
     )
     start = int(shifts[votes.argmax()]) if len(shifts) else 0
-    outside = [i for i in range(usual) if start + i not in letters]
-    inside = usual - len(outside)
-    if (
-        not len(shifts)
-        or 2 * votes.max() <= inside
-        or inside < 6
-        or (outside and len(same) < 3)
-    ):
-        return texts
-    reference = "".join(letters.get(start + i, a) for i, a in enumerate(common))
+    inside = sum(start + i in letters for i in range(usual))
+    agree = int(votes.max()) if len(shifts) else 0
+    if len(same) >= 3 and inside >= 6 and 10 * agree >= 9 * inside:
+        reference = "".join(letters.get(start + i, a) for i, a in enumerate(common))
+    else:  # no common construct: as long as the focus, or nearly
+        start, reference = min(letters), "".join(letters[r] for r in sorted(letters))
+        if max(letters) - start + 1 != len(letters):
+            return texts
     return [
         _spelled_difference(t, reference, start) if good else text
         for text, t, good in zip(texts, plain, whole, strict=True)

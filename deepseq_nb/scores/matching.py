@@ -28,6 +28,7 @@ from deepseq_nb.family.notation import (
     canonical_variants,
     read_piece,
     read_rows,
+    split_pieces,
 )
 from deepseq_nb.family.variants import (
     Agreement,
@@ -419,7 +420,7 @@ _REMEDY = {
 
 def _unread(scores: Scored, variant: str) -> tuple[str, str]:
     """Status and reason of a variant that cannot be read; "" twice where it can."""
-    for part in [] if variant == "WT" else str(variant).split(":"):
+    for part in split_pieces(str(variant)):
         piece = read_piece(part, scores.alphabet)
         if piece.substitution is None:
             return piece.status, piece.reason

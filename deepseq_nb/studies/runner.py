@@ -301,7 +301,7 @@ def _check_own(work: _Work, path: Path | str) -> None:
         try:
             check_family(run)
         except DeepseqError as error:
-            raise ExperimentError(f"{path}: {error}") from None
+            raise ExperimentError(f"{path}, [data.{run.family}]: {error}") from None
 
 # %% ../../book/workshop/runner.ipynb #6e714fbd
 def run_grid(
