@@ -26,8 +26,7 @@ from deepseq_nb.scores.evaluation import (
 )
 from deepseq_nb.scores.matching import (
     Measured,
-    read_measured,
-    read_scores,
+    read_pair,
     shared_variants,
 )
 from deepseq_nb.scores.style import (
@@ -137,6 +136,7 @@ def plot_correlation(
     *,
     variant_column: str | None = None,
     higher_is_fitter: bool = True,
+    offset: int = 0,
     title: str = "",
     score_label: str = "score",
     assay_label: str = "",
@@ -150,11 +150,15 @@ def plot_correlation(
     Tables, column and direction are those of `evaluate`; `result` is what it found,
     where that is known. Raises what `evaluate` raises.
     """
-    how = {"variant_column": variant_column, "higher_is_fitter": higher_is_fitter}
+    how = {
+        "variant_column": variant_column,
+        "higher_is_fitter": higher_is_fitter,
+        "offset": offset,
+    }
     result = result or evaluate(
         table, assay, column, bootstrap=bootstrap, seed=seed, **how
     )
-    scored, measured = read_scores(table), read_measured(assay, column, **how)
+    (scored,), measured = read_pair([table], assay, column, **how)
     shared = shared_variants([scored], measured)
     pairs = pd.DataFrame(
         {"score": scored.values.loc[shared], "assay": measured.values.loc[shared]}

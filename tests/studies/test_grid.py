@@ -176,7 +176,7 @@ BAD = [
     ('families = ["synthetic"]\n[train]\nsteps = 5', "say steps instead"),
     ('families = ["synthetic"]\n[train]\nseed = 5', "say seeds instead"),
     ('families = ["synthetic"]\nmodel = 3', "write [model]"),
-    ('families = ["mine"]\n[data.mine]\nassay = "x.csv"', "[data.mine] takes alignment"),
+    ('families = ["mine"]\n[data.mine]\nassay = "x.csv"', "[data.mine] needs alignment"),
     ('families = ["mine"]\n[data.mine]\nalignment = "x"\nassay = "x.csv"', "go together"),
     ('families = ["synthetic"]\n[data.mine]\nalignment = "x"', "is not in families"),
     ('families = ["synthetic"]\nresult = "../x"', "line 2: result is '../x'"),
