@@ -212,17 +212,21 @@ def _quality_line(depth: float) -> list[str]:
     if found is None:
         return []
     low, high = f"{found.low:.2f}", f"{found.high:.2f}"
-    reached = f"{low} to {high}" if low != high else low
-    who = ", ".join(found.alignments)
-    where = ", ".join(found.sources)
+    names, where = found.alignments, ", ".join(found.sources)
+    who = ", ".join(names[:4]) + f" and {len(names) - 4} more" * (len(names) > 4)
     if not found.near:
         return [
             f"expected quality: no alignment of this depth was measured; the nearest, "
-            f"{who}, reached a rank correlation of {reached} ({where})"
+            f"{who}, reached a rank correlation of {high} ({where})"
+        ]
+    if len(names) == 1:
+        return [
+            "expected quality: the one alignment of about this depth that was measured, "
+            f"{who}, reached a rank correlation of {high} ({where})"
         ]
     return [
         f"expected quality: alignments of about this depth reached rank correlations of "
-        f"{reached} with their assays: {who} ({where}); another protein may differ more"
+        f"{low} to {high}: {who} ({where}); another protein may lie outside"
     ]
 
 # %% ../../book/structure/check.ipynb #8d754511
@@ -312,7 +316,8 @@ class Variants(NamedTuple):
         return found
 
     def _about(self, row: int) -> str:
-        return f"{self.table.text[row]}: {self.table.reason[row]}"
+        text, reason = self.table.text[row], self.table.reason[row]
+        return reason if reason.startswith(f"{text}:") else f"{text}: {reason}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the keys are those that `deepseq check --json` documents."""
