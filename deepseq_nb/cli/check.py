@@ -85,7 +85,11 @@ def _rehearsal(args: argparse.Namespace, alignment: Any, say: Say) -> dict[str, 
 # %% ../../book/workshop/command_check.ipynb #a3216161
 def _check(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     from deepseq_nb.family.structures import map_structure, structure_lines
-    from deepseq_nb.family.understanding import check_variants, variant_lines
+    from deepseq_nb.family.understanding import (
+        check_variants,
+        numbering,
+        variant_lines,
+    )
     from deepseq_nb.family.weights import check_theta
 
     check_theta(args.theta)
@@ -99,6 +103,11 @@ def _check(args: argparse.Namespace, say: Say) -> dict[str, Any]:
         )
         for line in variant_lines(table):
             say(line)
+        if table.table.shift_hint() and numbering(alignment) == "default":
+            say(
+                "note: the focus is numbered from 1 because nothing says otherwise; if "
+                "the table is right, --first-residue mends it for everything"
+            )
         result["variants"] = table.to_json()
     if args.structure:
         found = map_structure(focus_map, args.structure)

@@ -148,6 +148,13 @@ def _cif_atoms(
         found = (table.get(f"_atom_site.{name}") for name in names)
         return next((values for values in found if values), ["?"] * count)
 
+    lengths = {len(v) for k, v in table.items() if k.startswith("_atom_site.")}
+    if len(lengths) > 1:
+        raise StructureError(
+            f"{path}: the table of atoms is cut short, or its rows have another number "
+            "of fields than its header",
+            file=path,
+        )
     models = column("pdbx_PDB_model_num")
     label = column("label_seq_id")
     polymers = any(value.lstrip("-").isdigit() for value in label)

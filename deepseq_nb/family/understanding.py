@@ -193,9 +193,10 @@ def expected_quality(depth: float | int) -> Quality | None:
     ratio = table.depth.div(depth).map(lambda x: max(x, 1 / x))
     near = bool((ratio <= 3).any())
     chosen = table[ratio <= 3] if near else table[ratio == ratio.min()]
+    kinds = {"singles": "", "multiple": ", multiple mutants"}
     names = [
-        f"{family} ({about:.2g} a column)"
-        for family, about in zip(chosen.family, chosen.depth, strict=True)
+        f"{row.family} ({row.depth:.2g} a column{kinds.get(row.set, '')})"
+        for row in chosen.itertuples()
     ]
     return Quality(
         low=float(chosen.spearman.min()),
@@ -242,7 +243,7 @@ def understood(family: Family) -> list[str]:
         *([] if told else [_numbering_line(alignment)]),
         *_unscored_lines(alignment),
         *lines[count:],
-        *_quality_line(family.depth),
+        *(_quality_line(family.depth) if family.neff >= 2 else []),
     ]
 
 # %% ../../book/structure/check.ipynb #c4ec8316
@@ -298,6 +299,10 @@ def _column_taken(path: Path | str, wanted: str | None) -> str | None:
         return None
 
 
+# what differs between two rows that are wrong for one reason
+_VARYING = r"'[^']*'|\b[A-Z*]?\d+\S*|\b[A-Z]\b"
+
+
 class Variants(NamedTuple):
     """A table of variants beside a family."""
 
@@ -306,14 +311,14 @@ class Variants(NamedTuple):
     table: VariantTable
 
     def reasons(self) -> list[tuple[str, int, str]]:
-        """Status, number of rows and the first row's reason, the most frequent first."""
-        counts = Counter(map(str, self.table.status))
-        counts.pop("ok", None)
-        found = []
-        for status, number in counts.most_common():
-            first = next(i for i, s in enumerate(self.table.status) if s == status)
-            found.append((status, number, self._about(first)))
-        return found
+        """Status, number of rows and a row's reason, the most frequent first; reasons
+        that differ in numbers and letters alone are one."""
+        rows: dict[tuple[str, str], list[int]] = {}
+        for i in (~self.table.ok).nonzero()[0].tolist():
+            shape = re.sub(_VARYING, "", self.table.reason[i])
+            rows.setdefault((str(self.table.status[i]), shape), []).append(i)
+        order = sorted(rows.items(), key=lambda item: -len(item[1]))
+        return [(status, len(i), self._about(i[0])) for (status, _), i in order]
 
     def _about(self, row: int) -> str:
         text, reason = self.table.text[row], self.table.reason[row]
@@ -326,7 +331,7 @@ class Variants(NamedTuple):
             "column": self.column,
             "rows": len(self.table),
             "scored": int(self.table.ok.sum()),
-            "rejected": {status: n for status, n, _ in self.reasons()},
+            "rejected": dict(Counter(map(str, self.table.status[~self.table.ok]))),
             "shift": self.table.shift_hint(),
         }
 
@@ -344,6 +349,9 @@ def check_variants(
     return Variants(str(path), _column_taken(path, variant_column), table)
 
 
+_MOST = 6  # reasons that are listed
+
+
 def variant_lines(found: Variants) -> list[str]:
     """What became of the rows of a table, a line for each reason."""
     table, n = found.table, len(found.table)
@@ -355,8 +363,11 @@ def variant_lines(found: Variants) -> list[str]:
         f"variants {Path(found.file).name}: {where}, {n:,} rows: {scored:,} will be "
         f"scored, {n - scored:,} will not"
     ]
-    for status, number, example in found.reasons():
+    reasons = found.reasons()
+    for status, number, example in reasons[:_MOST]:
         lines.append(f"  {number:,} {status}, such as {example}")
+    if rest := sum(number for _, number, _ in reasons[_MOST:]):
+        lines.append(f"  {rest:,} for {len(reasons) - _MOST} other reasons")
     if hint := table.shift_hint():
         lines.append(f"note: {hint}")
     elif not scored:
