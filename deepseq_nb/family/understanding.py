@@ -7,7 +7,8 @@ __all__ = ['numbering', 'Unscored', 'unscored', 'columns_without_focus', 'Qualit
            'understood_json', 'Variants', 'check_variants', 'variant_lines']
 
 # %% ../../book/structure/check.ipynb #d397c6e0
-import csv
+import contextlib
+import gzip
 import re
 from collections import Counter
 from dataclasses import replace
@@ -292,11 +293,18 @@ def _column_taken(path: Path | str, wanted: str | None) -> str | None:
     """The column that holds the variants; None for a plain list."""
     if wanted is not None:
         return wanted
+    open_ = gzip.open if str(path).endswith(".gz") else open
     try:
-        header = pd.read_csv(path, sep=None, engine="python", nrows=0, comment="#")
-        return find_variant_column(header.columns)
-    except (DeepseqError, ValueError, OSError, csv.Error):
+        with open_(path, "rt", encoding="utf-8-sig", errors="replace") as file:
+            lines = (line for line in file if line.strip() and line[0] != "#")
+            header = next(lines, "")
+    except OSError:
         return None
+    for delimiter in "\t;,":
+        names = [name.strip().strip('"') for name in header.split(delimiter)]
+        with contextlib.suppress(DeepseqError):
+            return find_variant_column(names)
+    return None
 
 
 # what differs between two rows that are wrong for one reason
