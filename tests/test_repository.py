@@ -28,6 +28,7 @@ ROOMS = {
     "family": (
         "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "notation", "variants",
         "assays", "landscape", "synthetic", "registry",
+        "structure_files", "structures", "understanding",
     ),
     "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
@@ -39,7 +40,7 @@ ROOMS = {
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
-        "options", "train", "score", "evaluate", "data", "original", "studies", "proteingym", "main",
+        "options", "check", "train", "score", "evaluate", "data", "original", "studies", "proteingym", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)

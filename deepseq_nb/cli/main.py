@@ -20,6 +20,9 @@ from typing import Any
 from deepseq_nb import (
     __version__,
 )
+from deepseq_nb.cli.check import (
+    CHECK,
+)
 from deepseq_nb.cli.data import (
     DATA,
     WEIGHTS,
@@ -56,6 +59,7 @@ from deepseq_nb.core.errors import (
 
 # %% ../../book/workshop/command_line.ipynb #fc0cb2ce
 COMMANDS = {
+    "check": CHECK,
     "train": TRAIN,
     "score": SCORE,
     "evaluate": EVALUATE,

@@ -29,10 +29,12 @@ from deepseq_nb.family.alignment import (
 )
 from deepseq_nb.family.depth import (
     Family,
-    describe,
 )
 from deepseq_nb.family.focus import (
     FocusMap,
+)
+from deepseq_nb.family.understanding import (
+    understood,
 )
 from deepseq_nb.model.checkpoints import (
     RunFolder,
@@ -231,7 +233,7 @@ def _plan(
     """The device, the family, the settings for its depth and the trainer, each with its reason; a run that is resumed keeps its settings."""
     device, why = choose_device(settings.train.device)
     family = Family.of(alignment, settings.train.theta, weights, progress)
-    lines = describe(family)
+    lines = understood(family)
     decisions = dict(settings.decisions)
     if not resumed:
         applied, reason = shallow_decision(family, settings, shallow)
