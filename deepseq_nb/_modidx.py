@@ -497,6 +497,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'deepseq_nb.family.rounds._pass': ('workshop/rounds.html#_pass', 'deepseq_nb/family/rounds.py'),
                                           'deepseq_nb.family.rounds._profile': ( 'workshop/rounds.html#_profile',
                                                                                  'deepseq_nb/family/rounds.py'),
+                                          'deepseq_nb.family.rounds._without_subnormals': ( 'workshop/rounds.html#_without_subnormals',
+                                                                                            'deepseq_nb/family/rounds.py'),
                                           'deepseq_nb.family.rounds.looks_like_dna': ( 'workshop/rounds.html#looks_like_dna',
                                                                                        'deepseq_nb/family/rounds.py'),
                                           'deepseq_nb.family.rounds.search_round': ( 'workshop/rounds.html#search_round',

@@ -144,9 +144,7 @@ class Database:
                         yield block
             except (ValueError, EOFError, OSError, zlib.error) as error:
                 said = " ".join(str(error.__cause__ or error).split())
-                raise _fault(
-                    self.path, f"cannot be read on as FASTA ({said})"
-                ) from None
+                raise _fault(self.path, f"cannot be read on as FASTA ({said})") from None
 
 # %% ../../book/workshop/rounds.ipynb #c52fff32
 _LONGEST = 100_000  # residues; HMMER compares no longer sequences
@@ -168,6 +166,14 @@ def _hits_in(block: Any, profiles: dict[str, tuple[Any, float]], amino: Any) -> 
     return found
 
 
+def _without_subnormals() -> None:
+    """Have this thread take numbers too small for a float's full precision as zero,
+    as HMMER's own programs do; pyhmmer leaves that to its caller."""
+    import torch
+
+    torch.set_flush_denormal(True)
+
+
 def _pass(
     database: Database, profiles: dict[str, tuple[Any, float]], jobs: int, bar: Any
 ) -> tuple[dict[str, Any], int]:
@@ -183,7 +189,7 @@ def _pass(
         for key, hits in waiting.popleft().result().items():
             parts[key].append(hits)
 
-    with ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs, initializer=_without_subnormals) as pool:
         for block in database.blocks(amino, bar.update):
             sequences += len(block)
             waiting.append(pool.submit(_hits_in, block, profiles, amino))
