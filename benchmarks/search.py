@@ -112,10 +112,14 @@ def beside(args):
         ):
             rows.append((program, f"{threshold:g}", count, same, seconds, memory))
             print(rows[-1], about["sequences"])
-    c = watched(ours(query, database, folder / "all.a3m", list(SearchOptions().thresholds), args.jobs))
+    c = watched(
+        ours(query, database, folder / "all.a3m", list(SearchOptions().thresholds), args.jobs)
+    )
     rows.append(("deepseq", "all seven", None, None, *c))
     print(rows[-1])
-    table = pd.DataFrame(rows, columns=["program", "threshold", "hits", "same_columns", "seconds", "peak_mib"])
+    table = pd.DataFrame(
+        rows, columns=["program", "threshold", "hits", "same_columns", "seconds", "peak_mib"]
+    )
     if args.save:
         about = {"sequences": args.sequences, "members": len(members), "megabytes": megabytes,
                  "jobs": args.jobs, "rounds": 5, "query": "BLAT_ECOLX"}  # fmt: skip
@@ -133,7 +137,9 @@ def correlation(args):
     for family, (_, first, assay, column) in FAMILIES.items():
         (query := folder / f"{family}.fasta").write_text(parts[family][0])
         out = folder / f"{family}.a2m"
-        found = search_family(query, database, out, jobs=args.jobs, write_all=True, say=print, first_residue=first)
+        found = search_family(
+            query, database, out, jobs=args.jobs, write_all=True, say=print, first_residue=first
+        )
         for row in found.table.itertuples():
             path = found.paths.get(row.threshold)
             if path is None or row.sequences < 2:
@@ -153,7 +159,12 @@ def correlation(args):
                "by_chance", "strangers", "decoys", "spearman", "recommended"]  # fmt: skip
     table = pd.DataFrame(rows, columns=columns)
     if args.save:
-        about = {"members": len(members), "decoys": args.decoys, "families": list(FAMILIES), "rounds": 5}
+        about = {
+            "members": len(members),
+            "decoys": args.decoys,
+            "families": list(FAMILIES),
+            "rounds": 5,
+        }
         results.save_result("search", table.round(4), about)
     shutil.rmtree(folder)
 

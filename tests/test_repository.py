@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
-        "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "notation", "variants",
+        "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "hits", "rounds", "search", "notation", "variants",
         "assays", "landscape", "synthetic", "registry",
     ),
     "model": ("priors", "sizes", "kernels", "network", "training", "checkpoints", "loop", "graphs", "runs"),
@@ -39,7 +39,7 @@ ROOMS = {
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
-        "options", "train", "score", "evaluate", "data", "original", "studies", "main",
+        "options", "train", "search", "score", "evaluate", "data", "original", "studies", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)

@@ -144,7 +144,9 @@ class Database:
                         yield block
             except (ValueError, EOFError, OSError, zlib.error) as error:
                 said = " ".join(str(error.__cause__ or error).split())
-                raise _fault(self.path, f"cannot be read on as FASTA ({said})") from None
+                raise _fault(
+                    self.path, f"cannot be read on as FASTA ({said})"
+                ) from None
 
 # %% ../../book/workshop/rounds.ipynb #c52fff32
 _LONGEST = 100_000  # residues; HMMER compares no longer sequences
