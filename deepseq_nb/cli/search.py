@@ -9,7 +9,6 @@ __all__ = ['SEARCH']
 import argparse
 import re
 import sys
-from pathlib import Path
 from typing import Any
 
 from deepseq_nb.cli.options import (
