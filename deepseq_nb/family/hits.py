@@ -218,9 +218,7 @@ def read_hits(
 
 # %% ../../book/workshop/hits.ipynb #fe912714
 @compiled
-def _near_copies(
-    matrix: UInt8[np.ndarray, "n length"], identity: float
-) -> Bool[np.ndarray, " n"]:
+def _near_copies(matrix, identity):
     """Rows of which at least the share `identity` of residues stand in a kept row
     before them."""
     n, length = matrix.shape
