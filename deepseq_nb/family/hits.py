@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import no_type_check
 
 import numpy as np
 import pandas as pd
@@ -218,6 +219,8 @@ def read_hits(
 
 # %% ../../book/workshop/hits.ipynb #fe912714
 @compiled
+# numba compiles this function itself, not a checking wrapper around it
+@no_type_check
 def _near_copies(matrix, identity):
     """Rows of which at least the share `identity` of residues stand in a kept row
     before them."""
