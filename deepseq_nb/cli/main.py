@@ -46,6 +46,9 @@ from deepseq_nb.cli.score import (
     SAMPLE,
     SCORE,
 )
+from deepseq_nb.cli.search import (
+    SEARCH,
+)
 from deepseq_nb.cli.studies import (
     BOOK,
     EXPERIMENTS,
