@@ -130,9 +130,64 @@ class FocusMap:
         return cls(**{**values, "residues": residues, "occupancy": occupancy})
 
 # %% ../../book/structure/residues.ipynb #39f04eb2
-_RANGE = re.compile(
-    r"/([0-9]{1,9})-([0-9]{1,9})(?::[^/]*)?\Z"
-)  # some files add :WEIGHT
+_STRAND = r"(\([+-]\))?"
+_RANGE = re.compile(  # some files add :WEIGHT
+    rf"/(-?[0-9]{{1,9}})-(-?[0-9]{{1,9}}){_STRAND}(?::[^/]*)?\Z"
+)
+_NESTED = re.compile(r"/(-?[0-9]{1,9})-(-?[0-9]{1,9})/([0-9]{1,9})-([0-9]{1,9})\Z")
+_SEVERAL = re.compile(r"[/:|]-?[0-9]{1,9}-[0-9]{1,9}([,;_+]-?[0-9]{1,9}-[0-9]{1,9})+\Z")
+_LOOSE = re.compile(rf"[:|/](-?[0-9]{{1,9}})(?:-|\.\.)(-?[0-9]{{1,9}}){_STRAND}\Z")
+_TAIL = re.compile(r"[_.]([0-9]{1,9})-([0-9]{1,9})\Z")
+
+
+def _bare_name(name: str) -> str:
+    """A name without the ranges at its end."""
+    for pattern in (_SEVERAL, _NESTED, _RANGE, _LOOSE):
+        name = pattern.sub("", name)
+    return name
+
+
+def _named_range(name: str, residues: int) -> tuple[int, int, str] | None:
+    """First and last residue as a name gives them, with a remark where the name could be read otherwise, or None."""
+    if _SEVERAL.search(name):
+        return None
+    if found := _NESTED.search(name):
+        start, stop, first, last = map(int, found.groups())
+        whole = stop - start + 1
+        if whole == residues != last - first + 1:
+            return start, stop, f"of the two ranges in the name {name!r} the first fits"
+        shift = 0 if last > whole and start <= first and last <= stop else start - 1
+        return first + shift, last + shift, (
+            f"the two ranges in the name {name!r} are read as residues {first + shift} to {last + shift} "
+            "(pass --first-residue if they mean others)"
+        )  # fmt: skip
+    if found := _RANGE.search(name):
+        start, stop = int(found[1]), int(found[2])
+        turned = found[3] == "(-)" and start < stop
+        return (stop, start, "") if turned else (start, stop, "")
+    if found := _LOOSE.search(name):
+        start, stop = int(found[1]), int(found[2])
+        if found[3] != "(-)" and stop - start + 1 == residues:
+            return start, stop, (
+                f"residues numbered from {start}, as the end of the name {name!r} says"
+            )  # fmt: skip
+    return None
+
+
+def _no_range(name: str, residues: int) -> str:
+    """The remark about a name that gives no range that can be used."""
+    why = f"no /start-stop in the name {name!r}"
+    if _SEVERAL.search(name):
+        why = f"several ranges in the name {name!r}"
+    elif found := _LOOSE.search(name):
+        why = f"the end of the name {name!r} is no range of its {residues:,} residues"
+    found = _TAIL.search(name)
+    if found and int(found[2]) - int(found[1]) + 1 == residues:
+        why += f" (its end may be one: then pass --first-residue {found[1]})"
+    return (
+        f"{why}: residues numbered from 1 "
+        "(or pass --first-residue; first_residue= in Python)"
+    )
 
 # %% ../../book/structure/residues.ipynb #d864c8ff
 def find_focus(
@@ -146,8 +201,8 @@ def find_focus(
     ways = (
         lambda name: name == wanted,
         lambda name: name == word,
-        lambda name: _RANGE.sub("", name) == word,
-        lambda name: word in _RANGE.sub("", name).split("|"),
+        lambda name: _bare_name(name) == word,
+        lambda name: word in _bare_name(name).split("|"),
         lambda name: word != "" and name.startswith(word),
     )
     for way in ways:
@@ -172,7 +227,7 @@ def find_focus(
     spelled = {
         part: name
         for name in names[:20_000]
-        for part in (name, *_RANGE.sub("", name).split("|"))
+        for part in (name, *_bare_name(name).split("|"))
     }
     close = dict.fromkeys(
         spelled[part] for part in get_close_matches(word, spelled, n=3, cutoff=0.6)
@@ -193,36 +248,33 @@ def find_first_residue(
     """Residue number of the focus sequence's first letter, from its name or as
     given, else 1 with a notice.
     """
-    found = _RANGE.search(name)
+    found = _named_range(name, residues)
     if first is not None:
-        differs = found is not None and int(found[1]) != first
+        differs = found is not None and found[0] != first
         return first, (
             (f"residues numbered from {first} as given, but the name says {name!r}",)
             if differs
             else ()
         )
     if found is None:
-        return 1, (
-            f"no /start-stop in the name {name!r}: residues numbered from 1 "
-            "(or pass --first-residue; first_residue= in Python)",
-        )
-    start, stop = int(found[1]), int(found[2])
+        return 1, (_no_range(name, residues),)
+    start, stop, remark = found
     if stop < start:
         raise AlignmentError(
             f"{path}: the range in the focus name {name!r} runs backwards; "
-            "say first_residue= instead",
+            "pass --first-residue (first_residue= in Python), the number of its first letter",
             setting="first_residue",
             file=path,
         )
     if stop - start + 1 != residues:
         raise AlignmentError(
             f"{path}: the focus name {name!r} spans {stop - start + 1:,} residues "
-            f"but its row holds {residues:,}; correct the name, or say "
-            f"first_residue={start} if the first letter is residue {start}",
+            f"but its row holds {residues:,}; correct the name, or pass "
+            f"--first-residue {start} (first_residue={start} in Python) if the first letter is residue {start}",
             setting="first_residue",
             file=path,
         )
-    return start, ()
+    return start, (remark,) if remark else ()
 
 # %% ../../book/structure/residues.ipynb #03dd4b7e
 def find_columns(row: bytes, format: str, columns: str, letters: str):

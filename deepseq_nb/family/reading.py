@@ -273,6 +273,7 @@ class ReadReport:
     residues: tuple[int, int]  # first and last modelled
     unknown_letters: dict[str, int]  # letter -> how often in the modelled columns
     notices: tuple[str, ...]
+    first_is_focus: bool = False  # because nobody named another
 
     def lines(self) -> list[str]:
         """The report for a person, a line each."""
@@ -283,16 +284,77 @@ class ReadReport:
         odd = ", ".join(
             f"{letter} {number:,}" for letter, number in self.unknown_letters.items()
         )
+        first = " (the first sequence)" if self.first_is_focus else ""
+        name = _FORMAT_NAMES.get(self.format, self.format)
+        if self.format == "a2m" and re.search(
+            r"\.(fa|fas|fasta|afa|mfa)(\.gz)?$", self.path
+        ):
+            name = "aligned FASTA with lower case, read as a2m"
         return [
-            f"{Path(self.path).name}: {_FORMAT_NAMES.get(self.format, self.format)}, {self.records:,} sequences of {self.columns_in_file:,} columns",
+            f"{Path(self.path).name}: {name}, {self.records:,} sequences of {self.columns_in_file:,} columns",
             f"kept {self.kept:,}: {reasons}" + (f" ({odd})" if odd else ""),
-            f"focus {self.focus}: {self.columns:,} columns modelled, residues {self.residues[0]} to {self.residues[1]}",
+            f"focus {self.focus}{first}: {self.columns:,} columns modelled, residues {self.residues[0]} to {self.residues[1]}",
             *(f"note: {notice}" for notice in self.notices),
         ]
 
+# %% ../../book/workshop/reading.ipynb #in1b0001
+def _focus_remarks(
+    matrix: UInt8[np.ndarray, "n width"],
+    raw: bytes,
+    format: str,
+    letters: str,
+    start: int,
+) -> tuple[str, ...]:
+    """What the signs of the focus row that are no letters mean for columns and numbers."""
+    signs = np.frombuffer(raw, np.uint8)
+    upper = (signs >= ord("A")) & (signs <= ord("Z"))
+    lower = (signs >= ord("a")) & (signs <= ord("z"))
+    counted = upper | lower | np.isin(signs, np.frombuffer(letters.encode(), np.uint8))
+    before = np.cumsum(counted)  # residues up to here
+    said = []
+    gap = np.isin(signs, np.frombuffer(b"-.", np.uint8))
+    for code in np.unique(signs[~counted & ~gap]).tolist():
+        places = before[signs == code]
+        said.append(
+            f"the focus row has {chr(code)!r} in {len(places)} place{'s' * (len(places) > 1)} ({_behind(places[0], start)}): "
+            "no letter, so not counted as a residue" + _numbered(places[0], before[-1])
+        )
+    if format == "a3m":
+        inside = ~(lower | (signs == ord(".")))
+        signs, before, gap = signs[inside], before[inside], gap[inside]
+    empty = np.flatnonzero(gap)
+    for block in range(0, len(matrix), 16_384):  # until each is known to be occupied
+        part = matrix[block : block + 16_384][:, empty]
+        there = ((part >= ord("A")) & (part <= ord("Z"))).any(axis=0)
+        if block == 0:
+            occupied = np.zeros(len(empty), bool)
+        occupied |= there
+        if occupied.all():
+            break
+    places = empty[occupied] if len(empty) else empty
+    if len(places):
+        one = len(places) == 1
+        said.append(
+            f"{len(places)} column{'s' * (not one)} where the focus has a gap and other rows have residues "
+            f"{'is' if one else 'are'} not modelled ({'' if one else 'the first '}{_behind(before[places[0]], start)})"
+            + _numbered(before[places[0]], before[-1])
+        )
+    return tuple(said)
+
+
+def _behind(residues: int | np.integer, start: int) -> str:
+    """Where a sign stands in the focus row, in words."""
+    return f"behind residue {start + residues - 1}" if residues else "in front"
+
+
+def _numbered(residues: int | np.integer, total: int | np.integer) -> str:
+    """What a gap inside the focus sequence means for its numbers."""
+    inside = 0 < residues < total
+    return ": residues behind it are numbered without it" if inside else ""
+
 # %% ../../book/workshop/reading.ipynb #ca7cfb29
 def _remarks(tokens, focus_map: FocusMap, outside: list[int], format: str, records: Records, row: int,
-             options: ReadOptions, hint: str) -> tuple[str, ...]:  # fmt: skip
+             options: ReadOptions, hint: str, strange: Counter, report_dropped: dict[str, int]) -> tuple[str, ...]:  # fmt: skip
     """What a user should know although it is no error."""
     said = []
     if outside:
@@ -315,6 +377,24 @@ def _remarks(tokens, focus_map: FocusMap, outside: list[int], format: str, recor
         said.append(
             f"{empty:,} sequences have only gaps in the modelled columns: they will weigh 0"
         )
+    lost = report_dropped.get("with letters outside the alphabet", 0)
+    if lost > 0.1 * len(records.rows):
+        signs = ", ".join(
+            f"{sign} {number:,}" for sign, number in strange.most_common(3)
+        )
+        said.append(
+            f"{lost:,} of {len(records.rows):,} sequences are left out for letters outside the alphabet ({signs}): "
+            'pass --unknown gap (unknown="gap" in Python) to keep them, with such letters read as gaps'
+        )
+    text = focus_map.full_sequence
+    if (
+        len(text) >= 20
+        and options.alphabet == "protein"
+        and set(text) <= set("HECGBITSLP")
+    ):
+        said.append(
+            f"the focus {focus_map.name!r} has no other letters than those of a secondary structure: is it a sequence?"
+        )
     if hint:
         said.append(f"the letters look like another alphabet{hint}")
     return tuple(said)
@@ -330,6 +410,16 @@ class Reading(NamedTuple):
     report: ReadReport
 
 # %% ../../book/workshop/reading.ipynb #ec872559
+def _dashes(records: Records) -> Records:
+    """The same records with '~', the gap of GCG's programs, as '-'."""
+    rows = records.rows
+    if not any(b"~" in row for row in rows):
+        return records
+    notice = "'~' was read as a gap"
+    rows = [row.replace(b"~", b"-") for row in rows]
+    return Records(records.names, rows, records.lines, (*records.notices, notice))
+
+
 def _build(
     records: Records,
     path: str,
@@ -339,6 +429,7 @@ def _build(
 ) -> Reading:
     """From records to a reading: stack, find the focus, choose columns, number residues, drop rows."""
     letters = alphabet_letters(options.alphabet)
+    records = _dashes(records)
     matrix, format, notices = stack_records(records, path, format, suffix)
     row, said = find_focus(records.names, options.focus, path)
     name, notices = records.names[row], notices + said
@@ -383,11 +474,15 @@ def _build(
         row,
         options,
         hint,
+        strange,
+        dropped,
     )
+    notices += _focus_remarks(matrix, records.rows[row], format, letters, start)
     report = ReadReport(
         path=path, format=format, focus=name, records=len(matrix), kept=len(tokens), dropped=dropped,
         columns_in_file=matrix.shape[1], columns=len(order), residues=(focus_map.residues[0], focus_map.residues[-1]),
         unknown_letters=dict(strange.most_common()), notices=notices,
+        first_is_focus=options.focus is None,
     )  # fmt: skip
     names = tuple(
         name for name, stays in zip(records.names, keep, strict=True) if stays
@@ -413,14 +508,17 @@ def read_file(path: Path, options: ReadOptions) -> Reading:
                 file=str(path),
             )
         if found == "fasta":
-            records = without_annotation(fasta_records(data, str(path)), str(path))
+            records = fasta_records(data, str(path))
+            records = without_annotation(records, str(path), options.focus)
             del data  # the records are a copy
             suffixes = [
                 suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"
             ]
             suffix = suffixes[-1] if suffixes else ""
             return _build(records, str(path), options, options.format, suffix)
-        return _build(block_records(data, str(path), found), str(path), options, found)
+        records = block_records(data, str(path), found)
+        records = without_annotation(records, str(path), options.focus)
+        return _build(records, str(path), options, found)
     except MemoryError:
         raise AlignmentError(
             f"{path}: this alignment does not fit into the memory of this machine"
