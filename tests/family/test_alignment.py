@@ -598,7 +598,7 @@ def test_report_lines(tmp_path):
     assert Alignment.read(path).report.lines() == [
         "family.a2m: a2m (aligned FASTA with insertions), 4 sequences of 7 columns",
         "kept 3: 1 with letters outside the alphabet (X 1)",
-        "focus FOCUS/11-17: 5 columns modelled, residues 12 to 17",
+        "focus FOCUS/11-17 (the first sequence): 5 columns modelled, residues 12 to 17",
     ]
 
 
