@@ -234,7 +234,9 @@ def fasta_records(data: bytes, path: str) -> Records:
     records = Records([], [], [])
     line = 1 + data.count(b"\n", 0, start)
     begin = start + 1
-    comments = data.find(b"\n#", start) >= 0 or data.find(b"\n;", start) >= 0
+    comments = (b"#" in data and data.find(b"\n#", start) >= 0) or (
+        b";" in data and data.find(b"\n;", start) >= 0
+    )
     parts = []  # (line of a header inside the file, record behind it)
     # one by one: a list of all chunks would be a second copy of the file
     while begin <= len(data):
@@ -278,6 +280,9 @@ def without_annotation(
     """The records that are sequences, with a notice of those that are not: hh-suite's
     rows and a consensus (unless it is asked for as the focus); raises AlignmentError
     where no sequence is left."""
+    spelled = "\n".join(records.names).lower()
+    if not any(word in spelled for word in ("_pred", "_conf", "_dssp", "consensus")):
+        return records  # the usual case, told quickly
     odd = [
         _is_annotation(name, row) and name != focus
         for name, row in zip(records.names, records.rows, strict=True)

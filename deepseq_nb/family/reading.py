@@ -33,6 +33,7 @@ from deepseq_nb.family.focus import (
     find_columns,
     find_first_residue,
     find_focus,
+    focus_remarks,
     token_table,
 )
 from deepseq_nb.family.formats import (
@@ -297,61 +298,6 @@ class ReadReport:
             *(f"note: {notice}" for notice in self.notices),
         ]
 
-# %% ../../book/workshop/reading.ipynb #in1b0001
-def _focus_remarks(
-    matrix: UInt8[np.ndarray, "n width"],
-    raw: bytes,
-    format: str,
-    letters: str,
-    start: int,
-) -> tuple[str, ...]:
-    """What the signs of the focus row that are no letters mean for columns and numbers."""
-    signs = np.frombuffer(raw, np.uint8)
-    upper = (signs >= ord("A")) & (signs <= ord("Z"))
-    lower = (signs >= ord("a")) & (signs <= ord("z"))
-    counted = upper | lower | np.isin(signs, np.frombuffer(letters.encode(), np.uint8))
-    before = np.cumsum(counted)  # residues up to here
-    said = []
-    gap = np.isin(signs, np.frombuffer(b"-.", np.uint8))
-    for code in np.unique(signs[~counted & ~gap]).tolist():
-        places = before[signs == code]
-        said.append(
-            f"the focus row has {chr(code)!r} in {len(places)} place{'s' * (len(places) > 1)} ({_behind(places[0], start)}): "
-            "no letter, so not counted as a residue" + _numbered(places[0], before[-1])
-        )
-    if format == "a3m":
-        inside = ~(lower | (signs == ord(".")))
-        signs, before, gap = signs[inside], before[inside], gap[inside]
-    empty = np.flatnonzero(gap)
-    for block in range(0, len(matrix), 16_384):  # until each is known to be occupied
-        part = matrix[block : block + 16_384][:, empty]
-        there = ((part >= ord("A")) & (part <= ord("Z"))).any(axis=0)
-        if block == 0:
-            occupied = np.zeros(len(empty), bool)
-        occupied |= there
-        if occupied.all():
-            break
-    places = empty[occupied] if len(empty) else empty
-    if len(places):
-        one = len(places) == 1
-        said.append(
-            f"{len(places)} column{'s' * (not one)} where the focus has a gap and other rows have residues "
-            f"{'is' if one else 'are'} not modelled ({'' if one else 'the first '}{_behind(before[places[0]], start)})"
-            + _numbered(before[places[0]], before[-1])
-        )
-    return tuple(said)
-
-
-def _behind(residues: int | np.integer, start: int) -> str:
-    """Where a sign stands in the focus row, in words."""
-    return f"behind residue {start + residues - 1}" if residues else "in front"
-
-
-def _numbered(residues: int | np.integer, total: int | np.integer) -> str:
-    """What a gap inside the focus sequence means for its numbers."""
-    inside = 0 < residues < total
-    return ": residues behind it are numbered without it" if inside else ""
-
 # %% ../../book/workshop/reading.ipynb #ca7cfb29
 def _remarks(tokens, focus_map: FocusMap, outside: list[int], format: str, records: Records, row: int,
              options: ReadOptions, hint: str, strange: Counter, report_dropped: dict[str, int]) -> tuple[str, ...]:  # fmt: skip
@@ -429,7 +375,6 @@ def _build(
 ) -> Reading:
     """From records to a reading: stack, find the focus, choose columns, number residues, drop rows."""
     letters = alphabet_letters(options.alphabet)
-    records = _dashes(records)
     matrix, format, notices = stack_records(records, path, format, suffix)
     row, said = find_focus(records.names, options.focus, path)
     name, notices = records.names[row], notices + said
@@ -477,7 +422,7 @@ def _build(
         strange,
         dropped,
     )
-    notices += _focus_remarks(matrix, records.rows[row], format, letters, start)
+    notices += focus_remarks(matrix, records.rows[row], format, letters, start)
     report = ReadReport(
         path=path, format=format, focus=name, records=len(matrix), kept=len(tokens), dropped=dropped,
         columns_in_file=matrix.shape[1], columns=len(order), residues=(focus_map.residues[0], focus_map.residues[-1]),
@@ -496,6 +441,7 @@ def read_file(path: Path, options: ReadOptions) -> Reading:
     try:
         data = read_bytes(path)
         found = format_of(data, str(path))
+        tilde = b"~" in data
         wanted = (
             options.format
             if options.format in ("stockholm", "clustal", None)
@@ -510,6 +456,7 @@ def read_file(path: Path, options: ReadOptions) -> Reading:
         if found == "fasta":
             records = fasta_records(data, str(path))
             records = without_annotation(records, str(path), options.focus)
+            records = _dashes(records) if tilde else records
             del data  # the records are a copy
             suffixes = [
                 suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"
@@ -518,6 +465,7 @@ def read_file(path: Path, options: ReadOptions) -> Reading:
             return _build(records, str(path), options, options.format, suffix)
         records = block_records(data, str(path), found)
         records = without_annotation(records, str(path), options.focus)
+        records = _dashes(records) if tilde else records
         return _build(records, str(path), options, found)
     except MemoryError:
         raise AlignmentError(
@@ -547,4 +495,5 @@ def read_strings(
             f"from_strings: found {len(names):,} names, expected {len(sequences):,}, one per sequence"
         )
     rows = [sequence.encode("latin-1", "replace") for sequence in sequences]
-    return _build(Records(names, rows, []), "from_strings", options, options.format)
+    records = _dashes(Records(names, rows, []))
+    return _build(records, "from_strings", options, options.format)

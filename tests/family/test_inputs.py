@@ -93,7 +93,9 @@ HEADS = [
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("between", ["\n", "           **:. *\n", "\t*\n", "\t \n", "          \n\n"])
+@pytest.mark.parametrize(
+    "between", ["\n", "           **:. *\n", "\t*\n", "\t \n", "          \n\n"]
+)
 def test_a_head_of_clustal_and_what_ends_a_block(tmp_path, head, between):
     def block(part):
         return "".join(f"{n}\t{row[part]}\n" for n, row in zip(NAMES, ROWS, strict=True))
@@ -143,7 +145,9 @@ def test_rows_that_hold_all_the_residues_of_their_range_are_not_joined(tmp_path)
 
 
 def test_one_name_again_and_again_is_asked_about(tmp_path):
-    with pytest.raises(AlignmentError, match="one sequence in several lines, or several of one name"):
+    with pytest.raises(
+        AlignmentError, match="one sequence in several lines, or several of one name"
+    ):
         read(tmp_path, "# STOCKHOLM 1.0\na MKVL\na MRVL\n//\n")
 
 
@@ -170,7 +174,9 @@ def test_other_formats_are_refused_by_name(tmp_path, text, expected):
 
 
 def test_comments_inside_are_no_letters(tmp_path):
-    is_the_family(read(tmp_path, A3M.replace(">one", "# close ones\n>one").replace("-KI", "; x\n-KI")))
+    is_the_family(
+        read(tmp_path, A3M.replace(">one", "# close ones\n>one").replace("-KI", "; x\n-KI"))
+    )
 
 
 def test_joined_files_of_one_query_are_one_family(tmp_path):
@@ -264,7 +270,9 @@ def test_a_fasta_file_with_lower_case_is_called_so(tmp_path):
     assert "aligned FASTA with lower case, read as a2m" in found.report.lines()[0]
 
 
-@pytest.mark.parametrize(("neff", "n", "said"), [(1, 2, True), (1.2, 9, True), (1, 1, False), (3, 9, False)])
+@pytest.mark.parametrize(
+    ("neff", "n", "said"), [(1, 2, True), (1.2, 9, True), (1, 1, False), (3, 9, False)]
+)
 def test_several_sequences_that_count_as_one_are_no_family(neff, n, said):
     assert bool(no_family(neff, n)) == said
 
