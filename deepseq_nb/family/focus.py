@@ -328,15 +328,14 @@ def focus_remarks(
         inside = ~(lower | (signs == ord(".")))
         signs, before, gap = signs[inside], before[inside], gap[inside]
     empty = np.flatnonzero(gap)
+    occupied = np.zeros(len(empty), bool)
     for block in range(0, len(matrix), 16_384):  # until each is known to be occupied
         part = matrix[block : block + 16_384][:, empty]
         there = ((part >= ord("A")) & (part <= ord("Z"))).any(axis=0)
-        if block == 0:
-            occupied = np.zeros(len(empty), bool)
         occupied |= there
         if occupied.all():
             break
-    places = empty[occupied] if len(empty) else empty
+    places = empty[occupied]
     if len(places):
         one = len(places) == 1
         said.append(

@@ -101,8 +101,9 @@ def _telling_lines(data: bytes) -> list[bytes]:
 
 def _bare_blocks(lines: list[bytes]) -> bool:
     """Whether the first lines are rows of blocks that have no header above them."""
-    rows = [_BARE_ROW.fullmatch(line) for line in lines]
-    return len(rows) == 2 and all(rows) and len(rows[0][1]) == len(rows[1][1])
+    found = (_BARE_ROW.fullmatch(line) for line in lines)
+    widths = [len(row[1]) for row in found if row]
+    return len(widths) == 2 and widths[0] == widths[1]
 
 # %% ../../book/workshop/formats.ipynb #ef17e1fe
 def _seems(data: bytes, head: bytes, lines: list[bytes]) -> str | None:

@@ -231,6 +231,21 @@ def _shift_hint(rows: Rows, focus_map: FocusMap, offset: int) -> str | None:
             f"leave out --offset {offset}"
         )
     agreement = f"{who} wild-type letters agree if positions are shifted"
+    here = np.clip(residues + offset - first, 0, last - first)
+    letter = np.array(list(focus_map.full_sequence))[here] == wilds
+    unmoved = letter & (residues + offset >= first) & (residues + offset <= last)
+    if agree < total and (~right & unmoved).sum() > 2:
+        cut = int(residues[~right & unmoved].max()) + 1
+        behind = residues >= cut
+        if (
+            unmoved[~behind].mean() > 0.9
+            and behind.any()
+            and right[behind].mean() > 0.9
+        ):
+            return (
+                f"{agreement} by {best:+d}, those from residue {cut} on: the others agree as they are, "
+                "so no single --offset fits; the focus row may lack or add a residue there"
+            )
     return f"{agreement} by {best:+d}: pass --offset {best}"
 
 # %% ../../book/structure/variants.ipynb #4e1410ff
