@@ -200,11 +200,11 @@ def _join_parts(records: Records, head: bytes, parts: list[tuple[int, int]]) -> 
             )
             stop = row
             break
+    said = (*records.notices, *notices)
+    if stop is None:
+        return Records(records.names, records.rows, records.lines, said)
     return Records(
-        records.names[:stop],
-        records.rows[:stop],
-        records.lines[:stop],
-        (*records.notices, *notices),
+        records.names[:stop], records.rows[:stop], records.lines[:stop], said
     )
 
 # %% ../../book/workshop/formats.ipynb #de9386fa

@@ -243,8 +243,9 @@ def _shift_hint(rows: Rows, focus_map: FocusMap, offset: int) -> str | None:
             and right[behind].mean() > 0.9
         ):
             return (
-                f"{agreement} by {best:+d}, those from residue {cut} on: the others agree as they are, "
-                "so no single --offset fits; the focus row may lack or add a residue there"
+                f"{agreement} by {best:+d}, those from residue {cut} on: the others "
+                "agree as they are, so no single --offset fits; the focus row may lack "
+                "or add a residue there"
             )
     return f"{agreement} by {best:+d}: pass --offset {best}"
 

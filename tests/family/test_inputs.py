@@ -11,6 +11,7 @@ from deepseq_nb.core.errors import AlignmentError
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.depth import no_family
 from deepseq_nb.family.focus import find_first_residue
+from deepseq_nb.family.variants import resolve_variants
 
 NAMES = ("WILD/11-22", "one", "two")
 ROWS = ("MKVLACDEFGHI", "MRVLACDE-GHI", "-KILACNEFGHV")
@@ -313,3 +314,12 @@ def test_surprises_of_every_format_change_nothing(tmp_path_factory, seed, form):
     found = read(folder, _spelled(rows, names, form, rng), f"family.{form}")
     assert found.decode(found.tokens) == rows and found.names == tuple(names)
     assert np.array_equal(found.residues, np.arange(11, 23))
+
+
+def test_a_shift_that_holds_from_a_gap_on_is_not_advised_for_all(tmp_path):
+    whole = "MKVLACDEFGHIKLMNPQRSTVWYACDF"
+    row = whole[:9] + "-" + whole[10:]
+    found = read(tmp_path, f">w\n{row}\n>b\n{whole}\n", "x.fa")
+    names = [f"{a}{i}{'W' if a != 'W' else 'A'}" for i, a in enumerate(whole, 1)]
+    hint = resolve_variants(names, found.focus_map).hint
+    assert "no single --offset fits" in hint and "pass --offset" not in hint
