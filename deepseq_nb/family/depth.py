@@ -118,7 +118,8 @@ def no_family(neff: float | int, sequences: int) -> str:
     """A remark where several sequences count as one (Neff of about 1), else empty."""
     if sequences < 2 or neff > 1.5:
         return ""
-    return f"the {sequences:,} sequences count as {neff:.1f}: there is no family to learn from"
+    count = f"the {sequences:,} sequences count as {neff:.1f}"
+    return f"{count}: there is no family to learn from"
 
 
 def describe(family: Family) -> list[str]:
