@@ -156,8 +156,17 @@ def theta_hint(family: Family) -> list[str]:
     ]
 
 # %% ../../book/structure/depth.ipynb #cf0bb80c
+def no_family(neff: float | int, sequences: int) -> str:
+    """A remark where several sequences count as one (Neff of about 1), else empty."""
+    if sequences < 2 or neff > 1.5:
+        return ""
+    count = f"the {sequences:,} sequences count as {neff:.1f}"
+    return f"{count}: there is no family to learn from"
+
+
 def describe(family: Family) -> list[str]:
     """What training understood of its input, one line each."""
+    alone = no_family(family.neff, len(family.weights))
     return [
         *family.alignment.report.lines(),
         f"effective sequences: Neff {family.neff:,.1f} at theta {family.theta:g}; "
