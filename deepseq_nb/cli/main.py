@@ -62,6 +62,7 @@ from deepseq_nb.core.errors import (
 
 # %% ../../book/workshop/command_line.ipynb #fc0cb2ce
 COMMANDS = {
+    "search": SEARCH,
     "check": CHECK,
     "train": TRAIN,
     "score": SCORE,

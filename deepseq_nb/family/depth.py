@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHALLOW_NEFF', 'ALIKE_THETA', 'is_shallow', 'depth_verdict', 'Family', 'distances_from_focus', 'theta_hint',
-           'describe']
+           'no_family', 'describe']
 
 # %% ../../book/structure/depth.ipynb #cb111de1
 from dataclasses import dataclass
@@ -172,4 +172,5 @@ def describe(family: Family) -> list[str]:
         f"effective sequences: Neff {family.neff:,.1f} at theta {family.theta:g}; "
         f"{family.depth:.2f} per column: {family.verdict}",
         *theta_hint(family),
+        *([f"note: {alone}"] if alone else []),
     ]

@@ -57,6 +57,10 @@ from deepseq_nb.model.scorer import (
 from deepseq_nb.model.training import (
     noise_generator,
 )
+from deepseq_nb.scores.background import (
+    chosen_background,
+    with_background,
+)
 
 # %% ../../book/structure/scoring.ipynb #df455cfc
 ESTIMATORS = {"fast": FastScorer, "plain": Scorer}
