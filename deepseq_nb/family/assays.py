@@ -125,7 +125,7 @@ def find_variant_column(
     usual = ", ".join(VARIANT_COLUMNS[:4])
     raise VariantError(
         f"{where}: no column of variants ({usual}, ...); the columns are {listed}: "
-        f"pass variant_column={_in_three(names) or 'NAME'}",
+        f"pass variant_column={_in_three([str(name) for name in names]) or 'NAME'}",
         setting="variant_column",
     )
 

@@ -196,7 +196,7 @@ def expected_quality(depth: float | int) -> Quality | None:
     chosen = table[ratio <= 3] if near else table[ratio == ratio.min()]
     kinds = {"singles": "", "multiple": ", multiple mutants"}
     names = [
-        f"{row.family} ({row.depth:.2g} a column{kinds.get(row.set, '')})"
+        f"{row.family} ({row.depth:.2g} a column{kinds.get(str(row.set), '')})"
         for row in chosen.itertuples()
     ]
     return Quality(

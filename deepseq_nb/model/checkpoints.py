@@ -403,7 +403,8 @@ class RunWriter:
             return
         history = history.cpu()
         state = {**trainer_state(trainer), "history": history}
-        more = {"step": len(history), "optimiser": type(trainer.optimiser).__name__}
+        optimiser = type(trainer.optimiser).__name__
+        more: dict[str, Any] = {"step": len(history), "optimiser": optimiser}
         more["seconds"] = round(seconds, 3)
         if watch is not None:
             state |= watch.state()
