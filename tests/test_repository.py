@@ -35,7 +35,7 @@ ROOMS = {
         "background", "scoring", "outputs", "metrics", "matching", "evaluation", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
-        "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "pickles", "theano", "parity",
+        "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
         "pyro_model", "engines", "guests",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),

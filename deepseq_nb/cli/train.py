@@ -35,6 +35,12 @@ def train_options(parser: argparse.ArgumentParser) -> None:
     alignment_options(parser)
     output_option(parser, "folder for the run")
     parser.add_argument(
+        "--model",
+        choices=("vae", "pairs", "sites"),
+        default="vae",
+        help="the latent-variable model, pairs of columns, or columns alone, which takes a second (default: vae)",
+    )
+    parser.add_argument(
         "--preset",
         choices=("auto", "deepsequence", "small", "quick", "mle"),
         help="model sizes: the paper's, smaller for a processor, smallest to try things out, or the paper's with plain weights (default, auto: small on a processor, the paper's on a GPU)",
@@ -227,10 +233,49 @@ def _configurations(args: argparse.Namespace) -> tuple[Any, Any]:
     )
 
 # %% ../../book/workshop/command_train.ipynb #795593b5
+_OF_TRAINING = {
+    "preset": None, "config": None, "shallow": "auto", "runs": 1, "steps": None,
+    "max_steps": None, "minutes": None, "batch_size": None, "learning_rate": None,
+    "schedule": None, "checkpoint_every": None, "resume": False,
+    "profile_step": False, "seed": None,
+}  # fmt: skip
+
+
+def _train_simple(args: argparse.Namespace, say: Say) -> None:
+    """Fit the model of columns or pairs; `ConfigError` names an option that means
+    nothing to it."""
+    from deepseq_nb.core.errors import ConfigError
+    from deepseq_nb.family.weight_files import load_weights
+    from deepseq_nb.peers.mixing import fit_simple
+
+    for name, default in _OF_TRAINING.items():
+        if getattr(args, name) != default:
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(
+                f"{option} has no meaning for --model {args.model}, which is fitted in "
+                "one calculation on the processor: leave it out",
+                setting=name,
+            )
+    theta = 0.2 if args.theta is None else args.theta
+    alignment = read_alignment(args)
+    weights = load_weights(args.weights, alignment, theta) if args.weights else None
+    how: dict[str, Any] = {"theta": theta, "weights": weights, "echo": say}
+    fit_simple(alignment, args.model, args.out, overwrite=args.overwrite, **how)
+    _say_next(args, say)
+
+
+def _say_next(args: argparse.Namespace, say: Say) -> None:
+    """What was written, and what may be typed next with it."""
+    score = typed("deepseq", "score", args.out, "--all-singles", "--out", "scores.csv")
+    say(f"wrote {args.out}; next: {score}")
+
+
 def _train(args: argparse.Namespace, say: Say) -> None:
     from deepseq_nb.family.weight_files import load_weights
     from deepseq_nb.model.runs import fit, fit_many
 
+    if args.model != "vae":
+        return _train_simple(args, say)
     model, config = _configurations(args)
     alignment = read_alignment(args)
     weights = (
@@ -251,8 +296,7 @@ def _train(args: argparse.Namespace, say: Say) -> None:
             + _last_losses(run)
         )
         say(run.verdict)
-    score = typed("deepseq", "score", args.out, "--all-singles", "--out", "scores.csv")
-    say(f"wrote {args.out}; next: {score}")
+    _say_next(args, say)
 
 
 def _why_it_ended(run: Any) -> str:
@@ -301,6 +345,7 @@ TRAIN = Command(
         "deepseq train BLAT.a2m --out run --preset deepsequence --minutes 30",
         "deepseq train hits.fasta --focus MYPROT --first-residue 24 --out run",
         "deepseq train BLAT.a2m --out runs --runs 3 --resume",
+        "deepseq train BLAT.a2m --model pairs --out pairs",
     ),
     train_options,
     _train,
