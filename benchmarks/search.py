@@ -4,8 +4,8 @@
     python benchmarks/search.py correlation [--decoys 20000] [--save]
 
 `beside`: one database of real members (needs DEEPSEQ_DATA) among shuffled decoys, searched with the focus of BLAT_ECOLX by both
-programs in turn, each in a process of its own: the same threshold, rounds and threads; then ours at all seven thresholds in one
-search. Hits and their letters in the query's columns are compared. Seconds are wall time, memory the peak of the process.
+programs in turn, each in a process of its own: the same threshold, rounds and threads; with `--seven`, ours at
+all seven thresholds in one search too. Hits and their letters in the query's columns are compared. Seconds are wall time, memory the peak of the process.
 
 `correlation`: a database of the members of all families at hand among decoys; each family whose assay is known is searched with its
 focus at seven thresholds, and the letter frequencies of what was found (the site-independent model) are compared with the assay.
@@ -111,12 +111,12 @@ def beside(args):
             ("deepseq", b, hits),
         ):
             rows.append((program, f"{threshold:g}", count, same, seconds, memory))
-            print(rows[-1], about["sequences"])
+            print(rows[-1], about["sequences"], flush=True)
     c = watched(
         ours(query, database, folder / "all.a3m", list(SearchOptions().thresholds), args.jobs)
     )
-    rows.append(("deepseq", "all seven", None, None, *c))
-    print(rows[-1])
+        rows.append(("deepseq", "all seven", None, None, *c))
+        print(rows[-1])
     table = pd.DataFrame(
         rows, columns=["program", "threshold", "hits", "same_columns", "seconds", "peak_mib"]
     )
@@ -175,6 +175,7 @@ def main():
     parser.add_argument("--sequences", type=int, default=500_000)
     parser.add_argument("--decoys", type=int, default=20_000)
     parser.add_argument("--thresholds", type=float, nargs="+", default=[0.3, 0.5])
+    parser.add_argument("--seven", action="store_true", help="ours at all thresholds too")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--folder", default=None, help="where the database is made")
     parser.add_argument("--save", action="store_true", help="write results/")
