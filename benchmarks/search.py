@@ -129,12 +129,13 @@ def beside(args):
 
 def correlation(args):
     folder = Path(tempfile.mkdtemp(prefix="search-", dir=args.folder))
-    parts = {family: unaligned(family) for family in FAMILIES}
+    parts = {family: unaligned(family) for family in args.families}
     members = {name: row for _, some in parts.values() for name, row in some.items()}
     database = folder / "database.fasta"
     write_practice_database(database, members, args.decoys, 1)
     rows = []
-    for family, (_, first, assay, column) in FAMILIES.items():
+    for family in args.families:
+        _, first, assay, column = FAMILIES[family]
         (query := folder / f"{family}.fasta").write_text(parts[family][0])
         out = folder / f"{family}.a2m"
         found = search_family(
@@ -162,7 +163,7 @@ def correlation(args):
         about = {
             "members": len(members),
             "decoys": args.decoys,
-            "families": list(FAMILIES),
+            "families": args.families,
             "rounds": 5,
         }
         results.save_result("search", table.round(4), about)
@@ -175,6 +176,7 @@ def main():
     parser.add_argument("--sequences", type=int, default=500_000)
     parser.add_argument("--decoys", type=int, default=20_000)
     parser.add_argument("--thresholds", type=float, nargs="+", default=[0.3, 0.5])
+    parser.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--seven", action="store_true", help="ours at all thresholds too")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--folder", default=None, help="where the database is made")
