@@ -1,7 +1,7 @@
 """What makes a run rank better: how fast the widths of the weights grow, the rate and its schedule, size, sparsity, a bootstrap of the sequences.
 
     DEEPSEQ_DATA=... python benchmarks/annealing.py run [TRIAL ...] [--out runs/annealing]    one after the other; a finished trial is not done again
-    DEEPSEQ_DATA=... python benchmarks/annealing.py table [--out runs/annealing] [--save]     results/annealing.csv, results/annealing_pairs.csv
+    DEEPSEQ_DATA=... python benchmarks/annealing.py table [--out runs/annealing] [--save]     results/annealing.csv, results/annealing_pairs.csv, results/annealing_means.csv
 
 Each trial is a training on one thread whose model is scored at snapshots (all singles, 20 samples, seed 1, as `deepseq score`) and compared with its assays.
 A rate of `cosine` falls to one per cent of the first over all updates. Processor seconds are of the training alone, taken beside other work.
@@ -177,8 +177,8 @@ def recorded(out: Path, name: str) -> list[dict]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A row for each snapshot and assay; and the last snapshots on BLAT compared with the original's five models, in pairs."""
+def tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """A row for each snapshot and assay; the last snapshots on BLAT compared with the original's five models, in pairs; and means of several models."""
     rows, last = [], {}
     for name, trial in TRIALS.items():
         for row in recorded(out, name):
@@ -206,7 +206,19 @@ def tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
             "spearman_one": round(alone[one], 4), "spearman_other": round(alone[other], 4),
             "spearman_mean": round(spearman(((a + b) / 2).to_numpy(), measured), 4),
         })  # fmt: skip
-    return pd.DataFrame(rows), pd.DataFrame(pairs)
+    groups = {
+        "the original's five models": [f"original {k}" for k in range(1, 6)],
+        "constant rate, two seeds": ["constant", "constant, seed 2"],
+    }
+    means = []
+    for group, names in groups.items():
+        together = sum(models[name] for name in names) / len(names)
+        singles = [alone[name] for name in names]
+        means.append({
+            "group": group, "models": len(names), "spearman_single_mean": round(float(np.mean(singles)), 4),
+            "spearman_of_mean": round(spearman(together.to_numpy(), measured), 4),
+        })  # fmt: skip
+    return pd.DataFrame(rows), pd.DataFrame(pairs), pd.DataFrame(means)
 
 
 def main() -> None:
@@ -221,13 +233,14 @@ def main() -> None:
         for name in args.trials or TRIALS:
             train(TRIALS[name], args.out / name)
         return
-    snapshots, pairs = tables(args.out)
+    snapshots, pairs, means = tables(args.out)
     last = snapshots.groupby(["trial", "assay"], sort=False).tail(1)
     print(last[["trial", "assay", "updates", "median_width", "spearman"]].to_string(index=False))
     if args.save:
         known = {"samples": 20, "score_seed": 1, "batch_size": 100, "theta": 0.2}
         results.save_result("annealing", snapshots, known)
         results.save_result("annealing_pairs", pairs, known | {"variants": 4788})
+        results.save_result("annealing_means", means, known | {"variants": 4788})
 
 
 if __name__ == "__main__":
