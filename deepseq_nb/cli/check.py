@@ -117,9 +117,8 @@ def _check(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     words = [*reading_words(args), "--out", "run"]
     if args.theta != 0.2:
         words = ["--theta", f"{args.theta:g}", *words]
-    say(
-        f"nothing was written; next: {typed('deepseq', 'train', args.alignment, *words)}"
-    )
+    command = typed("deepseq", "train", args.alignment, *words)
+    say(f"nothing was written; next: {command}")
     return result
 
 
