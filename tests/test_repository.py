@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
-        "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "notation", "variants",
+        "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "hits", "rounds", "search", "notation", "variants",
         "assays", "landscape", "synthetic", "registry",
         "structure_files", "structures", "understanding",
     ),
@@ -40,7 +40,7 @@ ROOMS = {
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
-        "options", "check", "train", "score", "evaluate", "data", "original", "studies", "proteingym", "main",
+        "options", "check", "train", "search", "score", "evaluate", "data", "original", "studies", "proteingym", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)

@@ -46,6 +46,9 @@ from deepseq_nb.cli.score import (
     SAMPLE,
     SCORE,
 )
+from deepseq_nb.cli.search import (
+    SEARCH,
+)
 from deepseq_nb.cli.studies import (
     BOOK,
     EXPERIMENTS,
@@ -59,6 +62,7 @@ from deepseq_nb.core.errors import (
 
 # %% ../../book/workshop/command_line.ipynb #fc0cb2ce
 COMMANDS = {
+    "search": SEARCH,
     "check": CHECK,
     "train": TRAIN,
     "score": SCORE,

@@ -128,7 +128,7 @@ def read_reference(path: Path) -> list[GymAssay]:
                 "expected ProteinGym's reference file",
                 file=str(path),
             )
-    rows: list[dict[str, Any]] = table.to_dict("records")
+    rows: list[Any] = table.to_dict("records")
     return [_assay_of(row, f"{path}, line {i}") for i, row in enumerate(rows, 2)]
 
 # %% ../../book/workshop/command_proteingym.ipynb #6ae30b7d

@@ -269,7 +269,7 @@ def _say_next(args: argparse.Namespace, say: Say) -> None:
     score = typed("deepseq", "score", args.out, "--all-singles", "--out", "scores.csv")
     say(f"wrote {args.out}; next: {score}")
 
-
+# %% ../../book/workshop/command_train.ipynb #795fab86
 def _train(args: argparse.Namespace, say: Say) -> None:
     from deepseq_nb.family.weight_files import load_weights
     from deepseq_nb.model.runs import fit, fit_many
@@ -315,10 +315,9 @@ def _last_losses(run: Any) -> str:
     last = run.history.iloc[-min(20, len(run.history)) :].mean()
     why = _why_it_ended(run)
     return (
-        f"trained {run.steps:,} updates{why}; loss {last.loss:.1f} nats = reconstruction "
-        f"{-last.reconstruction:.1f} "
-        f"+ latent {last.kl_latent:.1f} + weights {last.kl_weights:.1f} (mean of the "
-        "last 20)"
+        f"trained {run.steps:,} updates{why}; loss {last.loss:.1f} nats = "
+        f"reconstruction {-last.reconstruction:.1f} + latent {last.kl_latent:.1f} "
+        f"+ weights {last.kl_weights:.1f} (mean of the last 20)"
     )
 
 # %% ../../book/workshop/command_train.ipynb #442e28ba

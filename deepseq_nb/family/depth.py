@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SHALLOW_NEFF', 'ALIKE_THETA', 'is_shallow', 'depth_verdict', 'Family', 'distances_from_focus', 'theta_hint',
-           'describe']
+           'no_family', 'describe']
 
 # %% ../../book/structure/depth.ipynb #cb111de1
 from dataclasses import dataclass
@@ -156,11 +156,21 @@ def theta_hint(family: Family) -> list[str]:
     ]
 
 # %% ../../book/structure/depth.ipynb #cf0bb80c
+def no_family(neff: float | int, sequences: int) -> str:
+    """A remark where several sequences count as one (Neff of about 1), else empty."""
+    if sequences < 2 or neff > 1.5:
+        return ""
+    count = f"the {sequences:,} sequences count as {neff:.1f}"
+    return f"{count}: there is no family to learn from"
+
+
 def describe(family: Family) -> list[str]:
     """What training understood of its input, one line each."""
+    alone = no_family(family.neff, len(family.weights))
     return [
         *family.alignment.report.lines(),
         f"effective sequences: Neff {family.neff:,.1f} at theta {family.theta:g}; "
         f"{family.depth:.2f} per column: {family.verdict}",
         *theta_hint(family),
+        *([f"note: {alone}"] if alone else []),
     ]

@@ -379,8 +379,7 @@ class RunWriter:
         return None if self.folder is None else self.folder.path
 
     def begin(self) -> None:
-        """Remove what killed processes left behind, and write what is known before the
-        first update."""
+        """Sweep the folder, and write what is known before the first update."""
         if self.now is None:
             return
         _sweep(self.folder)
@@ -395,15 +394,15 @@ class RunWriter:
         watch: RankingWatch | None = None,
         seconds: float = 0.0,
     ) -> None:
-        """Save the state after `len(history)` updates and so many seconds, and what
-        was seen of the ranking; raises `TrainingError` rather than save numbers that
-        are not finite."""
+        """Save the state after `len(history)` updates, and what was seen of the
+        ranking; raises `TrainingError` where a parameter is not finite."""
         _check_finite(trainer.model, len(history), self)
         if self.now is None:
             return
         history = history.cpu()
         state = {**trainer_state(trainer), "history": history}
-        more = {"step": len(history), "optimiser": type(trainer.optimiser).__name__}
+        optimiser = type(trainer.optimiser).__name__
+        more: dict[str, Any] = {"step": len(history), "optimiser": optimiser}
         more["seconds"] = round(seconds, 3)
         if watch is not None:
             state |= watch.state()
@@ -418,9 +417,8 @@ class RunWriter:
             self._write_config()
             if not self.now.history.exists():
                 _write_history(self.now, np.empty((0, len(HISTORY))))
-            save_tensors(
-                self.now.model, model.state_dict(), self.stamp | {"step": steps} | more
-            )
+            header = self.stamp | {"step": steps} | more
+            save_tensors(self.now.model, model.state_dict(), header)
             self._arrive()
 
     def decide(self, name: str, decision: dict[str, Any]) -> None:
@@ -434,8 +432,7 @@ class RunWriter:
         write_atomic(self.now.config, text)
 
     def drop(self) -> None:
-        """Remove what was written beside the run that was here before, if it has not
-        taken its place."""
+        """Remove a new run that has not taken the place of the one before it."""
         if self.now is not self.folder:
             shutil.rmtree(self.now.path, ignore_errors=True)
 

@@ -93,12 +93,13 @@ def _check_kinds(model: Any, train: Any) -> None:
         if value is not None and not isinstance(value, kind):
             raise ConfigError(
                 f"{name} is a {type(value).__name__}: expected a {kind.__name__}; "
-                "give the configurations by name, as in fit(alignment, train_config=...)"
+                "give the configurations by name, as in "
+                "fit(alignment, train_config=...)"
             )
 
 
 def _before_shallow(before: RunSettings) -> tuple[ModelConfig, TrainConfig]:
-    """The configurations of a run without what the rule for shallow families did to them."""
+    """A run's configurations without what the rule for shallow families did."""
     if not before.decisions.get("shallow", {}).get("applied"):
         return before.model, before.train
     model = replace(before.model, site_prior=ModelConfig().site_prior)

@@ -38,8 +38,8 @@ class GraphTrainer(Trainer):
     """As `Trainer`, on a GPU with one update recorded as a CUDA graph and replayed; the
     same numbers, up to rounding.
 
-    Dropout, a schedule and other devices are served without a recording. So are updates whose
-    recording fails its check, with a warning.
+    Dropout, a schedule and other devices are served without a recording. So are
+    updates whose recording fails its check, with a warning.
     """
 
     def __init__(self, *given: Any, fused: bool | None = None):

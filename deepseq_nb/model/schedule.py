@@ -24,7 +24,7 @@ from deepseq_nb.family.weights import (
 )
 
 # %% ../../book/workshop/schedule.ipynb #7ad1c001
-MAX_STEPS = 16_000  # of "auto", where the configuration does not say
+MAX_STEPS = 8_000  # of "auto", where the configuration does not say
 LAST_PACE = 0.01  # share of the learning rate at the last update of a schedule
 
 

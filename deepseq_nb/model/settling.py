@@ -42,7 +42,7 @@ def ranking_movement(
     ranks = [pd.Series(scores[known]).rank().to_numpy() for scores in (before, now)]
     if min(np.ptp(rank) if len(rank) else 0.0 for rank in ranks) == 0:
         return float("nan")
-    return float(1 - np.corrcoef(*ranks)[0, 1])
+    return float(1 - np.corrcoef(np.stack(ranks))[0, 1])
 
 # %% ../../book/structure/settling.ipynb #5e771008
 FIRST_CHECK = 100  # updates before the first look

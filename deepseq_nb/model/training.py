@@ -369,9 +369,8 @@ class Trainer(Batches):
         kl_weights = price / self.neff
         reconstruction, kl_latent = terms.reconstruction.mean(), terms.kl_latent.mean()
         strength = torch.as_tensor(warm_up, dtype=torch.float64, device=self.device)
-        loss = (
-            strength * (self.config.kl_scale * kl_latent + kl_weights) - reconstruction
-        )
+        kl = self.config.kl_scale * kl_latent + kl_weights
+        loss = strength * kl - reconstruction
         return loss, _row(loss, reconstruction, kl_latent, kl_weights, strength)
 
     def set_rates(self, step: int) -> None:
