@@ -236,9 +236,9 @@ class PseudoLikelihood:
 
 # %% ../../book/workshop/pseudolikelihood.ipynb #e5d4f1e4
 def squares(values: Float32[torch.Tensor, "..."]) -> float:
-    """The sum of squares, without a copy of them."""
-    flat = values.reshape(-1)
-    return torch.dot(flat, flat).item()
+    """The sum of squares, in float64 over blocks, without a copy of them."""
+    blocks = values.reshape(-1).split(1 << 16)
+    return sum(torch.dot(block, block).item() for block in blocks)
 
 
 def without_self(

@@ -11,7 +11,13 @@ from small_potts import as_tensors, random_model
 
 from deepseq_nb.family.weights import letter_counts
 from deepseq_nb.peers import pseudolikelihood
-from deepseq_nb.peers.pseudolikelihood import Coordinates, OneHot, PseudoLikelihood, minimise
+from deepseq_nb.peers.pseudolikelihood import (
+    Coordinates,
+    OneHot,
+    PseudoLikelihood,
+    levels_of,
+    minimise,
+)
 from deepseq_nb.peers.sites import fields_with_gaussian_prior
 
 
@@ -51,6 +57,36 @@ def test_one_hot_products_are_matrix_products(n, length, letters, seed):
     one_hot.add_transposed_product(wide, transposed)
     np.testing.assert_allclose(product, 1 + x @ dense, atol=1e-12)
     np.testing.assert_allclose(transposed, 1 + x.T @ wide, atol=1e-12)
+
+
+def test_products_of_relatives_are_matrix_products_through_shared_words():
+    """Three families of copies with gaps, a remainder of columns, and more than one group."""
+    rng = np.random.default_rng(5)
+    founders = rng.integers(0, 4, (3, 70)).astype(np.uint8)
+    founders[0, 9:20] = 3  # gaps, of which words may consist
+    tokens = founders[rng.integers(0, 3, 60)]
+    x = (tokens[:, :, None] == np.arange(3)).reshape(60, -1).astype(float)
+    dense, wide = rng.normal(size=(210, 330)), rng.normal(size=(60, 330))
+    product, transposed = np.ones((60, 330)), np.ones((210, 330))
+    one_hot = OneHot(tokens, 3)
+    one_hot.add_product(dense, product)
+    one_hot.add_transposed_product(wide, transposed)
+    assert [len(levels) for _, levels in one_hot.groups] == [4, 3]
+    np.testing.assert_allclose(product, 1 + x @ dense, atol=1e-12)
+    np.testing.assert_allclose(transposed, 1 + x.T @ wide, atol=1e-12)
+
+
+def test_words_that_sequences_share_are_formed_once():
+    tokens = np.array([[0, 1, 2, 0, 1]] * 9 + [[0, 1, 2, 0, 2]], dtype=np.uint8)
+    words, longer, sequences = levels_of(tokens, 3)
+    # "0120" of the first four columns, then 1 and 2 of the last; two words of all five
+    assert (words.rows, longer.rows, sequences.rows) == (3, 2, 10)
+    assert words.up[0].tolist() == [0, 4, 8, 9, 13, 14] and words.up[1].tolist() == [0, 4, 5, 6]
+
+
+def test_strangers_are_summed_letter_by_letter():
+    tokens = np.random.default_rng(2).integers(0, 20, (50, 8)).astype(np.uint8)
+    assert [level.rows for level in levels_of(tokens, 20)] == [50]
 
 
 def test_value_is_the_formula_summed_term_by_term(problem):
