@@ -9,7 +9,7 @@ __all__ = ['about_family', 'check_vacant', 'save_model', 'SavedModel', 'load_mod
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -233,7 +233,7 @@ class Kept:
         )
 
     @classmethod
-    def load(cls, folder: Path | str) -> Self:
+    def load(cls, folder: Path | str) -> "Kept":
         """The model that `save` kept; raises `CheckpointError` for a folder that holds
         none."""
         kept = load_model(folder, cls.__name__, cls._arrays, cls._settings)

@@ -142,7 +142,8 @@ def load_any(path: Path | str, device: str = "cpu") -> Model:
         return load_run(path, device)  # which has the sentence if it is no run
     for model in (SiteIndependent, Potts):
         if model.__name__ == kind:
-            return model.load(path)
+            loaded: Any = model.load(path)
+            return loaded
     return load_run(path, device)
 
 
