@@ -318,10 +318,8 @@ def check_numbering(
     if 2 * refused > len(names) and len(scores.values):
         raise EvaluationError(
             f"the score table refuses {refused:,} of {len(names):,} measured "
-            "variants because "
-            "their wild-type letters are not the alignment's: score them again, with "
-            "the "
-            "--offset that `deepseq score` names"
+            "variants because their wild-type letters are not the alignment's: score "
+            "them again, with the --offset that `deepseq score` names"
         )
     claims = claimed_letters(read_rows(names, scores.alphabet))
     size = 4 if len(scores.alphabet) == 4 else 20
@@ -339,7 +337,7 @@ def check_numbering(
     )
     note = (
         f"measured wild-type letters that are not those of the scores: "
-        f"{found.known - found.now:,} of {found.known:,} (first {first}); left out"
+        f"{found.known - found.now:,} of {found.known:,} (first {first})"
     )
     if found.shift == 0 and found.stretch:
         words = (
