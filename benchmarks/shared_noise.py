@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 
 from deepseq_nb.family.variants import resolve_variants
 from deepseq_nb.model.runs import load_run
-from deepseq_nb.scores.scorer import Scorer
+from deepseq_nb.model.scorer import Scorer
 from deepseq_nb.scores.scoring import score
 from deepseq_nb.studies.results import save_result
 

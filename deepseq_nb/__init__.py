@@ -25,7 +25,7 @@ _HOME = {
     "fit": "model.runs",
     "fit_many": "model.runs",
     "load_run": "model.runs",
-    "score": "scores.scoring",
+    "score": "peers.mixing",
     "combine": "scores.scoring",
     "evaluate": "scores.evaluation",
     "difference": "scores.evaluation",

@@ -26,21 +26,21 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
-        "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "notation", "variants",
+        "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "hits", "rounds", "search", "notation", "variants",
         "assays", "landscape", "synthetic", "registry",
         "structure_files", "structures", "understanding",
     ),
-    "model": ("priors", "sizes", "kernels", "network", "training", "checkpoints", "loop", "graphs", "runs"),
+    "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
-        "scorer", "fast", "scoring", "metrics", "matching", "evaluation", "style", "curves", "heatmap", "logo", "figures",
+        "background", "scoring", "outputs", "metrics", "matching", "evaluation", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
-        "additive", "folders", "sites", "pseudolikelihood", "potts", "pickles", "theano", "parity",
+        "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
         "pyro_model", "engines", "guests",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
-        "options", "check", "train", "score", "evaluate", "data", "original", "studies", "main",
+        "options", "check", "train", "search", "score", "evaluate", "data", "original", "studies", "proteingym", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)

@@ -69,10 +69,10 @@ def _rehearsal(args: argparse.Namespace, alignment: Any, say: Say) -> dict[str, 
     trainer = prepare(alignment, None, config, family.weights, echo=say)
     with kept_memory():
         each = seconds_per_update(trainer)
-    steps = trainer.config.steps
+    steps = trainer.config.limit
     say(
-        f"expected time: {duration(steps * each)} for a default run on this machine, "
-        f"{steps:,} updates at {each:.2g} s"
+        f"expected time: at most {duration(steps * each)} for a default run on this "
+        f"machine, {steps:,} updates at {each:.2g} s; it ends when the ranking settles"
     )
     run = {
         "device": str(trainer.device),
@@ -117,9 +117,8 @@ def _check(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     words = [*reading_words(args), "--out", "run"]
     if args.theta != 0.2:
         words = ["--theta", f"{args.theta:g}", *words]
-    say(
-        f"nothing was written; next: {typed('deepseq', 'train', args.alignment, *words)}"
-    )
+    command = typed("deepseq", "train", args.alignment, *words)
+    say(f"nothing was written; next: {command}")
     return result
 
 

@@ -36,7 +36,7 @@ def _weights_options(parser: argparse.ArgumentParser) -> None:
 
 # %% ../../book/workshop/command_data.ipynb #7c6b1895
 def _weights(args: argparse.Namespace, say: Say) -> dict[str, Any]:
-    from deepseq_nb.family.depth import depth_verdict
+    from deepseq_nb.family.depth import depth_verdict, no_family
     from deepseq_nb.family.weight_files import save_weights
     from deepseq_nb.family.weights import check_theta, sequence_weights
 
@@ -53,6 +53,8 @@ def _weights(args: argparse.Namespace, say: Say) -> dict[str, Any]:
         f"Neff {neff:,.4f} at theta {args.theta:g}; {neff / length:.2f} per column: "
         f"{depth_verdict(neff, length)}"
     )
+    if alone := no_family(neff, len(weights)):
+        say(f"note: {alone}")
     words = ["--weights", args.out, *reading_words(args), "--out", "run"]
     if args.theta != 0.2:
         words = ["--theta", f"{args.theta:g}", *words]

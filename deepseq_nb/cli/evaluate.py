@@ -16,24 +16,24 @@ from deepseq_nb.cli.options import (
     Say,
     common_options,
     file_argument,
+    place_argument,
     typed,
 )
 
 # %% ../../book/workshop/command_evaluate.ipynb #609f9f36
-def _evaluate_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "scores", type=file_argument, help="CSV made by `deepseq score`"
-    )
-    parser.add_argument(
-        "assay", type=file_argument, help="CSV or TSV with measurements"
-    )
-    parser.add_argument(
-        "--column", required=True, metavar="NAME", help="column of the measurement"
-    )
+def _assay_options(parser: argparse.ArgumentParser) -> None:
+    """How the assay is read, for whoever compares scores with it."""
     parser.add_argument(
         "--variant-column",
         metavar="NAME",
-        help="column of the assay that holds the variants",
+        help="column of the assay that holds the variants; several are joined: "
+        "wt+pos+mut",
+    )
+    parser.add_argument(
+        "--offset",
+        type=place_argument,
+        default=0,
+        help="added to the positions of the assay to get those of the scores",
     )
     parser.add_argument(
         "--threshold",
@@ -45,6 +45,29 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="larger measurements mean more damage",
     )
+
+
+def _assay_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """The same, as `evaluate` and `plot_run` take them."""
+    return {
+        "variant_column": args.variant_column,
+        "threshold": args.threshold,
+        "higher_is_fitter": not args.lower_is_fitter,
+        "offset": args.offset,
+    }
+
+
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "scores", type=file_argument, help="CSV made by `deepseq score`"
+    )
+    parser.add_argument(
+        "assay", type=file_argument, help="CSV or TSV with measurements"
+    )
+    parser.add_argument(
+        "--column", required=True, metavar="NAME", help="column of the measurement"
+    )
+    _assay_options(parser)
     parser.add_argument(
         "--against",
         type=file_argument,
@@ -58,12 +81,7 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
 def _evaluate(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     from deepseq_nb.scores.evaluation import difference, evaluate
 
-    options = {
-        "variant_column": args.variant_column,
-        "threshold": args.threshold,
-        "higher_is_fitter": not args.lower_is_fitter,
-        "seed": 1 if args.seed is None else args.seed,
-    }
+    options = _assay_settings(args) | {"seed": 1 if args.seed is None else args.seed}
     result = evaluate(args.scores, args.assay, args.column, **options)
     for line in result.lines():
         say(line)
@@ -81,6 +99,7 @@ EVALUATE = Command(
     (
         "deepseq evaluate scores.csv assay.csv --column fitness",
         "deepseq evaluate scores.csv clinvar.csv --column label --lower-is-fitter",
+        "deepseq evaluate scores.csv assay.csv --column fitness --offset 23",
         "deepseq evaluate scores.csv assay.csv --column fitness --against "
         "other_scores.csv",
     ),
@@ -106,6 +125,7 @@ def _plot_options(parser: argparse.ArgumentParser) -> None:
         help="measurements to draw the scores against",
     )
     parser.add_argument("--column", metavar="NAME", help="column of the measurement")
+    _assay_options(parser)
     parser.add_argument(
         "--out",
         type=file_argument,
@@ -120,6 +140,7 @@ def _curves(runs: list[Path], out: Path, overwrite: bool) -> list[Path]:
     """Training curves of further runs, in a figure for each."""
     import pandas as pd
 
+    from deepseq_nb.model.checkpoints import RunFolder
     from deepseq_nb.scores.figures import plot_history
     from deepseq_nb.scores.style import save_figure
 
@@ -127,7 +148,8 @@ def _curves(runs: list[Path], out: Path, overwrite: bool) -> list[Path]:
     for run in runs:
         if (run / "history.csv").is_file():
             history = pd.read_csv(run / "history.csv")
-            figure = plot_history(history, title=f"Training of {run.name}")
+            title, ranking = f"Training of {run.name}", RunFolder(run).movements()
+            figure = plot_history(history, title=title, ranking=ranking)
             written += save_figure(
                 figure, out / f"history_{run.name}", overwrite=overwrite
             )
@@ -154,6 +176,7 @@ def _plot(args: argparse.Namespace, say: Say) -> None:
             say(f"no heat map of the mean: {mean} is missing; write it with `{score}`")
     first = several[0] if several else args.run
     how: dict[str, Any] = {"assay": args.assay, "column": args.column, "say": say}
+    how |= _assay_settings(args)
     written = plot_run(first, out, scores, overwrite=args.overwrite, **how)
     written += _curves(several[1:], out, args.overwrite)
     if not written:

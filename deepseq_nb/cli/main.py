@@ -38,10 +38,16 @@ from deepseq_nb.cli.original import (
     EXPORT_ORIGINAL,
     IMPORT_ORIGINAL,
 )
+from deepseq_nb.cli.proteingym import (
+    PROTEINGYM,
+)
 from deepseq_nb.cli.score import (
     EMBED,
     SAMPLE,
     SCORE,
+)
+from deepseq_nb.cli.search import (
+    SEARCH,
 )
 from deepseq_nb.cli.studies import (
     BOOK,
@@ -56,6 +62,7 @@ from deepseq_nb.core.errors import (
 
 # %% ../../book/workshop/command_line.ipynb #fc0cb2ce
 COMMANDS = {
+    "search": SEARCH,
     "check": CHECK,
     "train": TRAIN,
     "score": SCORE,
@@ -67,6 +74,7 @@ COMMANDS = {
     "data": DATA,
     "import-original": IMPORT_ORIGINAL,
     "export-original": EXPORT_ORIGINAL,
+    "proteingym": PROTEINGYM,
     "experiments": EXPERIMENTS,
     "book": BOOK,
 }

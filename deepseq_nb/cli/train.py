@@ -25,14 +25,25 @@ from deepseq_nb.cli.options import (
 )
 
 # %% ../../book/workshop/command_train.ipynb #2d79279c
+def _steps_argument(text: str) -> int | str:
+    """A number of updates, or `auto`."""
+    return text if text == "auto" else count_argument(text)
+
+
 def train_options(parser: argparse.ArgumentParser) -> None:
     """Add what `deepseq train` may be told."""
     alignment_options(parser)
     output_option(parser, "folder for the run")
     parser.add_argument(
+        "--model",
+        choices=("vae", "pairs", "sites"),
+        default="vae",
+        help="the latent-variable model, pairs of columns, or columns alone, which takes a second (default: vae)",
+    )
+    parser.add_argument(
         "--preset",
-        choices=("deepsequence", "small", "quick", "mle"),
-        help="model sizes: the paper's, smaller for a processor, smallest to try things out, or the paper's with plain weights (default: deepsequence)",
+        choices=("auto", "deepsequence", "small", "quick", "mle"),
+        help="model sizes: the paper's, smaller for a processor, smallest to try things out, or the paper's with plain weights (default, auto: small on a processor, the paper's on a GPU)",
     )
     parser.add_argument(
         "--config",
@@ -53,8 +64,19 @@ def train_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--steps",
+        type=_steps_argument,
+        metavar="N|auto",
+        help="updates (default, auto: until the ranking of all single substitutions stands still; the paper: 300000)",
+    )
+    parser.add_argument(
+        "--max-steps",
         type=count_argument,
-        help="updates (default: 1000; the paper: 300000)",
+        help="the most updates that auto makes (default: 16000 on a processor, 300000 on a GPU)",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=positive_argument,
+        help="end after so many minutes at the latest, those before an interruption included; with --runs, each run has as many",
     )
     parser.add_argument(
         "--batch-size",
@@ -63,6 +85,11 @@ def train_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--learning-rate", type=positive_argument, help="of Adam (default: 0.001)"
+    )
+    parser.add_argument(
+        "--schedule",
+        choices=("constant", "cosine", "linear"),
+        help="of the learning rate: level, or falling to a hundredth at the last update, for which --steps is a number (default: constant)",
     )
     parser.add_argument(
         "--theta",
@@ -146,7 +173,7 @@ def _check_agreement(
     from deepseq_nb.model.sizes import preset
 
     asked = {}
-    if args.preset:
+    if args.preset not in (None, "auto"):
         sizes = preset(args.preset).to_json()
         asked = {
             name: (f"--preset {args.preset}", value) for name, value in sizes.items()
@@ -167,7 +194,8 @@ def _check_agreement(
 # %% ../../book/workshop/command_train.ipynb #958fb4fb
 def _configurations(args: argparse.Namespace) -> tuple[Any, Any]:
     """Model and training configurations from preset, file and options; a resumed run
-    starts from its own."""
+    starts from its own, and without any of them the model is None."""
+    from deepseq_nb.model.choices import recommended
     from deepseq_nb.model.sizes import ModelConfig, preset
     from deepseq_nb.model.training import TrainConfig
 
@@ -175,13 +203,20 @@ def _configurations(args: argparse.Namespace) -> tuple[Any, Any]:
     if args.config:
         given |= _json_file(args.config, tuple(given))
     stored = _stored(args)
+    train: dict[str, Any] = {}
+    model: dict[str, Any] | None = None  # None: `fit` decides
     if stored:
         model, train = stored.model.to_json(), stored.train.to_json()
         _check_agreement(args, model, given["model"])
-    else:
-        model, train = preset(args.preset or "deepsequence").to_json(), {}
+    elif args.preset not in (None, "auto"):
+        model = preset(args.preset).to_json()
+    elif given["model"]:
+        model = preset(recommended(args.device).preset).to_json()
     names = (
         "steps",
+        "max_steps",
+        "minutes",
+        "schedule",
         "batch_size",
         "learning_rate",
         "theta",
@@ -193,15 +228,54 @@ def _configurations(args: argparse.Namespace) -> tuple[Any, Any]:
     }
     options["device"] = args.device
     return (
-        ModelConfig.from_json(model | given["model"]),
+        None if model is None else ModelConfig.from_json(model | given["model"]),
         TrainConfig.from_json(train | given["train"] | options),
     )
 
 # %% ../../book/workshop/command_train.ipynb #795593b5
+_OF_TRAINING = {
+    "preset": None, "config": None, "shallow": "auto", "runs": 1, "steps": None,
+    "max_steps": None, "minutes": None, "batch_size": None, "learning_rate": None,
+    "schedule": None, "checkpoint_every": None, "resume": False,
+    "profile_step": False, "seed": None,
+}  # fmt: skip
+
+
+def _train_simple(args: argparse.Namespace, say: Say) -> None:
+    """Fit the model of columns or pairs; `ConfigError` names an option that means
+    nothing to it."""
+    from deepseq_nb.core.errors import ConfigError
+    from deepseq_nb.family.weight_files import load_weights
+    from deepseq_nb.peers.mixing import fit_simple
+
+    for name, default in _OF_TRAINING.items():
+        if getattr(args, name) != default:
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(
+                f"{option} has no meaning for --model {args.model}, which is fitted in "
+                "one calculation on the processor: leave it out",
+                setting=name,
+            )
+    theta = 0.2 if args.theta is None else args.theta
+    alignment = read_alignment(args)
+    weights = load_weights(args.weights, alignment, theta) if args.weights else None
+    how: dict[str, Any] = {"theta": theta, "weights": weights, "echo": say}
+    fit_simple(alignment, args.model, args.out, overwrite=args.overwrite, **how)
+    _say_next(args, say)
+
+
+def _say_next(args: argparse.Namespace, say: Say) -> None:
+    """What was written, and what may be typed next with it."""
+    score = typed("deepseq", "score", args.out, "--all-singles", "--out", "scores.csv")
+    say(f"wrote {args.out}; next: {score}")
+
+
 def _train(args: argparse.Namespace, say: Say) -> None:
     from deepseq_nb.family.weight_files import load_weights
     from deepseq_nb.model.runs import fit, fit_many
 
+    if args.model != "vae":
+        return _train_simple(args, say)
     model, config = _configurations(args)
     alignment = read_alignment(args)
     weights = (
@@ -221,18 +295,29 @@ def _train(args: argparse.Namespace, say: Say) -> None:
             (f"seed {run.train_config.seed}: " if args.runs > 1 else "")
             + _last_losses(run)
         )
-    score = typed("deepseq", "score", args.out, "--all-singles", "--out", "scores.csv")
-    say(f"wrote {args.out}; next: {score}")
+        say(run.verdict)
+    _say_next(args, say)
+
+
+def _why_it_ended(run: Any) -> str:
+    """In brackets, where it was not the number that was asked for."""
+    from deepseq_nb.model.checkpoints import RunFolder
+
+    config = run.train_config
+    if run.path is None or (config.steps != "auto" and config.minutes is None):
+        return ""
+    ended = RunFolder(run.path).settings().decisions.get("stopped", {})
+    return f" ({ended['why']})" if ended else ""
 
 
 def _last_losses(run: Any) -> str:
     """How the training of a run ended, in a line."""
     last = run.history.iloc[-min(20, len(run.history)) :].mean()
+    why = _why_it_ended(run)
     return (
-        f"trained {run.steps:,} updates; loss {last.loss:.1f} nats = reconstruction "
-        f"{-last.reconstruction:.1f} "
-        f"+ latent {last.kl_latent:.1f} + weights {last.kl_weights:.1f} (mean of the "
-        "last 20)"
+        f"trained {run.steps:,} updates{why}; loss {last.loss:.1f} nats = "
+        f"reconstruction {-last.reconstruction:.1f} + latent {last.kl_latent:.1f} "
+        f"+ weights {last.kl_weights:.1f} (mean of the last 20)"
     )
 
 # %% ../../book/workshop/command_train.ipynb #442e28ba
@@ -255,9 +340,11 @@ def _profile_step(
 TRAIN = Command(
     "train a model on an alignment",
     (
-        "deepseq train BLAT.a2m --out run --preset small --steps 8000",
+        "deepseq train BLAT.a2m --out run",
+        "deepseq train BLAT.a2m --out run --preset deepsequence --minutes 30",
         "deepseq train hits.fasta --focus MYPROT --first-residue 24 --out run",
         "deepseq train BLAT.a2m --out runs --runs 3 --resume",
+        "deepseq train BLAT.a2m --model pairs --out pairs",
     ),
     train_options,
     _train,

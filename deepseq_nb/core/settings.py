@@ -128,8 +128,15 @@ def _from_plain_union(args: tuple[Any, ...], value: Any, where: str) -> Any:
             return _from_plain(member, value, where)
         except ConfigError:
             continue
-    names = " or ".join(getattr(arg, "__name__", str(arg)) for arg in args)
+    names = " or ".join(_spelled(arg) for arg in args)
     raise ConfigError(f"{where} is {value!r}: expected {names}")
+
+
+def _spelled(hint: Any) -> str:
+    """An annotation as a person reads it: a type by its name, a choice by its values."""
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
+    return getattr(hint, "__name__", str(hint))
 
 # %% ../../book/workshop/settings.ipynb #1995748f
 _Config = TypeVar("_Config")

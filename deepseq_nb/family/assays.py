@@ -8,6 +8,7 @@ __all__ = ['VARIANT_COLUMNS', 'find_variant_column', 'read_assay', 'read_variant
 # %% ../../book/workshop/tables.ipynb #e2f3066d
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from deepseq_nb.core.errors import (
     VariantError,
 )
 from deepseq_nb.family.notation import (
+    canonical_variants,
     read_piece,
     split_pieces,
 )
@@ -26,13 +28,19 @@ from deepseq_nb.family.notation import (
 # %% ../../book/workshop/tables.ipynb #527fe261
 VARIANT_COLUMNS = (
     "variant", "mutant", "mutation", "variants", "mutants", "mutations", "hgvs_pro", "hgvs_protein", "hgvs", "protein_variant",
-    "aa_change", "aa_substitution", "substitution", "substitutions", "aa_substitutions",
+    "aa_change", "aa_substitution", "substitution", "substitutions", "aa_substitutions", "hgvs_nt",
 )  # fmt: skip
-_MISSING = frozenset({"", "na", "nan", "n/a", "#n/a", "none", "null", "<na>", "."})
+_SEQUENCE_COLUMNS = (
+    "mutated_sequence", "mutant_sequence", "variant_sequence", "sequence", "aa_sequence", "protein_sequence", "full_sequence", "seq",
+)  # fmt: skip
+_MISSING = frozenset(
+    {"", "na", "nan", "n/a", "#n/a", "none", "null", "<na>", ".", "-", "--", "n.d.", "nd", "missing",
+     "#value!", "#div/0!", "#num!", "#ref!", "#name?"}
+)  # fmt: skip
 
 
-def _text_of(path: Path | str) -> str:
-    """A text file's content, gzip or plain, without a byte-order mark and with LF line ends; raises `VariantError`."""
+def _bytes_of(path: Path | str) -> bytes:
+    """A file's content, unpacked; raises `VariantError`."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -46,23 +54,51 @@ def _text_of(path: Path | str) -> str:
             raise VariantError(
                 f"{path}: the gzip file is damaged ({error}): fetch or compress it again"
             ) from None
-    if data[:4] == b"PK\x03\x04":
+    if data[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
         raise VariantError(
             f"{path}: found a zip archive or an Excel workbook, expected text: save the sheet as CSV"
         )
+    return data
+
+
+def _text_of(path: Path | str) -> str:
+    """A text file's content without a byte-order mark and with LF line ends; raises `VariantError`."""
+    data = _bytes_of(path)
+    code = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    for first, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if data[first::2].count(0) > 0.4 * len(data):  # no mark, but its form
+            code = name
     try:
-        text = data.decode(
-            "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-        )
+        text = data.decode(code)
     except UnicodeDecodeError:
         text = data.decode("latin-1")
     if "\0" in text:
         raise VariantError(
             f"{path}: found binary data, expected a table as text (CSV or TSV)"
         )
+    if text.lstrip().startswith(">"):
+        raise VariantError(
+            f"{path}: found FASTA records, expected a table of variants, or one variant on each line"
+        )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 # %% ../../book/workshop/tables.ipynb #a5922827
+_PLACES = (
+    ("wildtype", "wild_type", "wt", "wt_aa", "aa_wt", "wildtype_aa", "wt_residue", "ref", "ref_aa", "aaref", "from", "aa1", "original"),
+    ("position", "pos", "residue", "resi", "resnum", "residue_number", "aa_pos", "aapos", "position_aa", "site", "uniprot_pos"),
+    ("mutation", "mutant", "mut", "mut_aa", "aa_mut", "mt_aa", "mutant_aa", "mutated", "alt", "alt_aa", "aaalt", "to", "aa2", "variant", "substitution"),
+)  # fmt: skip
+
+
+def _in_three(names: list[str]) -> str:
+    """The columns of wild type, residue and new letter, joined by +; "" where a table
+    has not all of them.
+    """
+    lower = {name.strip().lower(): name for name in reversed(names)}
+    found = [next((lower[n] for n in usual if n in lower), "") for usual in _PLACES]
+    return "+".join(found) if all(found) else ""
+
+
 def find_variant_column(
     names: Iterable[object], wanted: str | None = None, where: str = "table"
 ) -> str:
@@ -78,19 +114,47 @@ def find_variant_column(
     if wanted is not None:
         if wanted in names:
             return wanted
-        raise VariantError(f"{where}: no column {wanted!r}; the columns are {listed}")
+        raise VariantError(
+            f"{where}: no column {wanted!r}; the columns are {listed}",
+            setting="variant_column",
+        )
     lower = {name.strip().lower(): name for name in reversed(names)}
     for usual in VARIANT_COLUMNS:
         if usual in lower:
             return lower[usual]
     usual = ", ".join(VARIANT_COLUMNS[:4])
     raise VariantError(
-        f"{where}: no column of variants ({usual}, ...); the columns are {listed}: pass variant_column=NAME",
+        f"{where}: no column of variants ({usual}, ...); the columns are {listed}: "
+        f"pass variant_column={_in_three([str(name) for name in names]) or 'NAME'}",
         setting="variant_column",
     )
 
 # %% ../../book/workshop/tables.ipynb #add89832
-def _typed(values: Sequence[str], decimal_comma: bool) -> pd.Series:
+_THOUSANDS = re.compile(
+    r"[-+]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?"
+)
+_DECIMAL = re.compile(
+    r"[-+]?(?:[0-9]{1,3}(?:\.[0-9]{3})+|[0-9]*),[0-9]*(?:[eE][-+]?[0-9]+)?"
+)
+_EITHER = re.compile(r"[-+]?[1-9][0-9]{0,2},[0-9]{3}")
+
+
+def _points(cells: list[str], semicolons: bool) -> list[str]:
+    """Numbers with a decimal point for those with a comma, where it is clear what the
+    comma is; else the cells as they are.
+    """
+    commas = [cell for cell in cells if "," in cell]
+    whole = all("," in cell or re.fullmatch(r"[-+]?[0-9]+", cell) for cell in cells)
+    if whole and all(map(_DECIMAL.fullmatch, commas)):
+        if semicolons or not all(map(_EITHER.fullmatch, commas)):
+            return [cell.replace(".", "").replace(",", ".") for cell in cells]
+    if all(map(_THOUSANDS.fullmatch, commas)):
+        if any("." in cell or cell.count(",") > 1 for cell in commas):
+            return [cell.replace(",", "") for cell in cells]
+    return cells
+
+
+def _typed(values: Sequence[str], semicolons: bool = False) -> pd.Series:
     """A column of cells as numbers, where all that are not missing are numbers,
     else as text; missing cells are NaN.
     """
@@ -98,117 +162,19 @@ def _typed(values: Sequence[str], decimal_comma: bool) -> pd.Series:
     missing = cells.str.lower().isin(_MISSING)
     if missing.all():
         return pd.Series(np.nan, index=cells.index)
-    for candidate in (
-        [cells, cells.str.replace(",", ".", regex=False)] if decimal_comma else [cells]
-    ):
-        numbers = pd.to_numeric(candidate.mask(missing), errors="coerce")
-        if not (numbers.isna() & ~missing).any():
-            return numbers
-    return cells.mask(missing)
-
-
-def _split_line(line: str, delimiter: str) -> list[str]:
-    """The fields of one line; an unbalanced quote makes the whole line one field."""
-    try:
-        return next(csv.reader([line], delimiter=delimiter, strict=True))
-    except csv.Error:
-        return [line]
-
-
-def _delimiter(header: str, wanted: str | None) -> str:
-    """Tab, semicolon or comma: the one that gives a column of variants, and then
-    the one that gives most columns.
-    """
-
-    def gain(delimiter: str) -> tuple[bool, int]:
-        names = [name.strip() for name in _split_line(header, delimiter)]
-        return (wanted in names) if wanted is not None else any(
-            n.lower() in VARIANT_COLUMNS for n in names
-        ), len(names)
-
-    return max("\t;,", key=gain)
-
-# %% ../../book/workshop/tables.ipynb #58360ce8
-def _records(
-    path: Path | str, text: str, wanted: str | None
-) -> tuple[list[str], list[list[str]], str]:
-    """Header, rows (each as long as the header) and delimiter of a table; comment
-    lines and blank lines are left out.
-    """
-    lines = [
-        (i, line)
-        for i, line in enumerate(text.split("\n"), 1)
-        if line.strip() and not line.startswith("#")
-    ]
-    if not lines:
-        raise VariantError(
-            f"{path}: the file is empty, expected a header line and a row for each variant"
-        )
-    delimiter = _delimiter(lines[0][1], wanted)
-    reader = csv.reader(
-        (line + "\n" for _, line in lines), delimiter=delimiter, strict=True
+    there = cells[~missing]
+    plain = there.str.replace("[\u2212\u2013]", "-", regex=True)
+    plain = plain.str.replace(
+        "(?<=[0-9])[\u00a0\u2009\u202f' ](?=[0-9]{3})", "", regex=True
     )
-    rows: list[list[str]] = []
-    try:
-        for row in reader:
-            width = len(rows[0]) if rows else len(row)
-            if len(row) > width and not any(cell.strip() for cell in row[width:]):
-                # empty cells at the end, as spreadsheets leave them
-                row = row[:width]
-            if len(row) != width:
-                number, names = (
-                    lines[reader.line_num - 1][0],
-                    ", ".join(name.strip() for name in rows[0][:8]),
-                )
-                raise VariantError(
-                    f"{path}, line {number}: found {len(row)} fields, expected {width} as in the header ({names})",
-                    file=str(path),
-                    line=number,
-                )
-            rows.append(row)
-    except csv.Error as error:
-        number = lines[min(max(reader.line_num, 1), len(lines)) - 1][0]
-        raise VariantError(
-            f"{path}, line {number}: a quoted field is not closed or not followed by {delimiter!r} ({error})",
-            file=str(path),
-            line=number,
-        ) from None
-    return [name.strip() for name in rows[0]], rows[1:], delimiter
+    if plain.str.contains(",", regex=False).any():
+        plain = pd.Series(_points(plain.tolist(), semicolons), plain.index)
+    numbers = pd.to_numeric(plain, errors="coerce")
+    if numbers.isna().any():
+        return cells.mask(missing)
+    return numbers.reindex(cells.index)
 
-# %% ../../book/workshop/tables.ipynb #0e417750
-def read_assay(path: Path | str, variant_column: str | None = None) -> pd.DataFrame:
-    """Read a table of measurements: CSV, TSV or semicolons, plain or gzip, as a
-    frame with the column "variant" (text, untouched).
-
-    The other columns keep their names, even where two have the same; a column of
-    numbers is read as numbers. Raises `VariantError` naming file, line or column.
-    """
-    header, rows, delimiter = _records(path, _text_of(path), variant_column)
-    if variant_column is None and any(
-        _is_variant(name) or _is_number(name) for name in header[:2]
-    ):
-        if not any(name.lower() in VARIANT_COLUMNS for name in header):
-            raise VariantError(
-                f"{path}, line 1: {delimiter.join(header)[:60]!r} is data, expected a header line with column names"
-            )
-    found = find_variant_column(header, variant_column, f"{path}, header")
-    if header.count(found) > 1:
-        raise VariantError(
-            f"{path}, header: two columns are called {found!r}: rename one"
-        )
-    if not rows:
-        raise VariantError(f"{path}: found a header and no rows")
-    columns = []
-    for i, name in enumerate(header):
-        cells = [row[i] for row in rows]
-        if name == found:
-            columns.append(pd.Series(cells, dtype=object, name="variant"))
-        else:
-            label = "variant_1" if name == "variant" else name or f"unnamed_{i}"
-            columns.append(_typed(cells, decimal_comma=delimiter == ";").rename(label))
-    return pd.concat(columns, axis=1)
-
-# %% ../../book/workshop/tables.ipynb #61c77548
+# %% ../../book/workshop/tables.ipynb #b2d00002
 def _is_number(text: str) -> bool:
     """True for text that reads as a number."""
     try:
@@ -229,9 +195,277 @@ def _is_variant(text: str) -> bool:
     )
 
 
+def _split_line(line: str, delimiter: str) -> list[str]:
+    """The fields of one line; an unbalanced quote makes the whole line one field."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True))
+    except csv.Error:
+        return [line]
+
+
+def _delimiter(header: str, wanted: str | None) -> str:
+    """Tab, semicolon, comma or bar: the one that gives a column of variants, and then
+    the one that gives most columns.
+    """
+    needed = set(VARIANT_COLUMNS) if wanted is None else {wanted, *wanted.split("+")}
+
+    def gain(delimiter: str) -> tuple[bool, int]:
+        names = [name.strip() for name in _split_line(header, delimiter)]
+        lower = names if wanted is not None else [name.lower() for name in names]
+        return bool(needed & set(lower)), len(names)
+
+    return max("\t;,|", key=gain)
+
+# %% ../../book/workshop/tables.ipynb #58360ce8
+def _lines(text: str, wanted: str | None) -> tuple[list[tuple[int, str]], str]:
+    """The numbered lines of a table, names first, without comments; and the delimiter,
+    " " for any blanks.
+    """
+    lines = [(i, s) for i, s in enumerate(text.split("\n"), 1) if s.strip()]
+    said = (
+        re.fullmatch(r'"?sep=(.)"?', lines[0][1].rstrip("\n"), re.IGNORECASE)
+        if lines
+        else None
+    )
+    lines = lines[1:] if said else lines
+    body = [line for line in lines if not line[1].startswith("#")]
+    above = [line for line in lines if body and line[0] < body[0][0]]
+    if above:
+        number, names = above[-1][0], above[-1][1].lstrip("#").lstrip(" ")
+        mark = said[1] if said else _delimiter(names, wanted)
+        fields, first = _split_line(names, mark), _split_line(body[0][1], mark)
+        data = any(_is_number(cell) or _is_variant(cell) for cell in first)
+        if data and len(fields) == len(first) and not any(map(_is_number, fields)):
+            body.insert(0, (number, names))
+    if not body or said:
+        return body, said[1] if said else ","
+    delimiter = _delimiter(body[0][1], wanted)
+    if len(_split_line(body[0][1], delimiter)) == 1:
+        names, widths = len(body[0][1].split()), {len(s.split()) for _, s in body[1:]}
+        if len(widths) == 1 and 1 < max(widths) <= names + 1:
+            delimiter = " "
+    return body, delimiter
+
+
+def _records(
+    path: Path | str, text: str, wanted: str | None
+) -> tuple[list[str], list[list[str]], str]:
+    """Header, rows (each as long as the header) and delimiter of a table; comment
+    lines and blank lines are left out.
+    """
+    lines, delimiter = _lines(text, wanted)
+    if not lines:
+        raise VariantError(
+            f"{path}: the file is empty, expected a header line and a row for each variant"
+        )
+    reader = csv.reader(
+        (
+            re.sub(r"[ \t]+", " ", s.strip()) + "\n" if delimiter == " " else s + "\n"
+            for _, s in lines
+        ),
+        delimiter=delimiter,
+        strict=True,
+    )
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        for row in reader:
+            rows.append((lines[reader.line_num - 1][0], row))
+    except csv.Error as error:
+        number = lines[min(max(reader.line_num, 1), len(lines)) - 1][0]
+        raise VariantError(
+            f"{path}, line {number}: a quoted field is not closed or not followed by {delimiter!r} ({error})",
+            file=str(path),
+            line=number,
+        ) from None
+    if delimiter == "|":
+        rows = [(i, [cell.strip() for cell in row]) for i, row in rows]
+        rows = [
+            (i, row) for i, row in rows if not re.fullmatch(r"[-:\s]*", "".join(row))
+        ]
+        if rows and not any(row[0] for _, row in rows):
+            rows = [(i, row[1:]) for i, row in rows]  # | a | b |
+    header, rows = _names(rows)
+    return header, _even(path, header, rows), delimiter
+
+# %% ../../book/workshop/tables.ipynb #b2d00005
+_SECOND = frozenset({"", "value", "element", "hgvs", *VARIANT_COLUMNS})
+
+
+def _names(
+    rows: list[tuple[int, list[str]]],
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names of the columns, from one line or two, and the rows below."""
+    header, rows = [name.strip() for name in rows[0][1]], rows[1:]
+    usual = any(name.lower() in VARIANT_COLUMNS for name in header)
+    cells = [[cell.strip() for cell in row] for _, row in rows[:3]]
+    while not usual and len(cells) > 1 and len(cells[0]) == len(header):
+        names = cells[0]
+        listed = names[0].lower() in _SECOND and not any(map(_is_number, names))
+        if not listed or not _is_variant(cells[-1][0]):
+            break
+        merged = [a if not b else b for a, b in zip(header, names, strict=True)]
+        if len(set(merged)) < len(merged):
+            merged = [
+                "/".join(filter(None, ab)) for ab in zip(header, names, strict=True)
+            ]
+        header, rows, cells = merged, rows[1:], cells[1:]
+        usual = header[0].lower() in VARIANT_COLUMNS
+    widths = {len(row) for _, row in rows}
+    first = next((row[0] for _, row in rows), "")
+    column = next((i for i, n in enumerate(header) if n.lower() in VARIANT_COLUMNS), -1)
+    if widths == {len(header) + 1} and all(row[-1].strip() for _, row in rows):
+        if _is_variant(rows[0][1][column + 1]):  # R names rows and not their column
+            header = ["", *header]
+    elif widths and first and header[-1] == "" and max(widths) < len(header):
+        header = header[: max(widths)] if not any(header[max(widths) :]) else header
+    return header, rows
+
+
+def _even(
+    path: Path | str, header: list[str], rows: list[tuple[int, list[str]]]
+) -> list[list[str]]:
+    """Rows as long as the header; empty cells at the end, as spreadsheets leave them,
+    are dropped. Raises `VariantError`.
+    """
+    even = []
+    for number, row in rows:
+        if len(row) > len(header) and not any(
+            cell.strip() for cell in row[len(header) :]
+        ):
+            row = row[: len(header)]
+        if len(row) != len(header):
+            names = ", ".join(header[:8])
+            raise VariantError(
+                f"{path}, line {number}: found {len(row)} fields, expected {len(header)} as in the header ({names})",
+                file=str(path),
+                line=number,
+            )
+        even.append(row)
+    return even
+
+# %% ../../book/workshop/tables.ipynb #b2d00008
+def _filled(cells: list[str]) -> list[str]:
+    """The cells that are not missing, of the first thousand."""
+    return [
+        cell.strip() for cell in cells[:1000] if cell.strip().lower() not in _MISSING
+    ]
+
+
+def _column_of_variants(header: list[str], rows: list[list[str]], where: str) -> int:
+    """Which column holds the variants, where nobody has said; raises `VariantError`."""
+    cells = [_filled([row[i] for row in rows]) for i in range(len(header))]
+    lower = [name.lower() for name in header]
+    usual = [lower.index(name) for name in VARIANT_COLUMNS if name in lower]
+    useful = [i for i in usual if cells[i] and not all(map(_is_number, cells[i]))]
+    if useful:
+        return useful[0]
+    spelled = []
+    for i, column in enumerate(cells):
+        words = [cell for cell in column if not _is_number(cell)]
+        if words and 2 * sum(map(_is_variant, words)) > len(column):
+            spelled.append(i)
+    if len(spelled) == 1:
+        return spelled[0]
+    if usual:
+        return usual[0]
+    if spelled:
+        several = ", ".join(repr(header[i]) for i in spelled)
+        raise VariantError(
+            f"{where}: the columns {several} all hold variants: pass variant_column=NAME",
+            setting="variant_column",
+        )
+    for name in _SEQUENCE_COLUMNS:
+        if name in lower:
+            return lower.index(name)
+    return header.index(find_variant_column(header, None, where))
+
+
+def _check_whole(cells: list[str], header: list[str], name: str, where: str) -> None:
+    """Raise `VariantError` for a column of letters without numbers."""
+    there = [cell for cell in _filled(cells) if cell.upper() != "WT"]
+    short = [cell for cell in there if len(cell) in (1, 3) and cell.isalpha()]
+    letters = {
+        cell
+        for cell in short
+        if canonical_variants([f"{cell}1{cell}"]) != [f"{cell}1{cell}"]
+        or len(cell) == 1
+    }
+    if not there or any(cell not in letters and cell not in "*=" for cell in there):
+        return
+    shown = ", ".join(map(repr, dict.fromkeys(there[:3])))
+    three = _in_three(header)
+    how = (
+        f"the three columns together: pass variant_column={three}"
+        if three
+        else "the wild type, the residue and the new letter in one column, as A24G"
+    )
+    raise VariantError(
+        f"{where}: the column {name!r} holds letters without numbers ({shown}); a variant is {how}",
+        setting="variant_column",
+    )
+
+# %% ../../book/workshop/tables.ipynb #0e417750
+def _variant_cells(
+    header: list[str], rows: list[list[str]], wanted: str | None, where: str
+) -> tuple[str | None, list[str]]:
+    """The name of the column of variants, None where several are joined, and its cells."""
+    parts = [] if wanted is None or wanted in header else wanted.split("+")
+    if len(parts) > 1:
+        places = [
+            header.index(find_variant_column(header, p.strip(), where)) for p in parts
+        ]
+        return None, ["".join(row[i].strip() for i in places) for row in rows]
+    if wanted is None:
+        found = header[_column_of_variants(header, rows, where)]
+    else:
+        found = find_variant_column(header, wanted, where)
+    if header.count(found) > 1:
+        raise VariantError(f"{where}: two columns are called {found!r}: rename one")
+    place = header.index(found)
+    cells = [row[place] for row in rows]
+    _check_whole(cells, header, found, where)
+    return found, cells
+
+
+def read_assay(path: Path | str, variant_column: str | None = None) -> pd.DataFrame:
+    """Read a table of measurements: CSV, TSV, semicolons, bars or blanks, plain or
+    gzip, as a frame with the column "variant" (text, untouched).
+
+    `variant_column` may join several, as in "wt+pos+mut". The other columns keep their
+    names, even where two have the same; a column of numbers is read as numbers.
+    Raises `VariantError` naming file, line or column.
+    """
+    header, rows, delimiter = _records(path, _text_of(path), variant_column)
+    if variant_column is None and any(
+        split_pieces(name) and (_is_variant(name) or _is_number(name))
+        for name in header[:2]
+    ):
+        if not any(name.lower() in VARIANT_COLUMNS for name in header):
+            raise VariantError(
+                f"{path}, line 1: {delimiter.join(header)[:60]!r} is data, expected a header line with column names"
+            )
+    if not rows:
+        find_variant_column(header, variant_column, f"{path}, header")
+        raise VariantError(f"{path}: found a header and no rows")
+    found, variants = _variant_cells(header, rows, variant_column, f"{path}, header")
+    columns = (
+        [] if found is not None else [pd.Series(variants, dtype=object, name="variant")]
+    )
+    for i, name in enumerate(header):
+        if name == found:
+            columns.append(pd.Series(variants, dtype=object, name="variant"))
+        else:
+            label = "variant_1" if name == "variant" else name or f"unnamed_{i}"
+            cells = [row[i] for row in rows]
+            columns.append(_typed(cells, delimiter == ";").rename(label))
+    frame = pd.concat(columns, axis=1)
+    frame.attrs["variant_column"] = variant_column if found is None else found
+    return frame
+
+# %% ../../book/workshop/tables.ipynb #61c77548
 def read_variants(path: Path | str, variant_column: str | None = None) -> list[str]:
     """Variants from a table (see `read_assay`), or from a plain list with one
-    variant on each line; raises `VariantError`.
+    variant or one whole sequence on each line; raises `VariantError`.
     """
     if variant_column is not None:
         return read_assay(path, variant_column)["variant"].tolist()
@@ -242,4 +476,6 @@ def read_variants(path: Path | str, variant_column: str | None = None) -> list[s
     ]
     if lines and _is_variant(lines[0]):
         return [line.strip('"') for line in lines]
+    if lines and all(len(line) >= 20 and line.isalpha() for line in lines):
+        return lines
     return read_assay(path)["variant"].tolist()

@@ -8,6 +8,7 @@ __all__ = ['STATUSES', 'Substitution', 'Piece', 'read_piece', 'split_pieces', 'p
 
 # %% ../../book/workshop/notation.ipynb #bbad739b
 import re
+import unicodedata
 from array import array
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -35,7 +36,10 @@ class Substitution(NamedTuple):
 STATUSES = (
     "ok", "outside the alignment", "wild type differs", "unknown letter", "malformed", "insertion", "frameshift", "conflict",
 )  # fmt: skip
-_WILD_TYPE = frozenset({"wt", "_wt", "p.=", "p.(=)"})
+_WILD_TYPE = frozenset(
+    {"wt", "_wt", "wild-type", "wild type", "wild_type", "wildtype", "="}
+)
+_NOTHING = frozenset({"", "-", ".", "nan", "na", "n/a", "#n/a", "none", "null", "<na>"})
 _THREE_LETTERS = dict(
     zip(
         "Ala Arg Asn Asp Cys Gln Glu Gly His Ile Leu Lys Met Phe Pro Ser Thr Trp Tyr Val Asx Glx Xle Xaa Sec Pyl Ter".split(),
@@ -44,7 +48,7 @@ _THREE_LETTERS = dict(
     )
 )
 _UNKNOWN = {
-    "X": "X stands for any residue",
+    "X": "X stands for any residue, or for a stop in older tables",
     "B": "B stands for D or N",
     "Z": "Z stands for E or Q",
     "J": "J stands for I or L",
@@ -57,7 +61,8 @@ _UNKNOWN = {
 _FORM = "write A24G (wild type, residue number, new letter), or A24G:K30R for several"
 _LETTERS = re.compile(r"([^\W\d_]{3}|[^\s\d])(-?[0-9]{1,9})([^\W\d_]{3}|[^\s\d])")
 _SYMBOLS = re.compile(r"(\S)(-?[0-9]{1,9})(\S)")  # alphabets that contain digits
-_NUCLEOTIDE = re.compile(r"(?:[crngm]\.)?(-?[0-9]{1,9})([A-Za-z])>([A-Za-z])")
+_ONE = r"(?:[A-Za-z]{3}|[A-Za-z])-?[0-9]{1,9}(?:[A-Za-z]{3}|[A-Za-z]|[*=])"  # a substitution
+_NUCLEOTIDE = re.compile(r"(?:[cgnmor]\.)?(-?[0-9]{1,9})([A-Za-z])>([A-Za-z])")
 _EVENT = re.compile(
     r"([A-Za-z*]{0,3})(-?[0-9]{1,9})(?:_([A-Za-z*]{0,3})(-?[0-9]{1,9}))?[A-Za-z*]{0,3}?(delins|ins|dup|del|fs|ext)(.*)",
     re.IGNORECASE,
@@ -91,7 +96,22 @@ def _letter(symbol: str, alphabet: str) -> tuple[str, str]:
         and (letter not in "BZJUO" or protein)
     ):
         return "", f"{_UNKNOWN[letter]}: expected one of {alphabet}"
-    return "", f"{symbol!r} is none of {alphabet}"
+    called = (
+        "" if symbol.isascii() else f" ({unicodedata.name(symbol[0], 'no letter')})"
+    )
+    return "", f"{symbol!r}{called} is none of {alphabet}"
+
+# %% ../../book/workshop/notation.ipynb #a1d00002
+def _tidy(text: str) -> str:
+    """The text without blanks at its ends, without invisible signs, and with plain
+    letters, minus and arrow.
+    """
+    text = text.strip().strip("\"'")
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text)
+        text = re.sub("[\u00ad\u200b-\u200f\u2060\ufeff]", "", text)
+        text = re.sub("[\u2010-\u2015\u2212]", "-", text).replace("\u2192", ">")
+    return text.strip()
 
 # %% ../../book/workshop/notation.ipynb #35cd73c1
 class Piece(NamedTuple):
@@ -104,79 +124,135 @@ class Piece(NamedTuple):
     substitution: Substitution | None
 
 # %% ../../book/workshop/notation.ipynb #1d11cb3a
+_EVENTS = {  # what is not scored, by kind
+    "fs": ("frameshift", "changes everything after residue {}: a frameshift cannot be scored"),
+    "delins": ("insertion", "replaces a stretch by other residues: where the length stays, write it as substitutions, A24G:K25R; otherwise it cannot be scored"),
+}  # fmt: skip
+_ADDS = (
+    "insertion",
+    "adds residues, which have no column in the alignment: it cannot be scored",
+)
+
+
 def _read_event(event: re.Match, alphabet: str) -> Piece:
     """A deletion, insertion, duplication, extension or frameshift, as matched by
     `_EVENT`.
     """
     piece, (wild, residue, _, last, kind, rest) = event[0], event.groups()
-    kind = kind.lower()
-    if kind == "fs":
-        return Piece(
-            "frameshift",
-            f"{piece} changes everything after residue {residue}: a frameshift cannot be scored",
-            None,
-        )
-    if kind == "delins":
-        advice = "where the length stays, write it as substitutions, A24G:K25R; otherwise it cannot be scored"
-        return Piece(
-            "insertion",
-            f"{piece} replaces a stretch by other residues: {advice}",
-            None,
-        )
-    if kind != "del":
-        return Piece(
-            "insertion",
-            f"{piece} adds residues, which have no column in the alignment: it cannot be scored",
-            None,
-        )
+    if kind.lower() != "del":
+        status, why = _EVENTS.get(kind.lower(), _ADDS)
+        return Piece(status, f"{piece} {why.format(residue)}", None)
     if last is not None:
-        return Piece(
-            "malformed",
-            f"{piece} deletes a stretch: write each residue with its letter, A24-:K25-",
-            None,
-        )
+        why = "deletes a stretch and names only its ends: write each residue with its letter, A24-:K25-:L26-"
+        return Piece("malformed", f"{piece} {why}", None)
     if not wild or (rest and rest.upper() != wild.upper()):
-        return Piece(
-            "malformed",
-            f"{piece} names no wild-type letter to check: write the deletion as A24-",
-            None,
-        )
+        why = "names no wild-type letter to check: write the deletion as A24-"
+        return Piece("malformed", f"{piece} {why}", None)
     letter, why = _letter(wild, alphabet)
     if why:
         return Piece("unknown letter", f"{piece}: {why}", None)
     return Piece("ok", "", Substitution(letter, int(residue), "-"))
 
+# %% ../../book/workshop/notation.ipynb #a1d00004
+_GENE = re.compile(r"(?:^|[\s:(,;|])[cgnmo]\.(?=[-*\[(=0-9?])")
+_ALLELES = re.compile(r"\]\s*[;,:]?\s*\[|\(;\)")
+_NOT_ONE = {
+    "?": "? says that the change of the protein is not known",
+    "0": "0 says that no protein is made: there is no sequence to score",
+    "_sy": "it stands for all synonymous variants together, which are no single sequence",
+}
+
+
+def _refused(piece: str, short: str, protein: bool) -> str:
+    """Why this is no list of changes of one molecule, or ""."""
+    if piece.lower() in _NOTHING:
+        return f"nothing is written here: {_FORM}"
+    if _ALLELES.search(piece):
+        return f"{short} is about two alleles: a protein has the changes of one, give each a row of its own"
+    bare = re.sub(r"^[pr]\.", "", piece, flags=re.IGNORECASE).strip("()?") or "?"
+    if (why := _NOT_ONE.get(bare.lower())) is not None:
+        return f"{short} is not a variant: {why}"
+    if protein and _GENE.search(piece):
+        if "p." in piece:
+            return f"{short} names several changes of the protein: give the one that is meant"
+        return (
+            f"{short} is a change of the gene: give the protein's, such as p.Ala24Gly"
+        )
+    if protein and re.match(r"r\.", piece):
+        return f"{short} is a change of the gene (of its RNA): give the protein's, such as p.Ala24Gly"
+    return ""
+
+# %% ../../book/workshop/notation.ipynb #a1d00007
+def _hint(piece: str) -> str:
+    """What to do about a piece that has not the form of a variant."""
+    if piece.isalpha() and len(piece) <= 3:
+        return f"it has letters and no residue number; {_FORM}"
+    if piece.isalpha():
+        return f"it has no residue number; {_FORM}; letters that spell residues (VDGV) have to be written so first (in Python: spelled_variants)"
+    if re.fullmatch(r"[0-9]+[^\W\d_]+", piece):
+        return f"it has no wild-type letter to check; {_FORM}"
+    if named := re.fullmatch(rf"(?![A-Za-z][0-9]+_|.*=)\w+[-_ :.]({_ONE})", piece):
+        return f"a name or a chain stands in front: write {named[1]} alone"
+    if re.fullmatch(r"[A-Za-z]{2}[0-9]+[A-Za-z]", piece):
+        return f"two letters stand before the number, one of them a chain or a mark: {_FORM}"
+    if re.fullmatch(rf"{_ONE}(?:[/|][A-Za-z*]+)+", piece):
+        return "it names several new letters: give each a row of its own"
+    return _FORM
+
 # %% ../../book/workshop/notation.ipynb #681a09c3
+_BLANKS = re.compile(
+    r"(?<=[^\W\d_])\s+(?=[0-9])|(?<=[0-9])\s*(?:->|>|\s)\s*(?=[^\W\d_])"
+)
+
+
 def read_piece(text: str, alphabet: str) -> Piece:
     """Read one substitution or deletion; never raises."""
-    piece = (
-        re.sub(r"^p\.", "", text.strip(), flags=re.IGNORECASE)
-        .replace("\u2212", "-")
-        .replace("\u2013", "-")
-    )
+    piece = _tidy(text)
     if piece.startswith("(") and piece.endswith(")"):
         piece = piece[1:-1]
     short = piece if len(piece) <= 40 else piece[:37] + "..."
+    protein = set(ALPHABETS["protein"]) <= set(alphabet)
+    if why := _refused(piece, short, protein):
+        return Piece("malformed", why, None)
+    piece = re.sub(r"^[pr]\.", "", piece, flags=re.IGNORECASE)
+    if piece.startswith("(") and piece.endswith(")"):
+        piece = piece[1:-1]
+    short = piece if len(piece) <= 40 else piece[:37] + "..."
+    piece = re.sub(r"(?<=[0-9])(?:stop|term)$", "*", piece, flags=re.IGNORECASE)
     if event := _EVENT.fullmatch(piece):
         return _read_event(event, alphabet)
     if bases := _NUCLEOTIDE.fullmatch(piece):
-        if set(ALPHABETS["protein"]) <= set(alphabet):
-            return Piece(
-                "malformed",
-                f"{short} is a change of the gene: give the protein's, such as p.Ala24Gly",
-                None,
-            )
-        piece = bases[2] + bases[1] + bases[3]
+        if protein:
+            why = f"{short} is a change of the gene: give the protein's, such as p.Ala24Gly"
+            return Piece("malformed", why, None)
+        named = text.strip()[:2].lower()
+        piece = (
+            _base(bases[2], alphabet, named)
+            + bases[1]
+            + _base(bases[3], alphabet, named)
+        )
+    else:
+        piece = _BLANKS.sub("", piece)
     match = (_LETTERS if alphabet.isalpha() else _SYMBOLS).fullmatch(piece)
     if match is None:
-        hint = _FORM
-        if not piece:
-            return Piece("malformed", f"nothing is written here: {_FORM}", None)
-        if piece.isalpha() and len(piece) > 1:
-            hint = f"it has no residue number; {_FORM}; a column that spells residues (VDGV) needs spelled_variants first"
-        elif re.fullmatch(r"[0-9]+[^\W\d_]+", piece):
-            hint = f"it has no wild-type letter to check; {_FORM}"
-        return Piece("malformed", f"{short!r} is not a variant: {hint}", None)
+        if "?" in piece:
+            return Piece("unknown letter", f"{short}: {_UNKNOWN['?']}", None)
+        return Piece("malformed", f"{short!r} is not a variant: {_hint(piece)}", None)
+    return _substitution(short, match, alphabet)
+
+# %% ../../book/workshop/notation.ipynb #a1d00008
+def _base(letter: str, alphabet: str, named: str) -> str:
+    """A nucleotide as the alphabet spells it, where `c.`, `g.`, `n.`, `m.` or `r.` say
+    that it is one: those of genes are written with T, those of RNA with U.
+    """
+    letter = letter.upper()
+    if named in ("c.", "g.", "n.", "m.", "o.", "r.") and letter not in alphabet:
+        return {"T": "U", "U": "T"}.get(letter, letter)
+    return letter
+
+
+def _substitution(short: str, match: re.Match, alphabet: str) -> Piece:
+    """The substitution that a match of letter, number and letter says."""
     (wild, no_wild), (mutant, no_mutant) = (
         _letter(match[1], alphabet),
         _letter(match[3], alphabet),
@@ -186,28 +262,129 @@ def read_piece(text: str, alphabet: str) -> Piece:
     if no_wild or no_mutant:
         return Piece("unknown letter", f"{short}: {no_wild or no_mutant}", None)
     if wild == "-":
-        return Piece(
-            "insertion",
-            f"{short} adds a residue, which has no column in the alignment: it cannot be scored",
-            None,
-        )
+        why = f"{short} adds a residue, which has no column in the alignment: it cannot be scored"
+        return Piece("insertion", why, None)
     return Piece("ok", "", Substitution(wild, int(match[2]), mutant))
 
 # %% ../../book/workshop/notation.ipynb #23553766
 _SEPARATORS = str.maketrans(",+;", ":::")
-_ACCESSION = re.compile(r"^[A-Za-z][\w.]*[0-9]:(?=[pPrRnNgGmM]\.)")
-_GROUP = re.compile(r"(?:[pP]\.)?(?:\[([^\[\]]*)\]|\(([^()]*)\))")
+_PLAIN = re.compile(rf"(?:p\.)?{_ONE}(?::{_ONE})*")
+_WHOLE = re.compile(rf"\(?(?:[pP]\.)?\(?(?:{_ONE}|[A-Za-z]-?[0-9]{{1,9}}-)\)?")
+_NAMED = re.compile(
+    r"(?![prcgnmo]\.)[A-Za-z][\w.\-]*(?:\([\w.\-]+\))?[:\s]\s*(?=([pPcCgGnNmMrRoO]\.)?)"
+)
+_PROTEIN = re.compile(
+    r"[pP]\.(\[[^\[\]]*\](?:;\[[^\[\]]*\])*|\([^()]*\)|[^\s()\[\],;|]+)"
+)
+_OTHERS = (
+    r"\s*_\s*",
+    r"\s*/\s*",
+    r"\s*\|\s*",
+    r"\s*&\s*",
+    r"\s*\.\s*",
+    r"\s*-\s*",
+    r"\s+",
+)
 
 
+def _without_name(text: str) -> str:
+    """The text without the names of gene, reference sequence or exon in front of it."""
+    while name := _NAMED.match(text):
+        front, rest = name[0].rstrip(": "), text[name.end() :]
+        if _WHOLE.fullmatch(front) or _EVENT.fullmatch(front):
+            break  # a change itself
+        if not name[1] and (len(front) < 2 or not front[0].isupper()):
+            break  # a chain, or a word
+        parts = re.split(r"[:,;+]", rest)
+        exon = re.match(r"exon[0-9]+:|[A-Z][\w.]*:", rest)
+        if not name[1] and not exon and not rest.startswith("["):
+            if not all(_WHOLE.fullmatch(part.strip()) for part in parts):
+                break
+        text = re.sub(r"^exon[0-9]+:", "", rest)
+    return text
+
+
+def _unwrapped(text: str) -> str:
+    """The text without the brackets that hold all of it."""
+    while text[:1] in ("(", "[") and text[-1:] in (")", "]"):
+        depth, closed = 0, len(text) - 1
+        for place, sign in enumerate(text):
+            depth += (sign in "([") - (sign in ")]")
+            if depth == 0:
+                closed = place
+                break
+        if closed < len(text) - 1:
+            return text
+        text = text[1:-1].strip()
+    return text
+
+# %% ../../book/workshop/notation.ipynb #a1d00010
+_STRETCH = re.compile(
+    r"\(?([A-Za-z]{3}|[A-Za-z])([0-9]{1,9})(?:_([A-Za-z]{3}|[A-Za-z])([0-9]{1,9}))?(delins|del)([A-Za-z]*)\)?",
+    re.IGNORECASE,
+)
+
+
+def _spelled_out(part: str) -> list[str]:
+    """The substitutions or deletions that an event of one or two residues stands for,
+    where it names every letter; else the part itself.
+    """
+    event = _STRETCH.fullmatch(re.sub(r"^[pP]\.", "", part.strip()))
+    if event is None:
+        return [part]
+    ends = [(event[1], event[2])] + ([(event[3], event[4])] if event[3] else [])
+    new = event[6]
+    if len(ends) == 2 and int(ends[1][1]) != int(ends[0][1]) + 1:
+        return [part]
+    if event[5].lower() == "del":
+        return [f"{w}{r}-" for w, r in ends] if len(ends) == 2 and not new else [part]
+    size = len(new) // len(ends)
+    letters = [new[i : i + size] for i in range(0, len(new), size)] if size else []
+    if size not in (1, 3) or len(letters) != len(ends):
+        return [part]
+    return [f"{w}{r}{letter}" for (w, r), letter in zip(ends, letters, strict=True)]
+
+
+def _joined(text: str) -> list[str]:
+    """The parts of a text that joins whole substitutions by one sign of `_OTHERS`."""
+    for sign in _OTHERS:
+        parts = re.split(sign, text)
+        if len(parts) > 1 and all(_WHOLE.fullmatch(part) for part in parts):
+            return parts
+    return [text]
+
+# %% ../../book/workshop/notation.ipynb #a1d00012
 def split_pieces(text: str) -> list[str]:
-    """A variant split into pieces; the wild type has none."""
-    if "." in text or "(" in text or "[" in text:
-        text = _ACCESSION.sub("", text.strip())
-        if group := _GROUP.fullmatch(text):
-            text = group[1] or group[2] or ""
-    if text.strip().lower() in _WILD_TYPE:
+    """A variant split into pieces; the wild type has none.
+
+    What is no list of changes of one molecule (two alleles, a change of the gene) comes
+    back whole, and `read_piece` says why it is refused.
+    """
+    if _PLAIN.fullmatch(text):
+        return text.split(":")
+    text = _tidy(text)
+    if text.lower() in _WILD_TYPE:
         return []
-    return text.translate(_SEPARATORS).split(":")
+    text = _without_name(text)
+    if _GENE.search(text):
+        found = {_unwrapped(part): part for part in _PROTEIN.findall(text)}
+        if len(found) > 1:
+            return [text]
+        text = "p." + next(iter(found.values())) if found else text
+    kind = re.match(r"[prcgnmo]\.", text, re.IGNORECASE)
+    body = text[kind.end() :] if kind else text
+    if _ALLELES.search(body):
+        return [text]
+    body = _unwrapped(body)
+    if body.lower() in _WILD_TYPE:
+        return []
+    parts = body.translate(_SEPARATORS).split(":")
+    if len(parts) == 1:
+        parts = _joined(body)
+    parts = [one for part in parts for one in _spelled_out(part)]
+    if kind is None or kind[0].lower() == "p.":
+        return parts
+    return [part and kind[0].lower() + part.strip() for part in parts]
 
 # %% ../../book/workshop/notation.ipynb #25830cb1
 def parse_variant(

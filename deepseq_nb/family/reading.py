@@ -33,6 +33,7 @@ from deepseq_nb.family.focus import (
     find_columns,
     find_first_residue,
     find_focus,
+    focus_remarks,
     token_table,
 )
 from deepseq_nb.family.formats import (
@@ -273,6 +274,7 @@ class ReadReport:
     residues: tuple[int, int]  # first and last modelled
     unknown_letters: dict[str, int]  # letter -> how often in the modelled columns
     notices: tuple[str, ...]
+    first_is_focus: bool = False  # because nobody named another
 
     def lines(self) -> list[str]:
         """The report for a person, a line each."""
@@ -283,16 +285,22 @@ class ReadReport:
         odd = ", ".join(
             f"{letter} {number:,}" for letter, number in self.unknown_letters.items()
         )
+        first = " (the first sequence)" if self.first_is_focus else ""
+        name = _FORMAT_NAMES.get(self.format, self.format)
+        if self.format == "a2m" and re.search(
+            r"\.(fa|fas|fasta|afa|mfa)(\.gz)?$", self.path
+        ):
+            name = "aligned FASTA with lower case, read as a2m"
         return [
-            f"{Path(self.path).name}: {_FORMAT_NAMES.get(self.format, self.format)}, {self.records:,} sequences of {self.columns_in_file:,} columns",
+            f"{Path(self.path).name}: {name}, {self.records:,} sequences of {self.columns_in_file:,} columns",
             f"kept {self.kept:,}: {reasons}" + (f" ({odd})" if odd else ""),
-            f"focus {self.focus}: {self.columns:,} columns modelled, residues {self.residues[0]} to {self.residues[1]}",
+            f"focus {self.focus}{first}: {self.columns:,} columns modelled, residues {self.residues[0]} to {self.residues[1]}",
             *(f"note: {notice}" for notice in self.notices),
         ]
 
 # %% ../../book/workshop/reading.ipynb #ca7cfb29
 def _remarks(tokens, focus_map: FocusMap, outside: list[int], format: str, records: Records, row: int,
-             options: ReadOptions, hint: str) -> tuple[str, ...]:  # fmt: skip
+             options: ReadOptions, hint: str, strange: Counter, report_dropped: dict[str, int]) -> tuple[str, ...]:  # fmt: skip
     """What a user should know although it is no error."""
     said = []
     if outside:
@@ -315,6 +323,24 @@ def _remarks(tokens, focus_map: FocusMap, outside: list[int], format: str, recor
         said.append(
             f"{empty:,} sequences have only gaps in the modelled columns: they will weigh 0"
         )
+    lost = report_dropped.get("with letters outside the alphabet", 0)
+    if lost > 0.1 * len(records.rows):
+        signs = ", ".join(
+            f"{sign} {number:,}" for sign, number in strange.most_common(3)
+        )
+        said.append(
+            f"{lost:,} of {len(records.rows):,} sequences are left out for letters outside the alphabet ({signs}): "
+            'pass --unknown gap (unknown="gap" in Python) to keep them, with such letters read as gaps'
+        )
+    text = focus_map.full_sequence
+    if (
+        len(text) >= 20
+        and options.alphabet == "protein"
+        and set(text) <= set("HECGBITSLP")
+    ):
+        said.append(
+            f"the focus {focus_map.name!r} has no other letters than those of a secondary structure: is it a sequence?"
+        )
     if hint:
         said.append(f"the letters look like another alphabet{hint}")
     return tuple(said)
@@ -330,6 +356,16 @@ class Reading(NamedTuple):
     report: ReadReport
 
 # %% ../../book/workshop/reading.ipynb #ec872559
+def _dashes(records: Records) -> Records:
+    """The same records with '~', the gap of GCG's programs, as '-'."""
+    rows = records.rows
+    if not any(b"~" in row for row in rows):
+        return records
+    notice = "'~' was read as a gap"
+    rows = [row.replace(b"~", b"-") for row in rows]
+    return Records(records.names, rows, records.lines, (*records.notices, notice))
+
+
 def _build(
     records: Records,
     path: str,
@@ -383,11 +419,15 @@ def _build(
         row,
         options,
         hint,
+        strange,
+        dropped,
     )
+    notices += focus_remarks(matrix, records.rows[row], format, letters, start)
     report = ReadReport(
         path=path, format=format, focus=name, records=len(matrix), kept=len(tokens), dropped=dropped,
         columns_in_file=matrix.shape[1], columns=len(order), residues=(focus_map.residues[0], focus_map.residues[-1]),
         unknown_letters=dict(strange.most_common()), notices=notices,
+        first_is_focus=options.focus is None,
     )  # fmt: skip
     names = tuple(
         name for name, stays in zip(records.names, keep, strict=True) if stays
@@ -401,6 +441,7 @@ def read_file(path: Path, options: ReadOptions) -> Reading:
     try:
         data = read_bytes(path)
         found = format_of(data, str(path))
+        tilde = b"~" in data
         wanted = (
             options.format
             if options.format in ("stockholm", "clustal", None)
@@ -413,14 +454,19 @@ def read_file(path: Path, options: ReadOptions) -> Reading:
                 file=str(path),
             )
         if found == "fasta":
-            records = without_annotation(fasta_records(data, str(path)), str(path))
+            records = fasta_records(data, str(path))
+            records = without_annotation(records, str(path), options.focus)
+            records = _dashes(records) if tilde else records
             del data  # the records are a copy
             suffixes = [
                 suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"
             ]
             suffix = suffixes[-1] if suffixes else ""
             return _build(records, str(path), options, options.format, suffix)
-        return _build(block_records(data, str(path), found), str(path), options, found)
+        records = block_records(data, str(path), found)
+        records = without_annotation(records, str(path), options.focus)
+        records = _dashes(records) if tilde else records
+        return _build(records, str(path), options, found)
     except MemoryError:
         raise AlignmentError(
             f"{path}: this alignment does not fit into the memory of this machine"
@@ -449,4 +495,5 @@ def read_strings(
             f"from_strings: found {len(names):,} names, expected {len(sequences):,}, one per sequence"
         )
     rows = [sequence.encode("latin-1", "replace") for sequence in sequences]
-    return _build(Records(names, rows, []), "from_strings", options, options.format)
+    records = _dashes(Records(names, rows, []))
+    return _build(records, "from_strings", options, options.format)

@@ -64,9 +64,10 @@ def _numbering_line(alignment: Alignment) -> str:
         "name": "as the range in its name says",
         "default": "because nothing says otherwise; --first-residue N sets it",
     }[numbering(alignment)]
+    sequence = focus_map.full_sequence
     return (
-        f"numbering: the focus has {len(focus_map.full_sequence):,} residues and begins "
-        f"with {focus_map.full_sequence[0]}{focus_map.start}, {why}"
+        f"numbering: the focus has {len(sequence):,} residues and begins with "
+        f"{sequence[0]}{focus_map.start}, {why}"
     )
 
 # %% ../../book/structure/check.ipynb #6a129e71
@@ -143,8 +144,8 @@ def _unscored_lines(alignment: Alignment) -> list[str]:
     ]
     if gaps := columns_without_focus(alignment):
         lines.append(
-            f"left out: {gaps:,} column{'s' * (gaps > 1)} in which the focus has a gap: "
-            "none of its residues is there"
+            f"left out: {gaps:,} column{'s' * (gaps > 1)} in which the focus has a "
+            "gap: none of its residues is there"
         )
     return lines
 
@@ -196,7 +197,7 @@ def expected_quality(depth: float | int) -> Quality | None:
     chosen = table[ratio <= 3] if near else table[ratio == ratio.min()]
     kinds = {"singles": "", "multiple": ", multiple mutants"}
     names = [
-        f"{row.family} ({row.depth:.2g} a column{kinds.get(row.set, '')})"
+        f"{row.family} ({row.depth:.2g} a column{kinds.get(str(row.set), '')})"
         for row in chosen.itertuples()
     ]
     return Quality(
@@ -223,12 +224,12 @@ def _quality_line(depth: float) -> list[str]:
         ]
     if len(names) == 1:
         return [
-            "expected quality: the one alignment of about this depth that was measured, "
-            f"{who}, reached a rank correlation of {high} ({where})"
+            "expected quality: the one alignment of about this depth that was "
+            f"measured, {who}, reached a rank correlation of {high} ({where})"
         ]
     return [
-        f"expected quality: alignments of about this depth reached rank correlations of "
-        f"{low} to {high}: {who} ({where}); another protein may lie outside"
+        f"expected quality: alignments of about this depth reached rank correlations "
+        f"of {low} to {high}: {who} ({where}); another protein may lie outside"
     ]
 
 # %% ../../book/structure/check.ipynb #8d754511

@@ -42,6 +42,10 @@ from deepseq_nb.model.network import (
 from deepseq_nb.model.priors import (
     SparsityPrior,
 )
+from deepseq_nb.model.settling import (
+    RankingWatch,
+    movement_table,
+)
 from deepseq_nb.model.sizes import (
     ModelConfig,
 )
@@ -205,6 +209,7 @@ class RunFolder:
         self.model = self.path / "model.safetensors"
         self.state = self.path / "checkpoint" / "state.safetensors"
         self.history = self.path / "history.csv"
+        self.ranking = self.path / "ranking.csv"
 
     @property
     def taken(self) -> bool:
@@ -254,6 +259,13 @@ class RunFolder:
             return pd.read_csv(self.history)
         return history_table(np.empty((0, len(HISTORY))))
 
+    def movements(self) -> pd.DataFrame:
+        """How far the ranking moved, a row per check; none for a run that was not
+        watched."""
+        if self.ranking.exists():
+            return pd.read_csv(self.ranking)
+        return movement_table([])
+
     def advice(self) -> str:
         """What is safe, and what to try, when training blows up."""
         if not self.state.exists():
@@ -288,7 +300,9 @@ def check_folder(
             f"{out} already holds a run: continue it with --resume, replace it with --overwrite, or choose another folder"
         )
     before = folder.settings()
-    free = ("steps", "device", "checkpoint_every")
+    free = ["max_steps", "minutes", "device", "checkpoint_every"]
+    if config.schedule == "constant":
+        free.append("steps")  # a rate that falls to the last update hangs on it
     train = replace(before.train, **{name: getattr(config, name) for name in free})
     for old, new in ((before.model, model_config), (train, config)):
         for name in new.__dataclass_fields__:
@@ -319,10 +333,17 @@ def _write_history(folder: RunFolder, rows: np.ndarray) -> None:
     write_atomic(folder.history, text)
 
 
+def _write_ranking(folder: RunFolder, movements: pd.DataFrame) -> None:
+    """`ranking.csv`, written anew."""
+    text = movements.to_csv(index=False, lineterminator="\n")
+    write_atomic(folder.ranking, text)
+
+
 def _take_place(new: RunFolder, folder: RunFolder) -> None:
     """Put the files of a run into the place of those of another; nothing but these is
     touched."""
-    for file in (folder.model, folder.history, folder.path / "scores.csv"):
+    scores = folder.path / "scores.csv"
+    for file in (folder.model, folder.history, folder.ranking, scores):
         file.unlink(missing_ok=True)
     shutil.rmtree(folder.state.parent, ignore_errors=True)
     for item in sorted(new.path.iterdir()):
@@ -358,26 +379,34 @@ class RunWriter:
         return None if self.folder is None else self.folder.path
 
     def begin(self) -> None:
-        """Remove what killed processes left behind, and write what is known before the
-        first update."""
+        """Sweep the folder, and write what is known before the first update."""
         if self.now is None:
             return
         _sweep(self.folder)
         self.now.state.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(
-            self.now.config, json.dumps(self.settings.to_json(), indent=1) + "\n"
-        )
+        self._write_config()
         write_atomic(self.now.alignment, json.dumps(self.about) + "\n")
 
-    def checkpoint(self, trainer: Trainer, history: torch.Tensor) -> None:
-        """Save the state after `len(history)` updates; raises `TrainingError` rather
-        than save numbers that are not finite."""
+    def checkpoint(
+        self,
+        trainer: Trainer,
+        history: torch.Tensor,
+        watch: RankingWatch | None = None,
+        seconds: float = 0.0,
+    ) -> None:
+        """Save the state after `len(history)` updates, and what was seen of the
+        ranking; raises `TrainingError` where a parameter is not finite."""
         _check_finite(trainer.model, len(history), self)
         if self.now is None:
             return
         history = history.cpu()
         state = {**trainer_state(trainer), "history": history}
-        more = {"step": len(history), "optimiser": type(trainer.optimiser).__name__}
+        optimiser = type(trainer.optimiser).__name__
+        more: dict[str, Any] = {"step": len(history), "optimiser": optimiser}
+        more["seconds"] = round(seconds, 3)
+        if watch is not None:
+            state |= watch.state()
+            _write_ranking(self.now, movement_table(watch.rows))
         save_tensors(self.now.state, state, self.stamp | more)
         _write_history(self.now, history.numpy())
         self._arrive()
@@ -385,16 +414,25 @@ class RunWriter:
     def finish(self, model: DeepSequence, steps: int, **more: Any) -> None:
         """Save the trained parameters; `more` stands in the header of their file."""
         if self.now is not None:
+            self._write_config()
             if not self.now.history.exists():
                 _write_history(self.now, np.empty((0, len(HISTORY))))
-            save_tensors(
-                self.now.model, model.state_dict(), self.stamp | {"step": steps} | more
-            )
+            header = self.stamp | {"step": steps} | more
+            save_tensors(self.now.model, model.state_dict(), header)
             self._arrive()
 
+    def decide(self, name: str, decision: dict[str, Any]) -> None:
+        """Add to what `config.json` says was decided."""
+        decisions = self.settings.decisions | {name: decision}
+        self.settings = replace(self.settings, decisions=decisions)
+
+    def _write_config(self) -> None:
+        """`config.json`, written anew."""
+        text = json.dumps(self.settings.to_json(), indent=1) + "\n"
+        write_atomic(self.now.config, text)
+
     def drop(self) -> None:
-        """Remove what was written beside the run that was here before, if it has not
-        taken its place."""
+        """Remove a new run that has not taken the place of the one before it."""
         if self.now is not self.folder:
             shutil.rmtree(self.now.path, ignore_errors=True)
 

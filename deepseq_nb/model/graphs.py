@@ -38,14 +38,15 @@ class GraphTrainer(Trainer):
     """As `Trainer`, on a GPU with one update recorded as a CUDA graph and replayed; the
     same numbers, up to rounding.
 
-    Dropout and other devices are served without a recording. So are updates whose
-    recording fails its check, with a warning.
+    Dropout, a schedule and other devices are served without a recording. So are
+    updates whose recording fails its check, with a warning.
     """
 
     def __init__(self, *given: Any, fused: bool | None = None):
         super().__init__(*given, fused=False)
         cuda = self.device.type == "cuda"
-        self.able = cuda and not self.model.config.dropout
+        level = self.config.schedule == "constant"  # a recording keeps its rate
+        self.able = cuda and level and not self.model.config.dropout
         self.now = self.tokens.new_empty(self.config.batch_size, self.tokens.shape[1])
         self.strength = torch.ones((), dtype=torch.float64, device=self.device)
         self.row = torch.zeros(len(HISTORY), dtype=torch.float64, device=self.device)
@@ -62,6 +63,7 @@ class GraphTrainer(Trainer):
 
     def fill(self, step: int) -> None:
         """What is different in update `step`, into memory that is used again."""
+        self.set_rates(step)
         self.now.copy_(self.batch(step)[0])
         self.draws.fill(step)
         self.strength.fill_(self.warm_up(step))
@@ -128,7 +130,7 @@ def _three(
     rows, seconds = [], []
     for k in range(1, 4):
         start = time.perf_counter()
-        trainer.fill(trainer.config.steps + k)
+        trainer.fill(trainer.config.limit + k)
         trainer.strength.fill_(k / 3)
         for noise in (trainer.latent, trainer.draws.noise):
             noise.mul_(LOUD)

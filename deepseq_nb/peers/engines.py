@@ -33,14 +33,14 @@ from deepseq_nb.model.network import (
 from deepseq_nb.model.priors import (
     SparsityPrior,
 )
+from deepseq_nb.model.scorer import (
+    Scorer,
+)
 from deepseq_nb.model.sizes import (
     ModelConfig,
 )
 from deepseq_nb.peers.theano import (
     named_parameters,
-)
-from deepseq_nb.scores.scorer import (
-    Scorer,
 )
 
 # %% ../../book/pyro_trials/engines.ipynb #d6cb5274

@@ -32,12 +32,12 @@ from deepseq_nb.model.network import (
 from deepseq_nb.model.priors import (
     SparsityPrior,
 )
+from deepseq_nb.model.scorer import (
+    Scorer,
+)
 from deepseq_nb.model.training import (
     Trainer,
     noise_key,
-)
-from deepseq_nb.scores.scorer import (
-    Scorer,
 )
 
 # %% ../../book/pyro_trials/full_model.ipynb #5c39c70b

@@ -16,14 +16,17 @@ from matplotlib.figure import Figure
 from deepseq_nb.core.errors import (
     FigureError,
 )
+from deepseq_nb.model.settling import (
+    SETTLED,
+    verdict,
+)
 from deepseq_nb.scores.evaluation import (
     Evaluation,
     evaluate,
 )
 from deepseq_nb.scores.matching import (
     Measured,
-    read_measured,
-    read_scores,
+    read_pair,
     shared_variants,
 )
 from deepseq_nb.scores.style import (
@@ -35,9 +38,15 @@ from deepseq_nb.scores.style import (
 _HISTORY = ("step", "loss", "reconstruction", "kl_latent", "kl_weights", "warm_up")
 
 
-def plot_history(history: pd.DataFrame, *, title: str = "Training") -> Figure:
+def plot_history(
+    history: pd.DataFrame,
+    *,
+    title: str = "Training",
+    ranking: pd.DataFrame | None = None,
+) -> Figure:
     """Training curves: loss, reconstruction error, latent KL and weight KL against the
-    update; warm-up shaded.
+    update; warm-up shaded. With `ranking`, `Run.ranking`, a fifth panel below has the
+    movement of the ranking and the verdict.
 
     Raises `FigureError` when a column of `history.csv` is missing or there is no row.
     """
@@ -59,12 +68,16 @@ def plot_history(history: pd.DataFrame, *, title: str = "Training") -> Figure:
         ("nats per sequence", "Weight KL / Neff", history["kl_weights"], "#9c4f7c"),
     )
     warming = history.loc[history["warm_up"] < 1, "step"]
+    # inches; the panel of the ranking, if there is one, is below the four
+    watched = ranking is not None and bool(ranking["moved"].notna().any())
+    below = 2.2 if watched else 0.0
+    height = 5.0 + below
     with style():
-        fig = Figure(figsize=(8.6, 5.0))
+        fig = Figure(figsize=(8.6, height))
         for number, (_, name, values, colour) in enumerate(panels):
-            ax = fig.add_axes(
-                (0.075 + 0.5 * (number % 2), 0.575 - 0.47 * (number // 2), 0.4, 0.315)
-            )
+            left = 0.075 + 0.5 * (number % 2)
+            bottom = 5.0 * (0.575 - 0.47 * (number // 2)) + below
+            ax = fig.add_axes((left, bottom / height, 0.4, 5.0 * 0.315 / height))
             _draw_curve(
                 ax, history["step"].to_numpy(float), values.to_numpy(float), colour
             )
@@ -73,8 +86,12 @@ def plot_history(history: pd.DataFrame, *, title: str = "Training") -> Figure:
             ax.set(title=name, ylabel="nats per sequence" if number % 2 == 0 else "")
             ax.set_xlabel("update" if number > 1 else "")
             ax.margins(x=0.01)
+        if watched:
+            ax = fig.add_axes((0.075, 0.5 / height, 0.9, 1.15 / height))
+            _draw_movement(ax, ranking)
         note = "   (shaded: warm-up)" if len(warming) else ""
-        fig.text(0.075, 0.972, f"{title}{note}", fontsize=9.5, va="center")
+        top = (5.0 * 0.972 + below) / height
+        fig.text(0.075, top, f"{title}{note}", fontsize=9.5, va="center")
         return fig
 
 # %% ../../book/workshop/curves.ipynb #fe8b009f
@@ -100,6 +117,17 @@ def _draw_curve(ax: Axes, steps: np.ndarray, values: np.ndarray, colour: str) ->
             low, high = start.min(), start.max()
         ax.set_ylim(low - 0.06 * (high - low) - 1e-9, high + 0.08 * (high - low) + 1e-9)
 
+
+def _draw_movement(ax: Axes, ranking: pd.DataFrame) -> None:
+    """How far the ranking moved from look to look, the line below which it counts as settled, and the verdict."""
+    looks = ranking[ranking["moved"] > 0]
+    ax.plot(looks["step"], looks["moved"], "o-", ms=3, lw=1.4, color=PALETTE["blue"])
+    ax.axhline(SETTLED, color=PALETTE["vermillion"], lw=1)
+    ax.set(yscale="log", xlabel="update", ylabel="1 − Spearman")
+    ax.set_xlim(0, ranking["step"].max() * 1.01)
+    said = verdict(ranking)
+    ax.set_title(said[:1].upper() + said[1:])
+
 # %% ../../book/workshop/curves.ipynb #8d23022b
 def plot_correlation(
     table: pd.DataFrame | Path | str,
@@ -108,6 +136,7 @@ def plot_correlation(
     *,
     variant_column: str | None = None,
     higher_is_fitter: bool = True,
+    offset: int = 0,
     title: str = "",
     score_label: str = "score",
     assay_label: str = "",
@@ -121,11 +150,15 @@ def plot_correlation(
     Tables, column and direction are those of `evaluate`; `result` is what it found,
     where that is known. Raises what `evaluate` raises.
     """
-    how = {"variant_column": variant_column, "higher_is_fitter": higher_is_fitter}
+    how = {
+        "variant_column": variant_column,
+        "higher_is_fitter": higher_is_fitter,
+        "offset": offset,
+    }
     result = result or evaluate(
         table, assay, column, bootstrap=bootstrap, seed=seed, **how
     )
-    scored, measured = read_scores(table), read_measured(assay, column, **how)
+    (scored,), measured = read_pair([table], assay, column, **how)
     shared = shared_variants([scored], measured)
     pairs = pd.DataFrame(
         {"score": scored.values.loc[shared], "assay": measured.values.loc[shared]}

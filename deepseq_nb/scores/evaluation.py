@@ -21,8 +21,7 @@ from deepseq_nb.core.errors import (
 from deepseq_nb.scores.matching import (
     Measured,
     Scored,
-    read_measured,
-    read_scores,
+    read_pair,
     shared_variants,
     turned_note,
     unmatched_variants,
@@ -80,6 +79,7 @@ class Evaluation:
     bootstrap: int
     seed: int
     confidence: float
+    offset: int = 0  # added to the positions of the assay
 
     @property
     def n_unmatched(self) -> int:
@@ -199,6 +199,7 @@ class _Settings:
     bootstrap: int
     seed: int
     confidence: float | int
+    offset: int = 0
 
     def __post_init__(self):
         if self.bootstrap < 0:
@@ -238,9 +239,13 @@ def _compare(
     settings: _Settings,
 ) -> _Compared:
     """Read, join, cut into classes, measure and resample."""
-    scored = [read_scores(table) for table in tables]
-    measured = read_measured(
-        assay, column, settings.variant_column, settings.higher_is_fitter
+    scored, measured = read_pair(
+        tables,
+        assay,
+        column,
+        settings.variant_column,
+        settings.higher_is_fitter,
+        settings.offset,
     )
     shared = shared_variants(scored, measured)
     fitness = measured.values.loc[shared].to_numpy(np.float64)
@@ -273,6 +278,7 @@ def evaluate(
     bootstrap: int = 1000,
     seed: int = 1,
     confidence: float | int = 0.95,
+    offset: int = 0,
 ) -> Evaluation:
     """Compare scores with one column of an assay: five metrics with bootstrap
     intervals, joined by canonical variant.
@@ -285,6 +291,9 @@ def evaluate(
     column, variant_column
         The assay's columns of measurements and of variants; the second is found by
         name when None.
+    offset
+        Added to the positions in the assay. The wild-type letters of both tables have to
+        agree.
     threshold
         AUC and MCC take a two-valued column as it is and cut others here (at or
         beyond is fit), or at the median.
@@ -297,8 +306,8 @@ def evaluate(
     Raises
     ------
     EvaluationError
-        Where the tables cannot be read or have fewer than three variants in common,
-        or a setting is out of range.
+        Where the tables cannot be read, are numbered in different ways or have fewer
+        than three variants in common, or a setting is out of range.
     """
     settings = _Settings(
         variant_column=variant_column,
@@ -307,6 +316,7 @@ def evaluate(
         bootstrap=bootstrap,
         seed=seed,
         confidence=confidence,
+        offset=offset,
     )
     found = _compare([table], assay, column, settings)
     (scores,), measured = found.scored, found.measured
@@ -333,6 +343,7 @@ def evaluate(
         bootstrap=bootstrap,
         seed=seed,
         confidence=float(confidence),
+        offset=offset,
     )
 
 # %% ../../book/structure/evaluation.ipynb #4531e3e0
@@ -348,6 +359,7 @@ def difference(
     bootstrap: int = 1000,
     seed: int = 1,
     confidence: float | int = 0.95,
+    offset: int = 0,
 ) -> pd.DataFrame:
     """By how much the first scores agree better with an assay than the second, on the
     variants that both score.
@@ -363,6 +375,7 @@ def difference(
         bootstrap=bootstrap,
         seed=seed,
         confidence=confidence,
+        offset=offset,
     )
     found = _compare([first, second], assay, column, settings)
     gaps, drawn = (

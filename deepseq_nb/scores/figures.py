@@ -28,6 +28,9 @@ from deepseq_nb.family.assays import (
 from deepseq_nb.family.focus import (
     FocusMap,
 )
+from deepseq_nb.model.checkpoints import (
+    RunFolder,
+)
 from deepseq_nb.scores.curves import (
     plot_correlation,
     plot_history,
@@ -46,7 +49,7 @@ from deepseq_nb.scores.logo import (
 )
 from deepseq_nb.scores.matching import (
     Measured,
-    read_measured,
+    read_pair,
     score_frame,
     turned_note,
 )
@@ -141,6 +144,7 @@ def plot_run(
     variant_column: str | None = None,
     threshold: float | int | None = None,
     higher_is_fitter: bool = True,
+    offset: int = 0,
     overwrite: bool = False,
     say: Callable[[str], None] = print,
 ) -> list[Path]:
@@ -159,7 +163,11 @@ def plot_run(
     found = _ingredients(run_dir, Path(scores) if scores else None, say)
     figures, tables = _drawn(run_dir, found, say)
     if assay and found.scores is not None and found.focus_map is not None:
-        how = {"variant_column": variant_column, "higher_is_fitter": higher_is_fitter}
+        how = {
+            "variant_column": variant_column,
+            "higher_is_fitter": higher_is_fitter,
+            "offset": offset,
+        }
         figures |= _assay_figures(found, Path(assay), column, threshold, how, say)
     if not figures:
         raise FigureError(
@@ -194,7 +202,10 @@ def _drawn(
         run = (
             f"{run_dir.resolve().name}{name.removeprefix('history').replace('_', ', ')}"
         )
-        figures[name] = plot_history(history, title=f"Training of {run}")
+        folder = run_dir / name.removeprefix("history").removeprefix("_")
+        ranking = RunFolder(folder).movements()
+        title = f"Training of {run}"
+        figures[name] = plot_history(history, title=title, ranking=ranking)
     if found.frequencies is not None:
         title = f"{focus_map.name}: sequence logo"
         figures["logo"] = plot_logo(found.frequencies, focus_map, title=title)
@@ -232,7 +243,7 @@ def _assay_figures(
     except EvaluationError as error:
         say(f"no plot of score against assay: {error}")
         return {}
-    measured = read_measured(path, column, **how)
+    measured = read_pair([found.scores], path, column, **how)[1]
     turned = result["spearman"].high < 0
     for note in (*measured.notes, *([turned_note(measured)] if turned else [])):
         say(f"note: {note}")

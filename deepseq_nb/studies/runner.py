@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 
 from deepseq_nb.core.errors import (
+    DeepseqError,
     ExperimentError,
 )
 from deepseq_nb.core.files import (
@@ -39,6 +40,7 @@ from deepseq_nb.studies.execution import (
     thread_limits,
 )
 from deepseq_nb.studies.grid import (
+    OWN_ASSAY,
     Experiment,
     Grid,
     read_grid,
@@ -46,6 +48,7 @@ from deepseq_nb.studies.grid import (
 )
 from deepseq_nb.studies.jobs import (
     STARTER,
+    check_family,
 )
 from deepseq_nb.studies.results import (
     results_folder,
@@ -128,8 +131,10 @@ def grid_table(folders: list[Path]) -> pd.DataFrame:
     return pd.DataFrame([row for result in results for row in result_rows(result)])
 
 # %% ../../book/workshop/runner.ipynb #22d14d9e
-def _progress(folder: Path, steps: int) -> str:
-    """How far a run is, as its folder tells."""
+def _progress(folder: Path, steps: int | str) -> str:
+    """How far a run is, as its folder tells; one of steps "auto" has no known end."""
+    known = isinstance(steps, int)
+    end = f" of {steps:,}" if known else ""
     try:
         done = int(
             (folder / "train" / "history.csv")
@@ -138,9 +143,10 @@ def _progress(folder: Path, steps: int) -> str:
             .split(b",")[0]
         )
     except (OSError, ValueError, IndexError):
-        return f"0 of {steps:,} updates"
-    if done < steps:
-        return f"{done:,} of {steps:,} updates"
+        return f"0{end} updates"
+    over = done >= steps if known else (folder / "train/model.safetensors").exists()
+    if not over:
+        return f"{done:,}{end} updates"
     return "comparing" if (folder / "scores.csv").exists() else "scoring"
 
 
@@ -285,6 +291,21 @@ class _Work:
             lines.append(f"  {_progress(folder, steps):>26} {past:>8}  {folder.name}")
         self.screen.show(lines)
 
+# %% ../../book/workshop/runner.ipynb #f6a00001
+def _check_own(work: _Work, path: Path | str) -> None:
+    """Read each family of one's own once, before anything is trained; raises
+    `ExperimentError`."""
+    checked = set()
+    for folder, run in work.runs.items():
+        own = (run.alignment, run.reading, *(getattr(run, key) for key in OWN_ASSAY))
+        if work.states[folder] != "open" or not run.alignment or own in checked:
+            continue
+        checked.add(own)
+        try:
+            check_family(run)
+        except DeepseqError as error:
+            raise ExperimentError(f"{path}, [data.{run.family}]: {error}") from None
+
 # %% ../../book/workshop/runner.ipynb #6e714fbd
 def run_grid(
     path: Path | str,
@@ -318,6 +339,7 @@ def run_grid(
             raise ExperimentError(
                 f"{path}: nothing can run: {next(iter(work.wrong.values()))}"
             )
+        _check_own(work, path)
         echo(
             f"{path}: {len(work.runs)} runs in {out}, {', '.join(states)}; {jobs} at a "
             "time"

@@ -75,3 +75,27 @@ def test_plot_with_nothing_to_draw_is_exit_code_2(deepseq, work):
     (work / "hollow").mkdir(exist_ok=True)
     code, out, err = deepseq("plot hollow")
     assert code == 2 and "hollow" in err and "wrote" not in out
+
+
+def shifted_by_one(work):
+    assay = pd.read_csv(work / "assay.csv")
+    name = "variant" if "variant" in assay else assay.columns[0]
+    assay[name] = [f"{v[0]}{int(v[1:-1]) - 1}{v[-1]}" for v in assay[name]]
+    assay.to_csv(work / "shifted.csv", index=False)
+
+
+def test_a_shifted_assay_is_refused_and_offset_mends_it(deepseq, work):
+    shifted_by_one(work)
+    code, out, err = deepseq("evaluate scores.csv shifted.csv --column activity")
+    assert code == 2 and not out and "pass --offset 1" in err and err.count("\n") == 1
+    code, out, _ = deepseq("evaluate scores.csv shifted.csv --column activity --offset 1")
+    assert code == 0 and "variants scored and measured" in out
+
+
+def test_plot_takes_what_evaluate_takes(deepseq, work):
+    shifted_by_one(work)
+    line = "plot run --scores scores.csv --assay shifted.csv --column activity --out moved"
+    _, out, _ = deepseq(line)
+    assert "--offset 1" in out and not (work / "moved" / "correlation.svg").exists()
+    more = " --offset 1 --lower-is-fitter --threshold 0.1 --overwrite"
+    assert deepseq(line + more).code == 0 and (work / "moved" / "correlation.svg").exists()

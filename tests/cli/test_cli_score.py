@@ -56,6 +56,40 @@ def test_proteingym_format_spells_the_whole_sequence(deepseq, work):
     assert "deepseq plot" not in out  # which reads tables of `score` only
 
 
+def test_mavedb_format_has_scored_rows_only_and_says_so(deepseq, work):
+    (work / "mave.csv").write_text("mutant\nA15W\nA99W\nA15A\n")
+    line = "score run --variants mave.csv --format mavedb --device cpu --out mavedb.csv"
+    _, out, _ = deepseq(line)
+    table = pd.read_csv(work / "mavedb.csv")
+    assert table.hgvs_pro.tolist() == ["p.Ala15Trp", "p.Ala15="] and table.score[1] == 0
+    assert "1 rows have no score" in out and "deepseq evaluate" not in out
+
+
+def test_hgvs_format_counts_along_the_protein(deepseq, work):
+    (work / "shift.csv").write_text("mutant\nA5W\n")
+    line = "score run --variants shift.csv --offset 10 --format hgvs --device cpu --out hgvs.csv"
+    assert deepseq(line).code == 0
+    row = pd.read_csv(work / "hgvs.csv").iloc[0]
+    assert (row.variant, row.hgvs) == ("A5W", "p.Ala15Trp")
+
+
+def test_background_is_switched_on_the_command_line_and_said(deepseq, work):
+    line = f"score run --all-singles {SAME}"
+    _, out, _ = deepseq(f"{line} --background proteome --out half.csv")
+    assert "delta_elbo" in out
+    _, plain_out, _ = deepseq(f"{line} --background none --out plain.csv")
+    half, plain = pd.read_csv(work / "half.csv"), pd.read_csv(work / "plain.csv")
+    assert "delta_elbo" not in plain and "delta_elbo" not in plain_out
+    assert np.allclose(half.delta_elbo, plain.score) and not np.allclose(half.score, plain.score)
+    assert np.allclose(half.std_error, plain.std_error, equal_nan=True)
+
+
+@pytest.mark.parametrize("form", ["proteingym", "hgvs", "mavedb"])
+def test_every_format_is_written_with_the_background_out(deepseq, work, form):
+    line = f"score run --all-singles {SAME} --background proteome --format {form}"
+    assert deepseq(f"{line} --out background_{form}.csv").code == 0
+
+
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
@@ -78,7 +112,7 @@ def test_too_few_samples_for_a_standard_error_are_said_and_null_in_json(deepseq,
     found = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     missing = pd.read_csv(work / "two.csv").std_error.isna().all()
     assert code == 0 and (found["median_std_error"] is None) == missing
-    assert ("no standard errors" in err) == missing and "nan" not in err
+    assert ("no standard errors" in err) == missing and "nan" not in (err + out).lower()
 
 
 def test_several_runs_are_scored_as_their_mean(deepseq, work, several):

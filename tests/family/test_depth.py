@@ -5,7 +5,14 @@ import pytest
 
 from deepseq_nb.core.errors import ConfigError, WeightsError
 from deepseq_nb.family.alignment import Alignment
-from deepseq_nb.family.depth import Family, depth_verdict, is_shallow
+from deepseq_nb.family.depth import (
+    Family,
+    depth_verdict,
+    describe,
+    distances_from_focus,
+    is_shallow,
+    theta_hint,
+)
 from deepseq_nb.family.weights import check_weights, sequence_weights
 
 ROWS = ["ACDE", "ACDE", "ACD-", "WWWW"]
@@ -23,10 +30,17 @@ def alignment():
 
 def test_verdicts_change_at_two_and_at_ten():
     words = [depth_verdict(neff, 100) for neff in (199.9, 200, 999.9, 1000)]
-    assert words == ["shallow", "fair", "fair", "deep"]
+    assert words == ["thin", "fair", "fair", "deep"]
 
 
-def test_the_training_rule_needs_few_sequences_and_few_per_column():
+@pytest.mark.parametrize(
+    ("neff", "length"), [(99.9, 60), (100, 60), (60, 30), (5, 300), (256, 190)]
+)
+def test_the_word_shallow_is_said_where_the_rule_holds_and_nowhere_else(neff, length):
+    assert (depth_verdict(neff, length) == "shallow") is is_shallow(neff, length)
+
+
+def test_the_rule_needs_few_sequences_and_few_per_column():
     assert is_shallow(99.9, 60)
     assert not is_shallow(100, 60)  # 1.67 per column, but enough of them
     assert not is_shallow(60, 30)  # few, but 2 per column
@@ -98,3 +112,56 @@ def test_a_family_refuses_weights_of_another_alignment(alignment):
 def test_theta_is_checked_also_where_weights_are_given(alignment):
     with pytest.raises(WeightsError, match=r"did you mean 0.2\?"):
         Family.of(alignment, 0.8, weights=np.ones(4))
+
+
+def test_a_distance_is_the_share_of_residues_that_differ_where_both_have_one():
+    rows = ["ACGU", "ACGA", "GA-U", "--GU"]
+    distances = distances_from_focus(Alignment.from_strings(rows, alphabet="rna"))
+    np.testing.assert_allclose(distances, [0, 1 / 4, 2 / 3, 0])
+
+
+def test_a_fragment_is_infinitely_far():
+    distances = distances_from_focus(Alignment.from_strings(["ACGU", "---U"], alphabet="rna"))
+    assert distances[1] == np.inf
+
+
+def test_distances_do_not_depend_on_the_rows_compared_at_a_time(alignment):
+    np.testing.assert_array_equal(
+        distances_from_focus(alignment, block=3), distances_from_focus(alignment)
+    )
+
+
+def near_copies(differing: int) -> Alignment:
+    """A focus of 20 letters and 12 others, each of which differs in `differing` places of its own."""
+    focus = "ACDEFGHIKLMNPQRSTVWY"
+    rows = [focus]
+    for k in range(12):
+        row = list(focus)
+        for place in range(differing):
+            row[(k + place) % 20] = "W" if row[(k + place) % 20] != "W" else "A"
+        rows.append("".join(row))
+    return Alignment.from_strings(rows)
+
+
+def test_near_copies_are_named_with_both_numbers():
+    """One of 20 differs: at 0.2 all are one sequence, at 0.01 each stands alone."""
+    (line,) = theta_hint(Family.of(near_copies(1)))
+    assert "half of the sequences share 95% or more with the focus" in line
+    assert "Neff 1.0 at theta 0.2, 13.0 at 0.01" in line and "--theta 0.01" in line
+
+
+def test_the_hint_is_part_of_what_is_described():
+    family = Family.of(near_copies(1))
+    assert theta_hint(family)[0] in describe(family)
+
+
+def test_no_hint_for_relatives_that_differ():
+    assert theta_hint(Family.of(near_copies(6))) == []
+
+
+def test_no_hint_where_the_advice_is_followed_already():
+    assert theta_hint(Family.of(near_copies(1), 0.01)) == []
+
+
+def test_no_hint_for_a_handful_of_sequences(alignment):
+    assert theta_hint(Family.of(Alignment.from_strings(["ACDE"] * 9))) == []

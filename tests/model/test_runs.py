@@ -411,7 +411,14 @@ def test_a_new_run_takes_the_old_ones_place_and_its_scores_go(alignment, tmp_pat
     loaded = load_run(tmp_path / "run")
     assert same(loaded, new) and loaded.train_config == other and loaded.steps == 30
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    files = {"config.json", "alignment.json", "model.safetensors", "history.csv", "checkpoint"}
+    files = {
+        "config.json",
+        "alignment.json",
+        "model.safetensors",
+        "history.csv",
+        "ranking.csv",
+        "checkpoint",
+    }
     assert names == files | {"notes.txt"}
 
 

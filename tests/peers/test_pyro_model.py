@@ -16,6 +16,7 @@ from deepseq_nb.core.errors import ConfigError
 from deepseq_nb.model.network import DeepSequence, weight_cost
 from deepseq_nb.model.priors import SPARSITY_PRIORS, SparsityPrior
 from deepseq_nb.model.runs import fit, load_run
+from deepseq_nb.model.scorer import Scorer
 from deepseq_nb.model.sizes import ModelConfig
 from deepseq_nb.model.training import TrainConfig, Trainer
 from deepseq_nb.peers.pyro_model import (
@@ -26,7 +27,6 @@ from deepseq_nb.peers.pyro_model import (
     scale_prior,
     weight_priors,
 )
-from deepseq_nb.scores.scorer import Scorer
 from deepseq_nb.scores.scoring import score
 
 LENGTH, LETTERS, NEFF = 7, 5, 123.0

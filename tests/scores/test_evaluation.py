@@ -148,7 +148,7 @@ def test_unmatched_are_counted_by_reason():
     )
     result = evaluate(table, frame(np.arange(7.0), "y"), "y", bootstrap=0)
     assert result.unmatched == {
-        "of a residue that the score table does not have": 2,
+        "outside the residues of the score table, 1 to 5": 2,
         "outside the alignment": 1,
         "wild type differs": 1,
     }
@@ -320,7 +320,7 @@ def test_a_column_the_wrong_way_round_is_questioned():
     score, assay = noisy(60)
     result = evaluate(frame(score), frame(-assay, "y"), "y", bootstrap=100)
     (note,) = (note for note in result.notes if note.startswith("scores fall where 'y' rises"))
-    assert "--lower-is-fitter" in note and "higher_is_fitter=False in Python" in note
+    assert "--lower-is-fitter" in note and "higher_is_fitter" not in note
     turned = evaluate(frame(score), frame(assay, "y"), "y", bootstrap=100, higher_is_fitter=False)
     assert any(note.startswith("scores fall where 'y' falls") for note in turned.notes)
 

@@ -14,9 +14,9 @@ from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.variants import resolve_variants
 from deepseq_nb.model.priors import SparsityPrior
 from deepseq_nb.model.runs import fit, fit_many, load_run
+from deepseq_nb.model.scorer import Scorer
 from deepseq_nb.model.sizes import ModelConfig
 from deepseq_nb.model.training import TrainConfig
-from deepseq_nb.scores.scorer import Scorer
 from deepseq_nb.scores.scoring import combine, embed, load_runs, sample_sequences, score
 
 

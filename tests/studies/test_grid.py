@@ -48,7 +48,7 @@ def test_an_unknown_variant_is_refused_with_the_nearest():
 
 
 def test_names_are_readable_and_differ_where_runs_differ():
-    run = Experiment(family="BLAT_ECOLX", steps=8000)
+    run = Experiment(family="BLAT_ECOLX", preset="small", steps=8000)
     assert run.name == "BLAT_ECOLX-SVI+C+T+S-small-8000-seed1"
     others = [
         replace(run, seed=2),
@@ -176,7 +176,7 @@ BAD = [
     ('families = ["synthetic"]\n[train]\nsteps = 5', "say steps instead"),
     ('families = ["synthetic"]\n[train]\nseed = 5', "say seeds instead"),
     ('families = ["synthetic"]\nmodel = 3', "write [model]"),
-    ('families = ["mine"]\n[data.mine]\nassay = "x.csv"', "[data.mine] takes alignment"),
+    ('families = ["mine"]\n[data.mine]\nassay = "x.csv"', "[data.mine] needs alignment"),
     ('families = ["mine"]\n[data.mine]\nalignment = "x"\nassay = "x.csv"', "go together"),
     ('families = ["synthetic"]\n[data.mine]\nalignment = "x"', "is not in families"),
     ('families = ["synthetic"]\nresult = "../x"', "line 2: result is '../x'"),

@@ -9,10 +9,10 @@ from scipy.stats import spearmanr
 from tiny_family import TINY
 
 from deepseq_nb.family.variants import all_singles, resolve_variants
+from deepseq_nb.model import fast, scorer
 from deepseq_nb.model.network import DeepSequence
+from deepseq_nb.model.scorer import Sampling, Scorer, delta_elbo
 from deepseq_nb.model.training import fill_noise, noise_generator
-from deepseq_nb.scores import fast, scorer
-from deepseq_nb.scores.scorer import Sampling, Scorer, delta_elbo
 from deepseq_nb.scores.scoring import score
 
 

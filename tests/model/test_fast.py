@@ -10,11 +10,8 @@ from scipy.stats import spearmanr
 from tiny_family import TINY
 
 from deepseq_nb.family.variants import all_singles, resolve_variants
-from deepseq_nb.model.network import DeepSequence, centre_on_sites, log_likelihood
-from deepseq_nb.model.priors import SparsityPrior
-from deepseq_nb.model.sizes import ModelConfig
-from deepseq_nb.scores import fast, scorer
-from deepseq_nb.scores.fast import (
+from deepseq_nb.model import fast, scorer
+from deepseq_nb.model.fast import (
     FastScorer,
     expand,
     expanded_change,
@@ -22,7 +19,10 @@ from deepseq_nb.scores.fast import (
     log_odds_weights,
     substitution_table,
 )
-from deepseq_nb.scores.scorer import Sampling, Scorer, delta_elbo
+from deepseq_nb.model.network import DeepSequence, centre_on_sites, log_likelihood
+from deepseq_nb.model.priors import SparsityPrior
+from deepseq_nb.model.scorer import Sampling, Scorer, delta_elbo
+from deepseq_nb.model.sizes import ModelConfig
 from deepseq_nb.scores.scoring import score
 
 

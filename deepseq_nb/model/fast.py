@@ -30,13 +30,13 @@ from deepseq_nb.model.network import (
 from deepseq_nb.model.priors import (
     GaussianWeight,
 )
+from deepseq_nb.model.scorer import (
+    Scorer,
+    plain_sums,
+)
 from deepseq_nb.model.training import (
     fill_noise,
     noise_generator,
-)
-from deepseq_nb.scores.scorer import (
-    Scorer,
-    plain_sums,
 )
 
 # %% ../../book/performance/fast_scoring.ipynb #43f642fe
