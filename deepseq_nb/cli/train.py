@@ -269,7 +269,7 @@ def _say_next(args: argparse.Namespace, say: Say) -> None:
     score = typed("deepseq", "score", args.out, "--all-singles", "--out", "scores.csv")
     say(f"wrote {args.out}; next: {score}")
 
-
+# %% ../../book/workshop/command_train.ipynb #795fab86
 def _train(args: argparse.Namespace, say: Say) -> None:
     from deepseq_nb.family.weight_files import load_weights
     from deepseq_nb.model.runs import fit, fit_many

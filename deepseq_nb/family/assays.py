@@ -336,7 +336,8 @@ def _even(
         if len(row) != len(header):
             names = ", ".join(header[:8])
             raise VariantError(
-                f"{path}, line {number}: found {len(row)} fields, expected {len(header)} as in the header ({names})",
+                f"{path}, line {number}: found {len(row)} fields, expected "
+                f"{len(header)} as in the header ({names})",
                 file=str(path),
                 line=number,
             )
@@ -371,7 +372,8 @@ def _column_of_variants(header: list[str], rows: list[list[str]], where: str) ->
     if spelled:
         several = ", ".join(repr(header[i]) for i in spelled)
         raise VariantError(
-            f"{where}: the columns {several} all hold variants: pass variant_column=NAME",
+            f"{where}: the columns {several} all hold variants: pass "
+            "variant_column=NAME",
             setting="variant_column",
         )
     for name in _SEQUENCE_COLUMNS:
@@ -400,7 +402,8 @@ def _check_whole(cells: list[str], header: list[str], name: str, where: str) -> 
         else "the wild type, the residue and the new letter in one column, as A24G"
     )
     raise VariantError(
-        f"{where}: the column {name!r} holds letters without numbers ({shown}); a variant is {how}",
+        f"{where}: the column {name!r} holds letters without numbers ({shown}); a "
+        f"variant is {how}",
         setting="variant_column",
     )
 

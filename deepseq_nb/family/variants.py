@@ -219,7 +219,7 @@ def _stretch(residues: np.ndarray, right: np.ndarray) -> tuple[int, int] | None:
         return None
     return int(at[start]), int(at[end - 1])
 
-
+# %% ../../book/structure/variants.ipynb #6c78cf74
 def compare_wild_types(
     claims: dict[tuple[int, str], int],
     letters: dict[int, str],

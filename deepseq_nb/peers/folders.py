@@ -79,7 +79,8 @@ def check_vacant(folder: Path, overwrite: bool) -> None:
         ) from None
     if not overwrite:
         raise ConfigError(
-            f"{folder} already holds a {kind} model: replace it with overwrite=True (--overwrite), "
+            f"{folder} already holds a {kind} model: replace it with overwrite=True "
+            "(--overwrite), "
             "or choose another folder"
         )
 

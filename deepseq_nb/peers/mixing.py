@@ -64,8 +64,9 @@ Model = Run | SiteIndependent | Potts
 
 def kind_of(model: Model) -> str:
     """The word for a model on the command line: sites, pairs or vae."""
-    names = {kept: name for name, kept in SIMPLE.items()}
-    return names.get(type(model), "vae")
+    if isinstance(model, Run):
+        return "vae"
+    return "sites" if isinstance(model, SiteIndependent) else "pairs"
 
 # %% ../../book/workshop/mixtures.ipynb #1d4abea0
 def fit_simple(
@@ -139,9 +140,10 @@ def load_any(path: Path | str, device: str = "cpu") -> Model:
         kind = json.loads((path / "config.json").read_text())["kind"]
     except (OSError, ValueError, KeyError, TypeError):
         return load_run(path, device)  # which has the sentence if it is no run
-    for model in SIMPLE.values():
+    for model in (SiteIndependent, Potts):
         if model.__name__ == kind:
-            return model.load(path)
+            loaded: Any = model.load(path)
+            return loaded
     return load_run(path, device)
 
 
@@ -224,21 +226,22 @@ def _of_part(
 ) -> pd.DataFrame:
     """The scores of one part: of a model, or the mean of several of a kind."""
     kinds = sorted({kind_of(model) for model in part})
+    runs = [model for model in part if isinstance(model, Run)]
     if len(kinds) > 1:
         raise ConfigError(
             f"the models are of the kinds {' and '.join(kinds)}, and a nat of one is "
             "not a nat of another: mix them, as with mix=(3, 1) or --mix 3:1",
             setting="mix",
         )
-    if kinds == ["vae"]:
-        return scoring.score(part, table, seed=seed, **how)
+    if runs:
+        return scoring.score(runs, table, seed=seed, **how)
     if how["background"] not in (None, "none"):
         raise ConfigError(
             f"background: it is taken out of scores of a vae, and here is {kinds[0]}; "
             "leave it at none",
             setting="background",
         )
-    return combine([model.score(table) for model in part])
+    return combine(model.score(table) for model in part if not isinstance(model, Run))
 
 
 def _spread(scores: pd.DataFrame, number: int) -> float:

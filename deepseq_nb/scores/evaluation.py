@@ -292,7 +292,8 @@ def evaluate(
         The assay's columns of measurements and of variants; the second is found by
         name when None.
     offset
-        Added to the positions in the assay. The wild-type letters of both tables have to
+        Added to the positions in the assay. The wild-type letters of both tables have
+        to
         agree.
     threshold
         AUC and MCC take a two-valued column as it is and cut others here (at or

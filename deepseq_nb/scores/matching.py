@@ -81,7 +81,8 @@ _ANY = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def _alphabet_of(variants: Sequence[str]) -> str:
-    """The letters of a table's variants: nucleotides where nothing else occurs, or where
+    """The letters of a table's variants: nucleotides where nothing else occurs, or
+    where
     only so they can be read; else any."""
     rows = read_rows(variants, _ANY)
     changes = [piece.substitution for piece in rows.pieces if piece.substitution]
@@ -100,7 +101,7 @@ def _alphabet_of(variants: Sequence[str]) -> str:
 
 
 def _wild_types(rows: Rows) -> dict[int, str]:
-    """The wild-type letter of each residue; the most frequent, where a table says two."""
+    """The wild-type letter of each residue; the most frequent, where there are two."""
     claims = sorted(claimed_letters(rows).items(), key=lambda item: item[1])
     return {residue: letter for (residue, letter), _ in claims}
 
@@ -117,7 +118,7 @@ def score_frame(table: pd.DataFrame | Path | str) -> tuple[pd.DataFrame, str]:
         raise EvaluationError(f"{where}: no column 'score'; the columns are {known}")
     return _once(frame, named[0], where).rename(columns={named[0]: "score"}), where
 
-
+# %% ../../book/workshop/matching.ipynb #2e303b36
 def read_scores(table: pd.DataFrame | Path | str) -> Scored:
     """Finite scores by canonical variant, duplicates averaged; raises
     `EvaluationError`."""
@@ -316,8 +317,10 @@ def check_numbering(
     refused = sum(scores.rejected.get(name) == "wild type differs" for name in names)
     if 2 * refused > len(names) and len(scores.values):
         raise EvaluationError(
-            f"the score table refuses {refused:,} of {len(names):,} measured variants because "
-            "their wild-type letters are not the alignment's: score them again, with the "
+            f"the score table refuses {refused:,} of {len(names):,} measured "
+            "variants because "
+            "their wild-type letters are not the alignment's: score them again, with "
+            "the "
             "--offset that `deepseq score` names"
         )
     claims = claimed_letters(read_rows(names, scores.alphabet))
@@ -339,9 +342,10 @@ def check_numbering(
         f"{found.known - found.now:,} of {found.known:,} (first {first}); left out"
     )
     if found.shift == 0 and found.stretch:
-        note += "; they agree for residues {} to {} only: does the numbering change there?".format(
-            *found.stretch
+        words = (
+            "they agree for residues {} to {} only: does the numbering change there?"
         )
+        note += "; " + words.format(*found.stretch)
     return (note,)
 
 
@@ -354,9 +358,15 @@ def _disagreement(found: Agreement, better: bool, offset: int) -> str:
             "those that the scores have at the same residues"
         )
     if not better:
-        return f"{now}, and no shift brings the others together: is the assay about this protein?"
+        return (
+            f"{now}, and no shift brings the others together: is the assay about "
+            "this protein?"
+        )
     if found.stretch:
-        return f"{now}; {found.words}: no single --offset is right for the whole assay, correct its numbers"
+        return (
+            f"{now}; {found.words}: no single --offset is right for the whole assay, "
+            "correct its numbers"
+        )
     return f"{now}; {found.words}: pass --offset {found.shift + offset}"
 
 # %% ../../book/workshop/matching.ipynb #d4e00002
@@ -426,7 +436,7 @@ def _unread(scores: Scored, variant: str) -> tuple[str, str]:
             return piece.status, piece.reason
     return "", ""
 
-
+# %% ../../book/workshop/matching.ipynb #c1489db5
 def _why(scores: Scored, variant: str) -> str:
     """Why a measured variant has no score."""
     if variant in scores.rejected:

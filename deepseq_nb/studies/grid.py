@@ -220,7 +220,8 @@ def measurements(
     """All that is measured on a family and at hand, the main set first; [] where there
     is nothing.
 
-    `assay`, `column` and what follows name measurements of your own. Raises `DatasetError` for a
+    `assay`, `column` and what follows name measurements of your own. Raises
+    `DatasetError` for a
     family that is not in the registry.
     """
     if assay:
@@ -387,7 +388,7 @@ def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
         runs.append(run)
     return runs
 
-
+# %% ../../book/performance/grid.ipynb #21328d09
 def _own_files(grid: Grid, family: str, folder: Path) -> dict[str, Any]:
     """Files of one's own as absolute paths; raises `ExperimentError` for a family that
     is neither one's own nor registered."""
@@ -407,7 +408,8 @@ def _own_files(grid: Grid, family: str, folder: Path) -> dict[str, Any]:
     known = {"alignment", *OWN_ASSAY, *(f.name for f in fields(ReadOptions))}
     if wrong := sorted(own.keys() - known):
         raise ExperimentError(
-            f"[data.{family}]: {wrong[0]} is unknown; it takes {', '.join(sorted(known))}"
+            f"[data.{family}]: {wrong[0]} is unknown; it takes "
+            f"{', '.join(sorted(known))}"
         )
     ReadOptions.from_json(reading)  # raises for a value that cannot be used
     if "assay" not in own and own.keys() & set(OWN_ASSAY):

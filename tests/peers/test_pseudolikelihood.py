@@ -116,7 +116,7 @@ def test_a_row_of_gaps_asks_nothing(problem):
 def test_chunks_and_threads_change_nothing(problem, chunk, threads, monkeypatch):
     h, J, tokens, weights = problem
     expected = PseudoLikelihood(tokens, weights, 4, 0.3, 0.7)(*as_tensors(h, J))
-    for name, size in (("CHUNK", chunk), ("STRIP", 6), ("SITES", 2), ("SEQUENCES", 4)):
+    for name, size in (("CHUNK", chunk), ("STRIP", 6), ("SITES", 2), ("TOGETHER", 2)):
         monkeypatch.setattr(pseudolikelihood, name, size)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     found = PseudoLikelihood(tokens, weights, 4, 0.3, 0.7)(*as_tensors(h, J))
