@@ -7,8 +7,6 @@ __all__ = ['numbering', 'Unscored', 'unscored', 'columns_without_focus', 'Qualit
            'understood_json', 'Variants', 'check_variants', 'variant_lines']
 
 # %% ../../book/structure/check.ipynb #d397c6e0
-import contextlib
-import gzip
 import re
 from collections import Counter
 from dataclasses import replace
@@ -27,7 +25,7 @@ from deepseq_nb.family.alignment import (
     read_alignment,
 )
 from deepseq_nb.family.assays import (
-    find_variant_column,
+    read_assay,
     read_variants,
 )
 from deepseq_nb.family.depth import (
@@ -290,20 +288,11 @@ def understood_json(family: Family) -> dict[str, Any]:
 # %% ../../book/structure/check.ipynb #33ac394b
 def _column_taken(path: Path | str, wanted: str | None) -> str | None:
     """The column that holds the variants; None for a plain list."""
-    if wanted is not None:
-        return wanted
-    open_ = gzip.open if str(path).endswith(".gz") else open
     try:
-        with open_(path, "rt", encoding="utf-8-sig", errors="replace") as file:
-            lines = (line for line in file if line.strip() and line[0] != "#")
-            header = next(lines, "")
-    except OSError:
-        return None
-    for delimiter in "\t;,":
-        names = [name.strip().strip('"') for name in header.split(delimiter)]
-        with contextlib.suppress(DeepseqError):
-            return find_variant_column(names)
-    return None
+        name = read_assay(path, wanted).attrs["variant_column"]
+    except DeepseqError:  # a list has no header
+        return wanted
+    return None if name is None else str(name)
 
 
 # what differs between two rows that are wrong for one reason
@@ -314,7 +303,7 @@ class Variants(NamedTuple):
     """A table of variants beside a family."""
 
     file: str
-    column: str | None  # None: a plain list, or the first column
+    column: str | None  # None: a plain list
     table: VariantTable
 
     def reasons(self) -> list[tuple[str, int, str]]:
@@ -363,9 +352,7 @@ def variant_lines(found: Variants) -> list[str]:
     """What became of the rows of a table, a line for each reason."""
     table, n = found.table, len(found.table)
     scored = int(table.ok.sum())
-    where = (
-        f"column {found.column!r}" if found.column else "no named column of variants"
-    )
+    where = "a list" if found.column is None else f"column {found.column!r}"
     lines = [
         f"variants {Path(found.file).name}: {where}, {n:,} rows: {scored:,} will be "
         f"scored, {n - scored:,} will not"

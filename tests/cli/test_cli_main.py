@@ -88,7 +88,7 @@ FILES = {
     "wrong.json": b'{"model": {"latent": "three"}}',
     "tiles.json": b'{"model": {"decoder": [10, 30]}}',
     "nothing.csv": b"",
-    "nocolumn.csv": b"gene,x\nA15W,1\n",
+    "nocolumn.csv": b"gene,x\nTP53,1\n",
     "words.csv": b"mutant,activity\nA15W,red\nA15V,green\nA15Y,blue\n",
     "foreign.csv": b"mutant,activity\nW901A,1\nW902A,2\nW903A,3\n",
     "short.npy": b"",

@@ -242,9 +242,14 @@ def test_a_column_that_was_asked_for_is_the_one(read, table):
     assert check_variants(path, read(*ROWS).focus_map, "other").column == "other"
 
 
+def test_a_column_that_was_taken_for_what_it_holds_is_named(read, table):
+    found = check_variants(table("gene,x\nM11A,1\nK12A,2\n"), read(*ROWS).focus_map)
+    assert found.column == "gene" and found.to_json()["scored"] == 2
+
+
 def test_a_plain_list_has_no_column(read, table):
     found = check_variants(table("M11A\nK12A\n", "t.txt"), read(*ROWS).focus_map)
-    assert found.column is None and "no named column" in variant_lines(found)[0]
+    assert found.column is None and "t.txt: a list, 2 rows" in variant_lines(found)[0]
 
 
 def test_rejected_rows_are_counted_by_reason(read, table):
