@@ -180,6 +180,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command `deepseq`; returns the exit code: 0, 2 for bad input (one line on
     stderr), 130 when interrupted."""
     words = sys.argv[1:] if argv is None else argv
+    if list(words) == ["version"]:  # as many programs have it
+        words = ["--version"]
     parser = _parser(words)
     args = parser.parse_args(words)
     if args.command is None:

@@ -267,7 +267,7 @@ def _numbering_lines(one: ChainMap, start: int) -> list[str]:
             f"numbering: the structure's number is the residue's {shift:+d}; read the "
             f"alignment with --first-residue {start + shift} to use the structure's"
         ]
-    shown = [f"{a}-{b} {shift:+d}" for a, b, shift in steps[:6]]
+    shown = [f"{spans_text(range(a, b + 1))} {shift:+d}" for a, b, shift in steps[:6]]
     more = f" and {len(steps) - 6} more steps" if len(steps) > 6 else ""
     return [
         "numbering: no single shift; the structure's number is the residue's plus, in "

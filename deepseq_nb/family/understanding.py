@@ -7,8 +7,6 @@ __all__ = ['numbering', 'Unscored', 'unscored', 'columns_without_focus', 'Qualit
            'understood_json', 'Variants', 'check_variants', 'variant_lines']
 
 # %% ../../book/structure/check.ipynb #d397c6e0
-import contextlib
-import gzip
 import re
 from collections import Counter
 from dataclasses import replace
@@ -27,7 +25,7 @@ from deepseq_nb.family.alignment import (
     read_alignment,
 )
 from deepseq_nb.family.assays import (
-    find_variant_column,
+    read_assay,
     read_variants,
 )
 from deepseq_nb.family.depth import (
@@ -163,25 +161,30 @@ def columns_without_focus(alignment: Alignment) -> int:
 # %% ../../book/structure/check.ipynb #10b67684
 @cache
 def _measured() -> pd.DataFrame | None:
-    """The table of depths and rank correlations: of the checkout, or the one inside the
-    package."""
+    """An assay a row, with the depth of its family and the rank correlation that this
+    project's runs reached: of the checkout, or from inside the package."""
     package = Path(str(files("deepseq_nb"))).resolve()
     places = (
-        package.parent / "results" / "depth_quality.csv",
-        package / "data" / "depth_quality.csv",
+        package.parent / "results" / "breadth.csv",
+        package / "data" / "breadth.csv",
     )
     path = next((place for place in places if place.is_file()), None)
-    return None if path is None else pd.read_csv(path)
+    if path is None:
+        return None
+    table = pd.read_csv(path)
+    table = table[table.model == "runs"]
+    return table.assign(depth=table.neff / table["columns"]).sort_values("depth")
 
-
+# %% ../../book/structure/check.ipynb #d1ec0003
 class Quality(NamedTuple):
     """What alignments of about some depth reached."""
 
-    low: float  # rank correlations of the worst and of the best
+    low: float  # rank correlations of the worst assay and of the best
     high: float
     near: bool  # False: there was none of this depth, this is the nearest
-    alignments: tuple[str, ...]  # such as "GB1 (1.1 a column)"
-    sources: tuple[str, ...]
+    assays: int
+    alignments: tuple[str, ...]  # such as "GB1 (0.4 a column)"
+    source: str
 
 
 def expected_quality(depth: float | int) -> Quality | None:
@@ -195,17 +198,14 @@ def expected_quality(depth: float | int) -> Quality | None:
     ratio = table.depth.div(depth).map(lambda x: max(x, 1 / x))
     near = bool((ratio <= 3).any())
     chosen = table[ratio <= 3] if near else table[ratio == ratio.min()]
-    kinds = {"singles": "", "multiple": ", multiple mutants"}
-    names = [
-        f"{row.family} ({row.depth:.2g} a column{kinds.get(str(row.set), '')})"
-        for row in chosen.itertuples()
-    ]
+    names = [f"{row.family} ({row.depth:.2g} a column)" for row in chosen.itertuples()]
     return Quality(
-        low=float(chosen.spearman.min()),
-        high=float(chosen.spearman.max()),
+        low=float(chosen.value.min()),
+        high=float(chosen.value.max()),
         near=near,
+        assays=len(chosen),
         alignments=tuple(dict.fromkeys(names)),
-        sources=tuple(dict.fromkeys(chosen.source)),
+        source="results/breadth.csv",
     )
 
 # %% ../../book/structure/check.ipynb #538bdc8b
@@ -215,22 +215,18 @@ def _quality_line(depth: float) -> list[str]:
     if found is None:
         return []
     low, high = f"{found.low:.2f}", f"{found.high:.2f}"
-    names, where = found.alignments, ", ".join(found.sources)
+    reached = f"{low} to {high}" if low != high else low
+    names, one = found.alignments, len(found.alignments) == 1
     who = ", ".join(names[:4]) + f" and {len(names) - 4} more" * (len(names) > 4)
+    count = f"{found.assays} assay{'s' * (found.assays > 1)}"
+    where = f"rank correlations of {reached} with {count} ({found.source})"
     if not found.near:
-        return [
-            f"expected quality: no alignment of this depth was measured; the nearest, "
-            f"{who}, reached a rank correlation of {high} ({where})"
-        ]
-    if len(names) == 1:
-        return [
-            "expected quality: the one alignment of about this depth that was "
-            f"measured, {who}, reached a rank correlation of {high} ({where})"
-        ]
-    return [
-        f"expected quality: alignments of about this depth reached rank correlations "
-        f"of {low} to {high}: {who} ({where}); another protein may lie outside"
-    ]
+        start = "no alignment of this depth was measured; the nearest"
+    elif one:
+        start = "the one alignment of about this depth that was measured"
+    else:
+        start = "alignments of about this depth"
+    return [f"expected quality: {start}, {who}, reached {where}"]
 
 # %% ../../book/structure/check.ipynb #8d754511
 def understood(family: Family) -> list[str]:
@@ -292,20 +288,11 @@ def understood_json(family: Family) -> dict[str, Any]:
 # %% ../../book/structure/check.ipynb #33ac394b
 def _column_taken(path: Path | str, wanted: str | None) -> str | None:
     """The column that holds the variants; None for a plain list."""
-    if wanted is not None:
-        return wanted
-    open_ = gzip.open if str(path).endswith(".gz") else open
     try:
-        with open_(path, "rt", encoding="utf-8-sig", errors="replace") as file:
-            lines = (line for line in file if line.strip() and line[0] != "#")
-            header = next(lines, "")
-    except OSError:
-        return None
-    for delimiter in "\t;,":
-        names = [name.strip().strip('"') for name in header.split(delimiter)]
-        with contextlib.suppress(DeepseqError):
-            return find_variant_column(names)
-    return None
+        name = read_assay(path, wanted).attrs["variant_column"]
+    except DeepseqError:  # a list has no header
+        return wanted
+    return None if name is None else str(name)
 
 
 # what differs between two rows that are wrong for one reason
@@ -316,7 +303,7 @@ class Variants(NamedTuple):
     """A table of variants beside a family."""
 
     file: str
-    column: str | None  # None: a plain list, or the first column
+    column: str | None  # None: a plain list
     table: VariantTable
 
     def reasons(self) -> list[tuple[str, int, str]]:
@@ -365,9 +352,7 @@ def variant_lines(found: Variants) -> list[str]:
     """What became of the rows of a table, a line for each reason."""
     table, n = found.table, len(found.table)
     scored = int(table.ok.sum())
-    where = (
-        f"column {found.column!r}" if found.column else "no named column of variants"
-    )
+    where = "a list" if found.column is None else f"column {found.column!r}"
     lines = [
         f"variants {Path(found.file).name}: {where}, {n:,} rows: {scored:,} will be "
         f"scored, {n - scored:,} will not"

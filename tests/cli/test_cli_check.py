@@ -6,6 +6,7 @@ import pytest
 
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.structure_files import _tables
+from deepseq_nb.model.training import TrainConfig
 
 CHECK = "check family.a2m --device cpu"
 KEYS = ["alignment", "focus", "depth", "quality", "notes", "run", "variants", "structure"]
@@ -42,7 +43,7 @@ def test_train_prints_the_same_block(deepseq):
     trained = deepseq(
         "train family.a2m --device cpu --config small.json --steps 2 --out after_check"
     ).out.splitlines()
-    depth = next(i for i, line in enumerate(checked) if line.startswith("device:"))
+    depth = next(i for i, line in enumerate(checked) if line.startswith("expected quality:")) + 1
     assert trained[:depth] == checked[:depth]
 
 
@@ -56,7 +57,7 @@ def test_json_is_strict_and_has_the_documented_keys(deepseq):
     code, out, err = deepseq(f"{CHECK} --json")
     told = json.loads(out, parse_constant=pytest.fail)
     assert code == 0 and list(told) == KEYS and "focus TINY/11-24" in err
-    assert told["run"]["updates"] == 1000 and told["run"]["seconds_per_update"] > 0
+    assert told["run"]["updates"] == TrainConfig().limit and told["run"]["seconds_per_update"] > 0
     assert told["variants"] is None and told["structure"] is None
 
 

@@ -39,7 +39,7 @@ def test_deepseq_alone_lists_the_commands(deepseq):
     assert code == 0 and all(f"\n    {command}" in out for command in COMMANDS)
 
 
-@pytest.mark.parametrize("word", ["--version", "-V"])
+@pytest.mark.parametrize("word", ["--version", "-V", "version"])
 def test_the_version_is_told(deepseq, word):
     assert deepseq(word).out == f"deepseq {deepseq_nb.__version__}\n"
 
@@ -88,13 +88,14 @@ FILES = {
     "wrong.json": b'{"model": {"latent": "three"}}',
     "tiles.json": b'{"model": {"decoder": [10, 30]}}',
     "nothing.csv": b"",
-    "nocolumn.csv": b"gene,x\nA15W,1\n",
+    "nocolumn.csv": b"gene,x\nTP53,1\n",
     "words.csv": b"mutant,activity\nA15W,red\nA15V,green\nA15Y,blue\n",
     "foreign.csv": b"mutant,activity\nW901A,1\nW902A,2\nW903A,3\n",
     "short.npy": b"",
 }
 
 BAD = [
+    (["check", "missing.a2m"], "missing.a2m"),
     (["train", "missing.a2m"], "missing.a2m"),
     (["train", "."], "folder"),
     *[
@@ -316,6 +317,54 @@ def test_a_result_that_cannot_be_printed_is_exit_code_2(work, monkeypatch, capsy
         module._let_go(full)
     assert code == 2 and "could not be printed" in capsys.readouterr().err
     assert (work / "full.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    "line", ["", "--help", "train --help", "-V", "version", "fly", "weights x"]
+)
+@pytest.mark.parametrize("streams", [("stdout",), ("stderr",), ("stdout", "stderr")])
+def test_help_and_complaints_into_a_closed_pipe_keep_their_exit_code(tmp_path, line, streams):
+    """With the interpreter's own end: a stream is flushed once more when all is over."""
+    words = [sys.executable, "-m", "deepseq_nb", *line.split()]
+    plain = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
+    reading, writing = os.pipe()
+    os.close(reading)
+    heard = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | dict.fromkeys(streams, writing)
+    done = subprocess.run(words, cwd=tmp_path, text=True, **heard)
+    os.close(writing)
+    assert done.returncode == plain.returncode
+    assert "Traceback" not in (done.stderr or "") and "Broken" not in (done.stderr or "")
+
+
+def test_a_model_is_trained_when_nobody_hears_what_is_printed_or_complained(work):
+    """`deepseq train ... 2>&1 | true`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    line = "train family.a2m --out deaf --config small.json --steps 3 --device cpu"
+    words = [sys.executable, "-m", "deepseq_nb", *line.split()]
+    done = subprocess.run(words, cwd=work, stdout=writing, stderr=writing)
+    os.close(writing)
+    assert done.returncode == 0 and (work / "deaf/model.safetensors").is_file()
+
+
+def test_a_check_ends_well_when_nobody_reads_it(work, monkeypatch, closed_pipe):
+    monkeypatch.chdir(work)
+    monkeypatch.setattr(sys, "stdout", closed_pipe)
+    assert main(["check", "family.a2m", "--device", "cpu"]) == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the locale C is POSIX")
+def test_names_beyond_ascii_are_no_trouble_in_the_locale_c(work):
+    text = (work / "family.a2m").read_text().replace("TINY", "Süße")
+    (work / "Süße.a2m").write_text(text, encoding="utf-8")
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    line = "train Süße.a2m --out rün --config small.json --steps 3 --device cpu"
+    words = [sys.executable, "-m", "deepseq_nb", *line.split()]
+    env = {**os.environ, **ascii_only}
+    done = subprocess.run(words, cwd=work, env=env, capture_output=True)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
+    assert b"focus S\\xfc\\xdfe/11-24" in done.stdout
+    assert (work / "rün/model.safetensors").is_file()
 
 
 def test_a_name_that_the_terminal_cannot_show_is_escaped(tmp_path, monkeypatch):

@@ -215,6 +215,14 @@ def test_one_shift_names_the_first_residue_that_would_mend_it(pdb):
     assert "--first-residue 24" in "\n".join(structure_lines(found, focus_map))
 
 
+def test_a_step_of_one_residue_is_one_number(pdb):
+    lines = [*residues(FOCUS[:12]), atom(THREE[FOCUS[12]], "A", 12, "A")]
+    lines += residues(FOCUS[13:], first=14)
+    focus_map = family()
+    said = "\n".join(structure_lines(map_structure(focus_map, pdb(lines)), focus_map))
+    assert "in 1-12 +0, 13 -1, 14-33 +0" in said
+
+
 def test_lower_case_residues_of_the_focus_have_places_too(pdb):
     found = map_structure(family(lower=(5, 6)), pdb(residues(FOCUS)))
     assert found.place(6) == Place("A", 6)

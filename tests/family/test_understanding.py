@@ -4,7 +4,7 @@ import csv
 import math
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import pytest
 
 from deepseq_nb.core.errors import VariantError
@@ -165,27 +165,17 @@ def test_the_plain_values_are_those_of_the_lines(read):
 # quality
 
 
-TABLE = """family,file,set,neff,columns,depth,spearman,runs,preset,updates,source
-A,a,singles,10,10,1.0,0.2,3,small,4000,results/x.csv
-B,b,singles,20,10,2.0,0.4,3,small,4000,results/y.csv
-C,c,multiple,500,10,50.0,0.6,3,small,4000,results/x.csv
-"""
-
-
 @pytest.fixture
-def measured(tmp_path, monkeypatch):
-    import pandas as pd
-
-    path = tmp_path / "depth_quality.csv"
-    path.write_text(TABLE)
-    monkeypatch.setattr(understanding, "_measured", lambda: pd.read_csv(path))
+def measured(monkeypatch):
+    rows = [("A", 1.0, 0.2), ("A", 1.0, 0.3), ("B", 2.0, 0.4), ("C", 50.0, 0.6)]
+    table = pd.DataFrame(rows, columns=["family", "depth", "value"])
+    monkeypatch.setattr(understanding, "_measured", lambda: table)
 
 
 def test_alignments_within_a_factor_of_three_are_the_range(measured):
     found = expected_quality(1.5)
-    assert (found.low, found.high, found.near) == (0.2, 0.4, True)
+    assert (found.low, found.high, found.near, found.assays) == (0.2, 0.4, True, 3)
     assert found.alignments == ("A (1 a column)", "B (2 a column)")
-    assert found.sources == ("results/x.csv", "results/y.csv")
 
 
 def test_one_of_the_factor_three_itself_counts(measured):
@@ -195,11 +185,9 @@ def test_one_of_the_factor_three_itself_counts(measured):
 def test_without_one_of_that_depth_the_nearest_is_named(measured):
     found = expected_quality(0.1)
     assert not found.near and found.alignments == ("A (1 a column)",)
-    assert "no alignment of this depth was measured" in understanding._quality_line(0.1)[0]
-
-
-def test_multiple_mutants_are_said_to_be_some(measured):
-    assert expected_quality(40).alignments == ("C (50 a column, multiple mutants)",)
+    (line,) = understanding._quality_line(0.1)
+    assert "no alignment of this depth was measured; the nearest, A (1 a column)" in line
+    assert "0.20 to 0.30 with 2 assays" in line
 
 
 @pytest.mark.parametrize("depth", [0.0, -1.0, math.nan])
@@ -212,25 +200,13 @@ def test_without_the_table_the_line_is_left_out(monkeypatch):
     assert expected_quality(1.0) is None and understanding._quality_line(1.0) == []
 
 
-def test_the_table_that_travels_agrees_with_the_results_that_it_names():
-    """Means over the runs of the most updates, counted again from the tables by plain Python."""
-    with (ROOT / "results/depth_quality.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert rows
-    for row in rows:
-        with (ROOT / row["source"]).open() as file:
-            runs = [
-                r
-                for r in csv.DictReader(file)
-                if (r["file"], r["set"], r["variant"], r["metric"], r["steps"])
-                == (row["file"], row["set"], "SVI+C+T+S", "spearman", row["updates"])
-            ]
-        assert len(runs) == int(row["runs"]) or row["source"].endswith("breadth.csv")
-        mean = np.mean([float(r["value"]) for r in runs])
-        assert float(row["spearman"]) == pytest.approx(mean, abs=6e-4)
-        assert float(row["depth"]) == pytest.approx(
-            float(row["neff"]) / float(row["columns"]), abs=0.006
-        )
+def test_the_table_is_the_mean_of_the_runs_in_results():
+    with (ROOT / "results/breadth.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["model"] == "runs"]
+    table = understanding._measured()
+    assert sorted(table.value) == sorted(float(row["value"]) for row in rows)
+    depths = {row["family"]: float(row["neff"]) / float(row["columns"]) for row in rows}
+    assert dict(zip(table.family, table.depth, strict=True)) == pytest.approx(depths)
 
 
 def test_the_table_travels_inside_the_wheel():
@@ -238,7 +214,7 @@ def test_the_table_travels_inside_the_wheel():
 
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     inside = wheel["targets"]["wheel"]["force-include"]
-    assert inside["results/depth_quality.csv"] == "deepseq_nb/data/depth_quality.csv"
+    assert inside["results/breadth.csv"] == "deepseq_nb/data/breadth.csv"
 
 
 # tables of variants
@@ -266,13 +242,18 @@ def test_a_column_that_was_asked_for_is_the_one(read, table):
     assert check_variants(path, read(*ROWS).focus_map, "other").column == "other"
 
 
+def test_a_column_that_was_taken_for_what_it_holds_is_named(read, table):
+    found = check_variants(table("gene,x\nM11A,1\nK12A,2\n"), read(*ROWS).focus_map)
+    assert found.column == "gene" and found.to_json()["scored"] == 2
+
+
 def test_a_plain_list_has_no_column(read, table):
     found = check_variants(table("M11A\nK12A\n", "t.txt"), read(*ROWS).focus_map)
-    assert found.column is None and "no named column" in variant_lines(found)[0]
+    assert found.column is None and "t.txt: a list, 2 rows" in variant_lines(found)[0]
 
 
 def test_rejected_rows_are_counted_by_reason(read, table):
-    rows = "M11A\nV13A\nL14A\nM99A\nW11A\nhello\nfoo\n"
+    rows = "M11A\nV13A\nL14A\nM99A\nW11A\nhello\nhallo\n"
     found = check_variants(table("mutant\n" + rows), read(*ROWS).focus_map)
     assert [(status, n) for status, n, _ in found.reasons()] == [
         ("outside the alignment", 2),
