@@ -322,4 +322,4 @@ def test_a_shift_that_holds_from_a_gap_on_is_not_advised_for_all(tmp_path):
     found = read(tmp_path, f">w\n{row}\n>b\n{whole}\n", "x.fa")
     names = [f"{a}{i}{'W' if a != 'W' else 'A'}" for i, a in enumerate(whole, 1)]
     hint = resolve_variants(names, found.focus_map).hint
-    assert "no single --offset fits" in hint and "pass --offset" not in hint
+    assert "no single --offset is right" in hint and "pass --offset" not in hint
