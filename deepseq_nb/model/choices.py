@@ -61,8 +61,8 @@ def recommended(device: str = "auto") -> Recommendation:
 
 # %% ../../book/workshop/choices.ipynb #c401ce0a
 def chosen_settings(
-    model: ModelConfig | None,
-    train: TrainConfig | None,
+    model: Any,
+    train: Any,
     before: RunSettings | None = None,
 ) -> RunSettings:
     """Both configurations, what was not said filled in: from the run `before`, which is
