@@ -128,10 +128,7 @@ _EVENTS = {  # what is not scored, by kind
     "fs": ("frameshift", "changes everything after residue {}: a frameshift cannot be scored"),
     "delins": ("insertion", "replaces a stretch by other residues: where the length stays, write it as substitutions, A24G:K25R; otherwise it cannot be scored"),
 }  # fmt: skip
-_ADDS = (
-    "insertion",
-    "adds residues, which have no column in the alignment: it cannot be scored",
-)
+_ADDS = ("insertion", "adds residues, which have no column in the alignment: it cannot be scored")  # fmt: skip
 
 
 def _read_event(event: re.Match, alphabet: str) -> Piece:
@@ -156,10 +153,12 @@ def _read_event(event: re.Match, alphabet: str) -> Piece:
 # %% ../../book/workshop/notation.ipynb #a1d00004
 _GENE = re.compile(r"(?:^|[\s:(,;|])[cgnmo]\.(?=[-*\[(=0-9?])")
 _ALLELES = re.compile(r"\]\s*[;,:]?\s*\[|\(;\)")
+_GIVE = "give the protein's, such as p.Ala24Gly"
 _NOT_ONE = {
     "?": "? says that the change of the protein is not known",
     "0": "0 says that no protein is made: there is no sequence to score",
-    "_sy": "it stands for all synonymous variants together, which are no single sequence",
+    "_sy": "it stands for all synonymous variants together, which are no single "
+    "sequence",
 }
 
 
@@ -168,18 +167,18 @@ def _refused(piece: str, short: str, protein: bool) -> str:
     if piece.lower() in _NOTHING:
         return f"nothing is written here: {_FORM}"
     if _ALLELES.search(piece):
-        return f"{short} is about two alleles: a protein has the changes of one, give each a row of its own"
+        why = "a protein has the changes of one, give each a row of its own"
+        return f"{short} is about two alleles: {why}"
     bare = re.sub(r"^[pr]\.", "", piece, flags=re.IGNORECASE).strip("()?") or "?"
     if (why := _NOT_ONE.get(bare.lower())) is not None:
         return f"{short} is not a variant: {why}"
+    if protein and _GENE.search(piece) and "p." in piece:
+        why = "names several changes of the protein: give the one that is meant"
+        return f"{short} {why}"
     if protein and _GENE.search(piece):
-        if "p." in piece:
-            return f"{short} names several changes of the protein: give the one that is meant"
-        return (
-            f"{short} is a change of the gene: give the protein's, such as p.Ala24Gly"
-        )
-    if protein and re.match(r"r\.", piece):
-        return f"{short} is a change of the gene (of its RNA): give the protein's, such as p.Ala24Gly"
+        return f"{short} is a change of the gene: {_GIVE}"
+    if protein and piece.startswith("r."):
+        return f"{short} is a change of the gene (of its RNA): {_GIVE}"
     return ""
 
 # %% ../../book/workshop/notation.ipynb #a1d00007
@@ -188,13 +187,17 @@ def _hint(piece: str) -> str:
     if piece.isalpha() and len(piece) <= 3:
         return f"it has letters and no residue number; {_FORM}"
     if piece.isalpha():
-        return f"it has no residue number; {_FORM}; letters that spell residues (VDGV) have to be written so first (in Python: spelled_variants)"
+        return (
+            f"it has no residue number; {_FORM}; letters that spell residues (VDGV) "
+            "have to be written so first (in Python: spelled_variants)"
+        )
     if re.fullmatch(r"[0-9]+[^\W\d_]+", piece):
         return f"it has no wild-type letter to check; {_FORM}"
     if named := re.fullmatch(rf"(?![A-Za-z][0-9]+_|.*=)\w+[-_ :.]({_ONE})", piece):
         return f"a name or a chain stands in front: write {named[1]} alone"
     if re.fullmatch(r"[A-Za-z]{2}[0-9]+[A-Za-z]", piece):
-        return f"two letters stand before the number, one of them a chain or a mark: {_FORM}"
+        two = "two letters stand before the number, one of them a chain or a mark"
+        return f"{two}: {_FORM}"
     if re.fullmatch(rf"{_ONE}(?:[/|][A-Za-z*]+)+", piece):
         return "it names several new letters: give each a row of its own"
     return _FORM
@@ -223,14 +226,11 @@ def read_piece(text: str, alphabet: str) -> Piece:
         return _read_event(event, alphabet)
     if bases := _NUCLEOTIDE.fullmatch(piece):
         if protein:
-            why = f"{short} is a change of the gene: give the protein's, such as p.Ala24Gly"
+            why = f"{short} is a change of the gene: {_GIVE}"
             return Piece("malformed", why, None)
         named = text.strip()[:2].lower()
-        piece = (
-            _base(bases[2], alphabet, named)
-            + bases[1]
-            + _base(bases[3], alphabet, named)
-        )
+        wild, mutant = (_base(bases[i], alphabet, named) for i in (2, 3))
+        piece = wild + bases[1] + mutant
     else:
         piece = _BLANKS.sub("", piece)
     match = (_LETTERS if alphabet.isalpha() else _SYMBOLS).fullmatch(piece)
@@ -253,17 +253,16 @@ def _base(letter: str, alphabet: str, named: str) -> str:
 
 def _substitution(short: str, match: re.Match, alphabet: str) -> Piece:
     """The substitution that a match of letter, number and letter says."""
-    (wild, no_wild), (mutant, no_mutant) = (
-        _letter(match[1], alphabet),
-        _letter(match[3], alphabet),
-    )
+    (wild, no_wild), (mutant, no_mutant) = (_letter(match[i], alphabet) for i in (1, 3))
     if match[3] == "=":
         mutant, no_mutant = wild, ""
     if no_wild or no_mutant:
         return Piece("unknown letter", f"{short}: {no_wild or no_mutant}", None)
     if wild == "-":
-        why = f"{short} adds a residue, which has no column in the alignment: it cannot be scored"
-        return Piece("insertion", why, None)
+        why = (
+            "adds a residue, which has no column in the alignment: it cannot be scored"
+        )
+        return Piece("insertion", f"{short} {why}", None)
     return Piece("ok", "", Substitution(wild, int(match[2]), mutant))
 
 # %% ../../book/workshop/notation.ipynb #23553766
@@ -276,15 +275,7 @@ _NAMED = re.compile(
 _PROTEIN = re.compile(
     r"[pP]\.(\[[^\[\]]*\](?:;\[[^\[\]]*\])*|\([^()]*\)|[^\s()\[\],;|]+)"
 )
-_OTHERS = (
-    r"\s*_\s*",
-    r"\s*/\s*",
-    r"\s*\|\s*",
-    r"\s*&\s*",
-    r"\s*\.\s*",
-    r"\s*-\s*",
-    r"\s+",
-)
+_OTHERS = (*(rf"\s*{sign}\s*" for sign in ("_", "/", r"\|", "&", r"\.", "-")), r"\s+")
 
 
 def _without_name(text: str) -> str:
@@ -319,9 +310,9 @@ def _unwrapped(text: str) -> str:
     return text
 
 # %% ../../book/workshop/notation.ipynb #a1d00010
+_PLACE = r"([A-Za-z]{3}|[A-Za-z])([0-9]{1,9})"
 _STRETCH = re.compile(
-    r"\(?([A-Za-z]{3}|[A-Za-z])([0-9]{1,9})(?:_([A-Za-z]{3}|[A-Za-z])([0-9]{1,9}))?(delins|del)([A-Za-z]*)\)?",
-    re.IGNORECASE,
+    rf"\(?{_PLACE}(?:_{_PLACE})?(delins|del)([A-Za-z]*)\)?", re.IGNORECASE
 )
 
 
@@ -405,10 +396,8 @@ def parse_variant(
     seen: dict[int, Substitution] = {}
     for substitution in (piece.substitution for piece in found):
         if substitution.residue in seen:
-            first, second = (
-                format_variant([seen[substitution.residue]]),
-                format_variant([substitution]),
-            )
+            twice = (seen[substitution.residue], substitution)
+            first, second = (format_variant([change]) for change in twice)
             raise VariantError(
                 f"variant {text!r}, conflict: residue {substitution.residue} is changed twice, {first} and {second}"
             )
@@ -420,13 +409,8 @@ def format_variant(substitutions: Iterable[Substitution]) -> str:
     """The canonical form, `A24G:K30R`: one-letter codes, sorted by residue; `WT`
     for none.
     """
-    ordered = sorted(
-        substitutions, key=lambda substitution: (substitution[1], substitution)
-    )
-    return (
-        ":".join(f"{wild}{residue}{mutant}" for wild, residue, mutant in ordered)
-        or "WT"
-    )
+    ordered = sorted(substitutions, key=lambda change: (change[1], change))
+    return ":".join(f"{wild}{place}{new}" for wild, place, new in ordered) or "WT"
 
 # %% ../../book/workshop/notation.ipynb #0dcb3655
 class Rows(NamedTuple):
