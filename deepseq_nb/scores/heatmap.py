@@ -257,9 +257,9 @@ class _Layout(NamedTuple):
         return self.size[1] - self.top - above - self.block
 
     def share(
-        self, x: float, y: float, width: float, height: float
+        self, x: float, y: float, width: float = 0.0, height: float = 0.0
     ) -> tuple[float, float, float, float]:
-        """A box in parts of the figure, as matplotlib takes it."""
+        """A box, or a point, in parts of the figure, as matplotlib takes it."""
         across, up = self.size
         return x / across, y / up, width / across, height / up
 
@@ -294,7 +294,7 @@ def _draw_panel(
     ax = fig.add_axes(layout.share(layout.left, y, width, layout.block))
     image = _draw_block(ax, chunk, focus_map, norm, layout.cell)
     if layout.panels > 1:
-        x, middle, *_ = layout.share(layout.left - 0.42, y + layout.block / 2, 0, 0)
+        x, middle, *_ = layout.share(layout.left - 0.42, y + layout.block / 2)
         fig.text(
             x, middle, name, rotation=90, va="center", ha="center", weight="bold"
         )  # fmt: skip
@@ -323,7 +323,7 @@ def _heatmap_figure(
             for number, (panel, norm) in enumerate(zip(panels, norms, strict=True)):
                 _draw_panel(fig, layout, (row, number), panel, norm, focus_map)
         if title:
-            x, y, *_ = layout.share(layout.left, layout.size[1] - 0.2, 0, 0)
+            x, y, *_ = layout.share(layout.left, layout.size[1] - 0.2)
             fig.text(x, y, title, weight="bold", fontsize=9.5, va="center")
         _heatmap_key(fig, layout.left, panels, focus_map)
         return fig
