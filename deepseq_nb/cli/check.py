@@ -15,31 +15,16 @@ from deepseq_nb.cli.options import (
     alignment_options,
     common_options,
     file_argument,
-    place_argument,
     read_alignment,
     reading_words,
     typed,
+    variants_options,
 )
 
 # %% ../../book/workshop/command_check.ipynb #6d1c3c54
 def _check_options(parser: argparse.ArgumentParser) -> None:
     alignment_options(parser)
-    parser.add_argument(
-        "--variants",
-        type=file_argument,
-        metavar="FILE",
-        help="table of variants, or a list: how many rows have a place",
-    )
-    parser.add_argument(
-        "--variant-column", metavar="NAME", help="column that holds the variants"
-    )
-    parser.add_argument(
-        "--offset",
-        type=place_argument,
-        default=0,
-        metavar="N",
-        help="added to the residue numbers of the table (default: 0)",
-    )
+    variants_options(parser, "table of variants, or a list: how many rows have a place")
     parser.add_argument(
         "--structure",
         type=file_argument,

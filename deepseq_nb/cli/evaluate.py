@@ -8,7 +8,6 @@ __all__ = ['EVALUATE', 'PLOT']
 # %% ../../book/workshop/command_evaluate.ipynb #7cdb9bc5
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
 from deepseq_nb.cli.options import (
@@ -17,7 +16,6 @@ from deepseq_nb.cli.options import (
     common_options,
     file_argument,
     place_argument,
-    typed,
 )
 
 # %% ../../book/workshop/command_evaluate.ipynb #609f9f36
@@ -136,54 +134,12 @@ def _plot_options(parser: argparse.ArgumentParser) -> None:
     )
 
 # %% ../../book/workshop/command_evaluate.ipynb #183f2b86
-def _curves(runs: list[Path], out: Path, overwrite: bool) -> list[Path]:
-    """Training curves of further runs, in a figure for each."""
-    import pandas as pd
-
-    from deepseq_nb.model.checkpoints import RunFolder
-    from deepseq_nb.scores.figures import plot_history
-    from deepseq_nb.scores.style import save_figure
-
-    written = []
-    for run in runs:
-        if (run / "history.csv").is_file():
-            history = pd.read_csv(run / "history.csv")
-            title, ranking = f"Training of {run.name}", RunFolder(run).movements()
-            figure = plot_history(history, title=title, ranking=ranking)
-            written += save_figure(
-                figure, out / f"history_{run.name}", overwrite=overwrite
-            )
-    return written
-
-
 def _plot(args: argparse.Namespace, say: Say) -> None:
-    from deepseq_nb.cli.train import runs_inside
-    from deepseq_nb.core.errors import FigureError
     from deepseq_nb.scores.figures import plot_run
 
-    several = [] if (args.run / "config.json").exists() else runs_inside(args.run)
-    out, scores = args.out or args.run / "figures", args.scores
-    if several:
-        say(
-            f"{len(several)} runs in {args.run}: logo and heat map are of the family "
-            "they share"
-        )
-        mean = args.run / "scores.csv"
-        if scores is None and mean.is_file():
-            scores = mean
-        elif scores is None:
-            score = typed("deepseq", "score", args.run, "--all-singles", "--out", mean)
-            say(f"no heat map of the mean: {mean} is missing; write it with `{score}`")
-    first = several[0] if several else args.run
     how: dict[str, Any] = {"assay": args.assay, "column": args.column, "say": say}
-    how |= _assay_settings(args)
-    written = plot_run(first, out, scores, overwrite=args.overwrite, **how)
-    written += _curves(several[1:], out, args.overwrite)
-    if not written:
-        raise FigureError(
-            f"{args.run}: nothing to draw; `deepseq train` makes a folder to draw"
-        )
-    for path in written:
+    how |= _assay_settings(args) | {"overwrite": args.overwrite}
+    for path in plot_run(args.run, args.out, args.scores, **how):
         say(f"wrote {path}")
 
 

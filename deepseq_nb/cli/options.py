@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Say', 'Command', 'Parser', 'file_argument', 'positive_argument', 'count_argument', 'seed_argument', 'place_argument',
-           'alignment_options', 'read_alignment', 'typed', 'reading_words', 'output_option', 'common_options',
-           'refuse_existing']
+           'alignment_options', 'read_alignment', 'typed', 'reading_words', 'variants_options', 'output_option',
+           'common_options', 'refuse_existing']
 
 # %% ../../book/workshop/options.ipynb #ca5cdf5a
 import argparse
@@ -183,6 +183,26 @@ def reading_words(args: argparse.Namespace) -> list[str]:
         if value != defaults[name]:
             words += [f"--{name.replace('_', '-')}", str(value)]
     return words
+
+# %% ../../book/workshop/options.ipynb #5b0f0002
+def variants_options(
+    parser: argparse.ArgumentParser, what: str, choice: Any = None
+) -> None:
+    """Add a file of variants, itself to the group `choice` where it is one of
+    several, and how it is read."""
+    (choice or parser).add_argument(
+        "--variants", type=file_argument, metavar="FILE", help=what
+    )
+    parser.add_argument(
+        "--variant-column", metavar="NAME", help="column that holds the variants"
+    )
+    parser.add_argument(
+        "--offset",
+        type=place_argument,
+        default=0,
+        metavar="N",
+        help="added to the positions in the file to get residue numbers (default: 0)",
+    )
 
 # %% ../../book/workshop/options.ipynb #dfaaafbb
 def output_option(parser: argparse.ArgumentParser, what: str) -> None:

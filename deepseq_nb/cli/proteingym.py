@@ -88,10 +88,9 @@ class GymAssay:
     target: str  # target_seq
     alignment: str  # MSA_filename
     start: int | None  # MSA_start: residue number of the alignment's first letter
-    end: int | None  # MSA_end
     theta: float  # MSA_theta
     weights: str | None  # weight_file_name
-    uniprot: str  # UniProt_ID, or the name before the last two words
+    uniprot: str  # UniProt_ID, or the first two words of the name
     kind: str  # coarse_selection_type
 
     @property
@@ -105,7 +104,7 @@ def read_reference(path: Path) -> list[GymAssay]:
     """The assays of a reference file, in order.
 
     Raises `DatasetError` for a file that is not there or no table, and for a column
-    that is missing; `ConfigError` for a number that is none.
+    that is missing; also for a number that is none.
     """
     import pandas as pd
 
@@ -149,8 +148,7 @@ def _number(row: dict[str, str], column: str, where: str) -> float | None:
 
 def _assay_of(row: dict[str, str], where: str) -> GymAssay:
     """One row of the reference file."""
-    start, end = (_number(row, name, where) for name in ("MSA_start", "MSA_end"))
-    theta = _number(row, "MSA_theta", where)
+    start, theta = (_number(row, name, where) for name in ("MSA_start", "MSA_theta"))
     name = row["DMS_id"].strip()
     return GymAssay(
         name=name,
@@ -158,7 +156,6 @@ def _assay_of(row: dict[str, str], where: str) -> GymAssay:
         target=row["target_seq"].strip().upper(),
         alignment=row["MSA_filename"].strip(),
         start=None if start is None else int(start),
-        end=None if end is None else int(end),
         theta=0.2 if theta is None else theta,
         weights=row.get("weight_file_name", "").strip() or None,
         uniprot=row.get("UniProt_ID", "").strip() or "_".join(name.split("_")[:2]),

@@ -16,10 +16,10 @@ from deepseq_nb.cli.options import (
     count_argument,
     file_argument,
     output_option,
-    place_argument,
     positive_argument,
     refuse_existing,
     typed,
+    variants_options,
 )
 
 # %% ../../book/workshop/command_score.ipynb #ea55e1c6
@@ -32,44 +32,14 @@ def shares_argument(text: str) -> tuple[float, ...]:
             f"expected shares such as 3:1, found {text!r}"
         ) from None
 
-
-def _score_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "run",
-        type=file_argument,
-        nargs="+",
-        help="folder made by `deepseq train`, or one that holds several; of several runs of one family the mean is taken, or with --mix a mixture of any kinds",
-    )
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument(
-        "--variants",
-        type=file_argument,
-        help="file with variants: CSV or TSV, or one variant a line",
-    )
-    which.add_argument(
-        "--all-singles",
-        action="store_true",
-        help="every single substitution of the modelled residues",
-    )
-    parser.add_argument(
-        "--variant-column", metavar="NAME", help="column that holds the variants"
-    )
-    parser.add_argument(
-        "--offset",
-        type=place_argument,
-        default=0,
-        help="added to the positions in the file to get residue numbers",
-    )
+# %% ../../book/workshop/command_score.ipynb #ea55e1c9
+def _making_options(parser: argparse.ArgumentParser) -> None:
+    """How the scores are made."""
     parser.add_argument(
         "--samples",
         type=count_argument,
         default=20,
         help="draws of weights and latent variables; fewer than 5 give no standard error (default: 20)",
-    )
-    parser.add_argument(
-        "--engine",
-        choices=("numpy", "torch", "jax"),
-        help="compute every sample from the definition with this array library (default: the fast estimator)",
     )
     parser.add_argument(
         "--precision",
@@ -78,10 +48,9 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
         help="go on until standard errors are below this",
     )
     parser.add_argument(
-        "--format",
-        choices=("table", "proteingym", "hgvs", "mavedb"),
-        default="table",
-        help="the usual table, ProteinGym's, the usual one with HGVS names, or MaveDB's",
+        "--engine",
+        choices=("numpy", "torch", "jax"),
+        help="compute every sample from the definition with this array library (default: the fast estimator)",
     )
     parser.add_argument(
         "--mix",
@@ -93,6 +62,31 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
         "--background",
         choices=("none", "proteome"),
         help="take half of the log frequencies of letters in all proteins out of the score (default: none)",
+    )
+
+# %% ../../book/workshop/command_score.ipynb #ea55e1ca
+def _score_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "run",
+        type=file_argument,
+        nargs="+",
+        help="folder made by `deepseq train`, or one that holds several; of several runs of one family the mean is taken, or with --mix a mixture of any kinds",
+    )
+    which = parser.add_mutually_exclusive_group(required=True)
+    variants_options(
+        parser, "file with variants: CSV or TSV, or one variant a line", which
+    )
+    which.add_argument(
+        "--all-singles",
+        action="store_true",
+        help="every single substitution of the modelled residues",
+    )
+    _making_options(parser)
+    parser.add_argument(
+        "--format",
+        choices=("table", "proteingym", "hgvs", "mavedb"),
+        default="table",
+        help="the usual table, ProteinGym's, the usual one with HGVS names, or MaveDB's",
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
     output_option(parser, "CSV file for the scores")

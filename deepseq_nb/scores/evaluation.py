@@ -266,6 +266,38 @@ def _compare(
         notes=[*measured.notes, *decided],
     )
 
+# %% ../../book/structure/evaluation.ipynb #3b4adef4
+def _evaluation(found: _Compared, settings: _Settings) -> Evaluation:
+    """The report on one score table: metrics, counts, and the notes of every step."""
+    (scores,), measured = found.scored, found.measured
+    metrics, undefined = _with_intervals(
+        found.values[0], found.drawn[0], settings.confidence
+    )
+    unmatched, told = unmatched_variants(scores, measured)
+    notes = [*scores.notes, *found.notes, *undefined, *([told] if told else [])]
+    if found.n < 30:
+        notes.append(f"{found.n} variants are few: read the intervals, not the values")
+    if metrics.loc["spearman", "high"] < 0:
+        notes.append(turned_note(measured))
+    return Evaluation(
+        table=metrics,
+        column=measured.column,
+        n=found.n,
+        n_assay=measured.rows,
+        n_measured=len(measured.values),
+        n_missing=measured.missing,
+        n_table=scores.rows,
+        n_scored=len(scores.values),
+        unmatched=unmatched,
+        notes=tuple(notes),
+        threshold=found.threshold,
+        higher_is_fitter=settings.higher_is_fitter,
+        bootstrap=settings.bootstrap,
+        seed=settings.seed,
+        confidence=float(settings.confidence),
+        offset=settings.offset,
+    )
+
 # %% ../../book/structure/evaluation.ipynb #3b4adef3
 def evaluate(
     table: pd.DataFrame | Path | str,
@@ -292,9 +324,8 @@ def evaluate(
         The assay's columns of measurements and of variants; the second is found by
         name when None.
     offset
-        Added to the positions in the assay. The wild-type letters of both tables have
-        to
-        agree.
+        Added to the positions in the assay; then the wild-type letters of both tables
+        have to agree.
     threshold
         AUC and MCC take a two-valued column as it is and cut others here (at or
         beyond is fit), or at the median.
@@ -319,33 +350,7 @@ def evaluate(
         confidence=confidence,
         offset=offset,
     )
-    found = _compare([table], assay, column, settings)
-    (scores,), measured = found.scored, found.measured
-    metrics, undefined = _with_intervals(found.values[0], found.drawn[0], confidence)
-    unmatched, told = unmatched_variants(scores, measured)
-    notes = [*scores.notes, *found.notes, *undefined, *([told] if told else [])]
-    if found.n < 30:
-        notes.append(f"{found.n} variants are few: read the intervals, not the values")
-    if metrics.loc["spearman", "high"] < 0:
-        notes.append(turned_note(measured))
-    return Evaluation(
-        table=metrics,
-        column=measured.column,
-        n=found.n,
-        n_assay=measured.rows,
-        n_measured=len(measured.values),
-        n_missing=measured.missing,
-        n_table=scores.rows,
-        n_scored=len(scores.values),
-        unmatched=unmatched,
-        notes=tuple(notes),
-        threshold=found.threshold,
-        higher_is_fitter=higher_is_fitter,
-        bootstrap=bootstrap,
-        seed=seed,
-        confidence=float(confidence),
-        offset=offset,
-    )
+    return _evaluation(_compare([table], assay, column, settings), settings)
 
 # %% ../../book/structure/evaluation.ipynb #4531e3e0
 def difference(

@@ -7,6 +7,7 @@ __all__ = ['plot_run']
 
 # %% ../../book/structure/figures.ipynb #4eab7ebc
 import json
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,46 +58,7 @@ from deepseq_nb.scores.style import (
     save_figure,
 )
 
-# %% ../../book/structure/figures.ipynb #4a327509
-class _Ingredients(NamedTuple):
-    """What a folder has to draw from; None or nothing where it is missing."""
-
-    histories: dict[str, pd.DataFrame]  # by the figure's name
-    focus_map: FocusMap | None
-    frequencies: np.ndarray | None  # (L, A)
-    scores: pd.DataFrame | None
-
-
-def _ingredients(
-    folder: Path, scores: Path | None, say: Callable[[str], None]
-) -> _Ingredients:
-    """Read what there is; each thing that is missing is said in one line. Raises `FigureError` or `EvaluationError` on what is not as it should be."""
-    runs = _runs_of(folder)
-    if runs != [folder]:
-        say(
-            f"{len(runs)} runs in {folder}: logo and heat map are of the family they share"
-        )
-    histories: dict[str, pd.DataFrame] = {}
-    for number, run in enumerate(runs):
-        path = run / "history.csv"
-        history = pd.read_csv(path) if path.is_file() else pd.DataFrame()
-        if not path.is_file():
-            say(f"no training curves: {path} is missing")
-        elif len(history):  # an imported run was trained elsewhere
-            histories["history" if not number else f"history_{run.name}"] = history
-    focus_map, frequencies = _record(runs[0] / "alignment.json", say)
-    path = scores or folder / "scores.csv"
-    if not path.is_file() and scores:
-        raise FigureError(
-            f"{path}: no such file; expected a table written by `deepseq score`"
-        )
-    if not path.is_file():
-        command = f"deepseq score {folder} --all-singles --out {path}"
-        say(f"no heat map: {path} is missing; write it with `{command}`")
-    table = score_frame(path)[0] if path.is_file() else None
-    return _Ingredients(histories, focus_map, frequencies, table)
-
-
+# %% ../../book/structure/figures.ipynb #4a327501
 def _runs_of(folder: Path) -> list[Path]:
     """The folder itself where it is a run, or those of the runs that it holds."""
     if (folder / "alignment.json").is_file():
@@ -115,11 +77,8 @@ def _record(
         focus_map = (
             FocusMap.from_json(record["focus_map"]) if "focus_map" in record else None
         )
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:  # AlignmentError is a ValueError
+    # AlignmentError is a ValueError
+    except (ValueError, TypeError, AttributeError) as error:
         raise FigureError(
             f"{path}: not as `deepseq train` writes it ({error})"
         ) from None
@@ -131,6 +90,136 @@ def _record(
         return focus_map, None
     shares = np.asarray(record["frequencies"], dtype=float)
     return focus_map, shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
+
+# %% ../../book/structure/figures.ipynb #4a327509
+class _Ingredients(NamedTuple):
+    """What a folder has to draw from; None or nothing where it is missing."""
+
+    histories: dict[str, tuple[Path, pd.DataFrame]]  # by the figure's name
+    focus_map: FocusMap | None
+    frequencies: np.ndarray | None  # (L, A)
+    scores: pd.DataFrame | None
+
+
+def _histories(
+    runs: list[Path], say: Callable[[str], None]
+) -> dict[str, tuple[Path, pd.DataFrame]]:
+    """Runs and their curves; none of an imported run, which was trained elsewhere."""
+    histories = {}
+    for number, run in enumerate(runs):
+        path = run / "history.csv"
+        if not path.is_file():
+            say(f"no training curves: {path} is missing")
+        elif len(history := pd.read_csv(path)):
+            histories[f"history_{run.name}" if number else "history"] = run, history
+    return histories
+
+
+def _ingredients(
+    folder: Path, scores: Path | None, say: Callable[[str], None]
+) -> _Ingredients:
+    """Read what there is; each thing that is missing is said in one line. Raises `FigureError` or `EvaluationError` on what is not as it should be."""
+    runs = _runs_of(folder)
+    if runs != [folder]:
+        say(
+            f"{len(runs)} runs in {folder}: logo and heat map are of the family they share"
+        )
+    histories = _histories(runs, say)
+    focus_map, frequencies = _record(runs[0] / "alignment.json", say)
+    path = scores or folder / "scores.csv"
+    if not path.is_file() and scores:
+        raise FigureError(
+            f"{path}: no such file; expected a table written by `deepseq score`"
+        )
+    if not path.is_file():
+        words = ("deepseq", "score", folder, "--all-singles", "--out", path)
+        command = shlex.join(map(str, words))
+        say(f"no heat map: {path} is missing; write it with `{command}`")
+    table = score_frame(path)[0] if path.is_file() else None
+    return _Ingredients(histories, focus_map, frequencies, table)
+
+# %% ../../book/structure/figures.ipynb #181a5889
+def _drawn(
+    found: _Ingredients, say: Callable[[str], None]
+) -> tuple[dict[str, Figure], dict[str, pd.DataFrame]]:
+    """Curves, logo and heat map, and the matrix of the last."""
+    figures, tables, focus_map = {}, {}, found.focus_map
+    for name, (run, history) in found.histories.items():
+        title, ranking = f"Training of {run.resolve().name}", RunFolder(run).movements()
+        figures[name] = plot_history(history, title=title, ranking=ranking)
+    if found.frequencies is not None:
+        title = f"{focus_map.name}: sequence logo"
+        figures["logo"] = plot_logo(found.frequencies, focus_map, title=title)
+    if found.scores is not None and focus_map is not None:
+        title = f"{focus_map.name}: all single substitutions"
+        try:
+            figures["heatmap"] = plot_heatmap(
+                found.scores, focus_map, title=title, label="score (nats)"
+            )
+            tables["heatmap"] = singles_matrix(found.scores, focus_map)
+        except FigureError as error:
+            say(f"no heat map: {error}")
+    return figures, tables
+
+# %% ../../book/structure/figures.ipynb #181a5883
+def _measured_pair(
+    found: _Ingredients, measured: Measured, result: Evaluation
+) -> Figure | None:
+    """Measured above predicted, blue is fitter; white is the wild type where it was measured, else where classes are cut. None without singles."""
+    values, column = measured.values, measured.column
+    sign = 1.0 if measured.higher_is_fitter else -1.0
+    if "WT" in values.index and not measured.binary:
+        white = float(values["WT"])
+    else:
+        middle = (values.min() + values.max()) / 2
+        white = middle if measured.binary else sign * result.threshold
+    table = pd.DataFrame({"variant": values.index, column: values.to_numpy()})
+    if not np.isfinite(singles_matrix(table, found.focus_map, column).to_numpy()).any():
+        return None
+    label = column if sign > 0 or measured.binary else f"{column}, sign turned"
+    return plot_heatmap_pair(
+        table, found.scores, found.focus_map, columns=(column, "score"),
+        labels=(f"{label} (white: {white:.3g})", "score (nats)"), centers=(float(white), 0.0),
+        title=f"{found.focus_map.name}: measured and predicted",
+    )  # fmt: skip
+
+# %% ../../book/structure/figures.ipynb #181a5885
+def _assay_figures(
+    found: _Ingredients,
+    path: Path,
+    column: str | None,
+    threshold: float | int | None,
+    how: dict[str, Any],
+    say: Callable[[str], None],
+) -> dict[str, Figure]:
+    """The cloud and the pair of heat maps; notes of `evaluate` are said, and so is why there is no figure."""
+    if column is None:
+        names = ", ".join(n for n in read_assay(path).columns if n != "variant")
+        say(
+            f"no plot of score against assay: --column is needed; the columns are {names}"
+        )
+        return {}
+    try:
+        result = evaluate(found.scores, path, column, threshold=threshold, **how)
+    except EvaluationError as error:
+        say(f"no plot of score against assay: {error}")
+        return {}
+    measured = read_pair([found.scores], path, column, **how)[1]
+    turned = result["spearman"].high < 0
+    for note in (*measured.notes, *([turned_note(measured)] if turned else [])):
+        say(f"note: {note}")
+    title = f"{found.focus_map.name}: score against assay"
+    cloud = plot_correlation(
+        found.scores, path, column, title=title, score_label="score (nats)",
+        result=result, **how,
+    )  # fmt: skip
+    figures = {"correlation": cloud}
+    if turned and measured.higher_is_fitter:
+        say("no measured heat map: with this direction it would paint damage as better")
+        return figures
+    if (pair := _measured_pair(found, measured, result)) is not None:
+        figures["heatmap_pair"] = pair
+    return figures
 
 # %% ../../book/structure/figures.ipynb #194e4889
 def plot_run(
@@ -161,7 +250,7 @@ def plot_run(
             f"{run_dir}: no such run folder; `deepseq train ALIGNMENT --out {run_dir}` makes one"
         )
     found = _ingredients(run_dir, Path(scores) if scores else None, say)
-    figures, tables = _drawn(run_dir, found, say)
+    figures, tables = _drawn(found, say)
     if assay and found.scores is not None and found.focus_map is not None:
         how = {
             "variant_column": variant_column,
@@ -191,100 +280,3 @@ def plot_run(
             write_atomic(out / f"{stem}.csv", table.to_csv(), overwrite=overwrite)
         )
     return paths
-
-# %% ../../book/structure/figures.ipynb #181a5889
-def _drawn(
-    run_dir: Path, found: _Ingredients, say: Callable[[str], None]
-) -> tuple[dict[str, Figure], dict[str, pd.DataFrame]]:
-    """Curves, logo and heat map, and the matrix of the last."""
-    figures, tables, focus_map = {}, {}, found.focus_map
-    for name, history in found.histories.items():
-        run = (
-            f"{run_dir.resolve().name}{name.removeprefix('history').replace('_', ', ')}"
-        )
-        folder = run_dir / name.removeprefix("history").removeprefix("_")
-        ranking = RunFolder(folder).movements()
-        title = f"Training of {run}"
-        figures[name] = plot_history(history, title=title, ranking=ranking)
-    if found.frequencies is not None:
-        title = f"{focus_map.name}: sequence logo"
-        figures["logo"] = plot_logo(found.frequencies, focus_map, title=title)
-    if found.scores is not None and focus_map is not None:
-        title = f"{focus_map.name}: all single substitutions"
-        try:
-            figures["heatmap"] = plot_heatmap(
-                found.scores, focus_map, title=title, label="score (nats)"
-            )
-            tables["heatmap"] = singles_matrix(found.scores, focus_map)
-        except FigureError as error:
-            say(f"no heat map: {error}")
-    return figures, tables
-
-
-def _assay_figures(
-    found: _Ingredients,
-    path: Path,
-    column: str | None,
-    threshold: float | int | None,
-    how: dict[str, Any],
-    say: Callable[[str], None],
-) -> dict[str, Figure]:
-    """The cloud and the pair of heat maps; notes of `evaluate` are said, and so is why there is no figure."""
-    if column is None:
-        names = ", ".join(
-            name for name in read_assay(path).columns if name != "variant"
-        )
-        say(
-            f"no plot of score against assay: --column is needed; the columns are {names}"
-        )
-        return {}
-    try:
-        result = evaluate(found.scores, path, column, threshold=threshold, **how)
-    except EvaluationError as error:
-        say(f"no plot of score against assay: {error}")
-        return {}
-    measured = read_pair([found.scores], path, column, **how)[1]
-    turned = result["spearman"].high < 0
-    for note in (*measured.notes, *([turned_note(measured)] if turned else [])):
-        say(f"note: {note}")
-    name = found.focus_map.name
-    title, label = f"{name}: score against assay", "score (nats)"
-    figures = {
-        "correlation": plot_correlation(
-            found.scores,
-            path,
-            column,
-            title=title,
-            score_label=label,
-            result=result,
-            **how,
-        )
-    }
-    if turned and measured.higher_is_fitter:
-        say("no measured heat map: with this direction it would paint damage as better")
-        return figures
-    if (pair := _measured_pair(found, measured, result)) is not None:
-        figures["heatmap_pair"] = pair
-    return figures
-
-
-def _measured_pair(
-    found: _Ingredients, measured: Measured, result: Evaluation
-) -> Figure | None:
-    """Measured above predicted, blue is fitter; white is the wild type where it was measured, else where classes are cut. None without singles."""
-    values, column = measured.values, measured.column
-    sign = 1.0 if measured.higher_is_fitter else -1.0
-    if "WT" in values.index and not measured.binary:
-        white = float(values["WT"])
-    else:
-        middle = (values.min() + values.max()) / 2
-        white = middle if measured.binary else sign * result.threshold
-    table = pd.DataFrame({"variant": values.index, column: values.to_numpy()})
-    if not np.isfinite(singles_matrix(table, found.focus_map, column).to_numpy()).any():
-        return None
-    label = column if sign > 0 or measured.binary else f"{column}, sign turned"
-    return plot_heatmap_pair(
-        table, found.scores, found.focus_map, columns=(column, "score"),
-        labels=(f"{label} (white: {white:.3g})", "score (nats)"), centers=(float(white), 0.0),
-        title=f"{found.focus_map.name}: measured and predicted",
-    )  # fmt: skip

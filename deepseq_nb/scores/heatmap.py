@@ -8,7 +8,7 @@ __all__ = ['AMINO_ACID_ORDER', 'letter_order', 'residue_range', 'singles_matrix'
 
 # %% ../../book/workshop/heatmaps.ipynb #91f181ee
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -223,94 +223,109 @@ def _draw_block(
     return image
 
 # %% ../../book/workshop/heatmaps.ipynb #2bbf9bf9
-def _heatmap_figure(
-    panels: Sequence[tuple[str, pd.DataFrame, str, float]],
+_LEFT, _RIGHT, _TOP, _BOTTOM = 0.48, 1.0, 0.35, 0.62  # inches around the blocks
+_GAP, _BETWEEN = 0.52, 0.26  # between stretches, and between the panels of one
+_Panel = tuple[str, pd.DataFrame, str, float]  # name, matrix, label, centre
+
+
+class _Layout(NamedTuple):
+    """Where the blocks of a heat map are, in inches."""
+
+    rows: list[slice]  # of residues
+    panels: int
+    cell: float
+    block: float  # the height of a block
+    left: float
+    top: float
+
+    @property
+    def stretch(self) -> float:
+        """The height of one stretch of residues with all its panels."""
+        return self.panels * self.block + (self.panels - 1) * _BETWEEN
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of the figure."""
+        rows = len(self.rows)
+        blocks = rows * self.stretch + (rows - 1) * _GAP
+        width = max(self.left + self.rows[0].stop * self.cell + _RIGHT, 4.6)
+        return width, self.top + blocks + _BOTTOM
+
+    def bottom_of(self, row: int, panel: int) -> float:
+        """The lower edge of a block."""
+        above = row * (self.stretch + _GAP) + panel * (self.block + _BETWEEN)
+        return self.size[1] - self.top - above - self.block
+
+    def share(
+        self, x: float, y: float, width: float = 0.0, height: float = 0.0
+    ) -> tuple[float, float, float, float]:
+        """A box, or a point, in parts of the figure, as matplotlib takes it."""
+        across, up = self.size
+        return x / across, y / up, width / across, height / up
+
+# %% ../../book/workshop/heatmaps.ipynb #2bbf9bfa
+def _layout(panels: int, shape: tuple[int, int], per_row: int, title: str) -> _Layout:
+    """The layout for matrices of so many letters and residues."""
+    letters, length = shape
+    rows = wrap_residues(length, per_row)
+    cell = min(0.15, _CELL * 100 / rows[0].stop)
+    return _Layout(
+        rows=rows,
+        panels=panels,
+        cell=cell,
+        block=(letters + 1.2) * cell,
+        left=_LEFT + 0.22 * (panels > 1),
+        top=_TOP + 0.2 * bool(title),
+    )
+
+# %% ../../book/workshop/heatmaps.ipynb #2bbf9bfd
+def _draw_panel(
+    fig: Figure,
+    layout: _Layout,
+    place: tuple[int, int],
+    panel: _Panel,
+    norm: Normalize,
     focus_map: FocusMap,
-    title: str,
-    per_row: int,
+) -> None:
+    """One panel of one stretch of residues; `place` is its row and its number in it."""
+    (row, number), (name, matrix, label, _) = place, panel
+    chunk, y = matrix.iloc[:, layout.rows[row]], layout.bottom_of(row, number)
+    width = chunk.shape[1] * layout.cell
+    ax = fig.add_axes(layout.share(layout.left, y, width, layout.block))
+    image = _draw_block(ax, chunk, focus_map, norm, layout.cell)
+    if layout.panels > 1:
+        x, middle, *_ = layout.share(layout.left - 0.42, y + layout.block / 2)
+        fig.text(
+            x, middle, name, rotation=90, va="center", ha="center", weight="bold"
+        )  # fmt: skip
+    if number < layout.panels - 1:
+        ax.set_xticklabels([])
+        ax.tick_params(axis="x", which="both", length=0)
+    if row == 0:
+        high = min(layout.block, 1.9)
+        x = layout.left + width + 0.16
+        box = layout.share(x, y + layout.block - high, 0.11, high)
+        _colour_bar(fig, image, box, matrix.to_numpy(), label)
+
+# %% ../../book/workshop/heatmaps.ipynb #2bbf9bff
+def _heatmap_figure(
+    panels: Sequence[_Panel], focus_map: FocusMap, title: str, per_row: int
 ) -> Figure:
-    """Panels (name, matrix, colour bar label, centre), one above the other for every stretch of residues."""
+    """Panels one above the other for every stretch of residues."""
+    layout = _layout(len(panels), panels[0][1].shape, per_row, title)
     with style():
-        length, letters = panels[0][1].shape[1], panels[0][1].shape[0]
-        rows = wrap_residues(length, per_row)
-        widest = rows[0].stop
-        cell = min(0.15, _CELL * 100 / widest)
-        named = len(panels) > 1
-        left, right, top, bottom = (
-            0.48 + 0.22 * named,
-            1.0,
-            0.55 if title else 0.35,
-            0.62,
-        )
-        block, gap, between = (letters + 1.2) * cell, 0.52, 0.26
-        stretch = len(panels) * block + (len(panels) - 1) * between
-        width = max(left + widest * cell + right, 4.6)
-        height = top + len(rows) * stretch + (len(rows) - 1) * gap + bottom
-        fig = Figure(figsize=(width, height))
-        norms = [
-            Normalize(c - v, c + v)
-            for c, v in ((p[3], robust_limit(p[1].to_numpy(), p[3])) for p in panels)
-        ]
-        for row, part in enumerate(rows):
-            for number, ((name, matrix, label, _), norm) in enumerate(
-                zip(panels, norms, strict=True)
-            ):
-                y = (
-                    height
-                    - top
-                    - row * (stretch + gap)
-                    - number * (block + between)
-                    - block
-                )
-                chunk = matrix.iloc[:, part]
-                ax = fig.add_axes(
-                    (
-                        left / width,
-                        y / height,
-                        chunk.shape[1] * cell / width,
-                        block / height,
-                    )
-                )
-                image = _draw_block(ax, chunk, focus_map, norm, cell)
-                if named:
-                    x = (left - 0.42) / width
-                    fig.text(
-                        x,
-                        (y + block / 2) / height,
-                        name,
-                        rotation=90,
-                        va="center",
-                        ha="center",
-                        weight="bold",
-                    )
-                if number < len(panels) - 1:
-                    ax.set_xticklabels([])
-                    ax.tick_params(axis="x", which="both", length=0)
-                if row == 0:
-                    x = left + chunk.shape[1] * cell + 0.16
-                    bar_height = min(block, 1.9)
-                    _colour_bar(
-                        fig,
-                        image,
-                        (
-                            x / width,
-                            (y + block - bar_height) / height,
-                            0.11 / width,
-                            bar_height / height,
-                        ),
-                        matrix.to_numpy(),
-                        label,
-                    )
+        fig = Figure(figsize=layout.size)
+        norms = []
+        for _, matrix, _, center in panels:
+            limit = robust_limit(matrix.to_numpy(), center)
+            norms.append(Normalize(center - limit, center + limit))
+        for row in range(len(layout.rows)):
+            for number, (panel, norm) in enumerate(zip(panels, norms, strict=True)):
+                _draw_panel(fig, layout, (row, number), panel, norm, focus_map)
         if title:
-            fig.text(
-                left / width,
-                1 - 0.2 / height,
-                title,
-                weight="bold",
-                fontsize=9.5,
-                va="center",
-            )
-        _heatmap_key(fig, left, panels, focus_map)
+            x, y, *_ = layout.share(layout.left, layout.size[1] - 0.2)
+            fig.text(x, y, title, weight="bold", fontsize=9.5, va="center")
+        _heatmap_key(fig, layout.left, panels, focus_map)
         return fig
 
 # %% ../../book/workshop/heatmaps.ipynb #b454fe69
@@ -328,7 +343,7 @@ def _colour_bar(
 
 
 def _heatmap_key(
-    fig: Figure, left: float, panels: Sequence[tuple], focus_map: FocusMap
+    fig: Figure, left: float, panels: Sequence[_Panel], focus_map: FocusMap
 ) -> None:
     width, height = fig.get_size_inches()
     covered = np.isin(residue_range(focus_map), focus_map.residues)

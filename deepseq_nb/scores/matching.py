@@ -82,13 +82,10 @@ _ANY = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 def _alphabet_of(variants: Sequence[str]) -> str:
     """The letters of a table's variants: nucleotides where nothing else occurs, or
-    where
-    only so they can be read; else any."""
+    where they can be read as such only; else any."""
     rows = read_rows(variants, _ANY)
     changes = [piece.substitution for piece in rows.pieces if piece.substitution]
-    letters = {letter for change in changes for letter in (change[0], change[2])} - {
-        "-"
-    }
+    letters = {change[end] for change in changes for end in (0, 2)} - {"-"}
     if letters and letters <= set("ACGU") and "U" in letters:
         return "ACGU"
     if len(changes) >= 30 and letters == set("ACGT"):
@@ -299,13 +296,12 @@ def _moved(names: list[str], offset: int) -> list[str]:
     """Canonical variants with `offset` added to their residues; others as they are."""
     if not offset:
         return names
-    moved = [
+    return [
         _NUMBERED.sub(lambda number: str(int(number[0]) + offset), name)
         if _CANONICAL.fullmatch(name)
         else name
         for name in names
     ]
-    return moved
 
 # %% ../../book/workshop/matching.ipynb #d4e00001
 def check_numbering(

@@ -18,6 +18,7 @@ from deepseq_nb.family.focus import (
     FocusMap,
 )
 from deepseq_nb.family.notation import (
+    THREE_LETTERS,
     Substitution,
     read_piece,
     split_pieces,
@@ -43,14 +44,7 @@ def changes_of(table: VariantTable, focus_map: FocusMap) -> list[list[Substituti
     return found
 
 # %% ../../book/workshop/outputs.ipynb #2867c67b
-_THREE_LETTERS: dict[str, str] = dict(
-    zip(
-        "ARNDCQEGHILKMFPSTWYV",
-        "Ala Arg Asn Asp Cys Gln Glu Gly His Ile Leu Lys Met Phe Pro Ser Thr Trp Tyr "
-        "Val".split(),
-        strict=True,
-    )
-)
+_CODES = {letter: code for code, letter in THREE_LETTERS.items()}
 _PREFIX = {"protein": "p.", "rna": "r.", "dna": "n."}
 
 
@@ -82,8 +76,8 @@ def _written(group: list[Substitution], kind: str) -> str:
     """One change, or one stretch of deletions, without its prefix."""
     first, last = group[0], group[-1]
     if kind == "protein":
-        places = [f"{_THREE_LETTERS[one.wild]}{one.residue}" for one in (first, last)]
-        change = _THREE_LETTERS.get(first.mutant, "del")
+        places = [f"{_CODES[one.wild]}{one.residue}" for one in (first, last)]
+        change = _CODES.get(first.mutant, "del")
     else:
         places = [str(first.residue), str(last.residue)]
         change = "del" if first.mutant == "-" else f"{first.wild}>{first.mutant}"
@@ -98,7 +92,7 @@ def _unchanged(text: str, focus_map: FocusMap, offset: int) -> str:
     if kind == "protein" and len(pieces) == 1:
         same = read_piece(pieces[0], focus_map.alphabet).substitution
         if same is not None:
-            return f"p.{_THREE_LETTERS[same.wild]}{same.residue + offset}="
+            return f"p.{_CODES[same.wild]}{same.residue + offset}="
     return f"{_PREFIX[kind]}="
 
 

@@ -221,8 +221,7 @@ def measurements(
     is nothing.
 
     `assay`, `column` and what follows name measurements of your own. Raises
-    `DatasetError` for a
-    family that is not in the registry.
+    `DatasetError` for a family that is not in the registry.
     """
     if assay:
         table = _values(read_assay(assay, variant_column or None), column)
