@@ -16,6 +16,7 @@ from deepseq_nb.cli.options import (
     Say,
     count_argument,
     file_argument,
+    numbers_argument,
     output_option,
     place_argument,
     typed,
@@ -23,13 +24,7 @@ from deepseq_nb.cli.options import (
 
 # %% ../../book/workshop/command_search.ipynb #6f5f8870
 def _thresholds_argument(text: str) -> tuple[float, ...]:
-    """Thresholds given on the command line, with commas between."""
-    try:
-        return tuple(float(word) for word in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no list of thresholds, such as 0.3,0.5"
-        ) from None
+    return numbers_argument(text, ",", "0.3,0.5")
 
 
 def _search_options(parser: argparse.ArgumentParser) -> None:

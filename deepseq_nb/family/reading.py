@@ -39,12 +39,11 @@ from deepseq_nb.family.focus import (
 from deepseq_nb.family.formats import (
     INSERTIONS,
     Records,
-    block_records,
-    fasta_records,
     format_of,
     read_bytes,
+    sequence_records,
     stack_records,
-    without_annotation,
+    with_dashes,
 )
 
 # %% ../../book/workshop/reading.ipynb #35d5c14a
@@ -441,32 +440,23 @@ def read_file(path: Path, options: ReadOptions) -> Reading:
     try:
         data = read_bytes(path)
         found = format_of(data, str(path))
-        tilde = b"~" in data
-        wanted = (
-            options.format
-            if options.format in ("stockholm", "clustal", None)
-            else "fasta"
-        )
+        own = options.format in ("stockholm", "clustal", None)
+        wanted = options.format if own else "fasta"
         if wanted not in (None, found):
             raise AlignmentError(
                 f"{path}: found {found}, expected {options.format}; leave format= out to have it told",
                 setting="format",
                 file=str(path),
             )
-        if found == "fasta":
-            records = fasta_records(data, str(path))
-            records = without_annotation(records, str(path), options.focus)
-            records = _dashes(records) if tilde else records
-            del data  # the records are a copy
-            suffixes = [
-                suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"
-            ]
-            suffix = suffixes[-1] if suffixes else ""
-            return _build(records, str(path), options, options.format, suffix)
-        records = block_records(data, str(path), found)
-        records = without_annotation(records, str(path), options.focus)
-        records = _dashes(records) if tilde else records
-        return _build(records, str(path), options, found)
+        records = sequence_records(data, str(path), found, options.focus)
+        del data  # the records are a copy
+        if found != "fasta":
+            return _build(records, str(path), options, found)
+        suffixes = [
+            suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"
+        ]
+        suffix = suffixes[-1] if suffixes else ""
+        return _build(records, str(path), options, options.format, suffix)
     except MemoryError:
         raise AlignmentError(
             f"{path}: this alignment does not fit into the memory of this machine"
@@ -495,5 +485,5 @@ def read_strings(
             f"from_strings: found {len(names):,} names, expected {len(sequences):,}, one per sequence"
         )
     rows = [sequence.encode("latin-1", "replace") for sequence in sequences]
-    records = _dashes(Records(names, rows, []))
+    records = with_dashes(Records(names, rows, []))
     return _build(records, "from_strings", options, options.format)
