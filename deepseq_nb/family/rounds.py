@@ -152,64 +152,6 @@ class Database:
                     self.path, f"cannot be read on as FASTA ({said})"
                 ) from None
 
-# %% ../../book/workshop/rounds.ipynb #c52fff32
-_LONGEST = 100_000  # residues; HMMER compares no longer sequences
-
-
-def _hits_in(block: Any, profiles: dict[str, tuple[Any, float]], amino: Any) -> dict:
-    """The hits of each profile in a block."""
-    from pyhmmer import easel, plan7
-
-    if any(len(sequence) > _LONGEST for sequence in block):
-        short = [one for one in block if len(one) <= _LONGEST]
-        block = easel.DigitalSequenceBlock(amino, short)
-    found = {}
-    for key, (hmm, bits) in profiles.items():
-        how = {"T": bits, "domT": bits, "incT": bits, "incdomT": bits}
-        hits = plan7.Pipeline(amino, **how).search_hmm(hmm, block)
-        if len(hits):
-            found[key] = hits
-    return found
-
-
-def _without_subnormals() -> None:
-    """Have this thread take numbers too small for a float's full precision as zero,
-    as HMMER's own programs do; pyhmmer leaves that to its caller."""
-    import torch
-
-    torch.set_flush_denormal(True)
-
-
-def _pass(
-    database: Database, profiles: dict[str, tuple[Any, float]], jobs: int, bar: Any
-) -> tuple[dict[str, Any], int]:
-    """One pass over the database: the sorted hits of each profile that has any, and
-    the number of sequences read."""
-    from pyhmmer import easel
-
-    amino, sequences = easel.Alphabet.amino(), 0
-    parts: dict[str, list[Any]] = {key: [] for key in profiles}
-    waiting: deque = deque()
-
-    def take() -> None:
-        for key, hits in waiting.popleft().result().items():
-            parts[key].append(hits)
-
-    with ThreadPoolExecutor(jobs, initializer=_without_subnormals) as pool:
-        for block in database.blocks(amino, bar.update):
-            sequences += len(block)
-            waiting.append(pool.submit(_hits_in, block, profiles, amino))
-            if len(waiting) > 2 * jobs:
-                take()
-        while waiting:
-            take()
-    merged = {}
-    for key, some in parts.items():
-        if some:
-            merged[key] = some[0].merge(*some[1:])
-            merged[key].sort("key")
-    return merged, sequences
-
 # %% ../../book/workshop/rounds.ipynb #a49f68b8
 _AMINO = frozenset("ACDEFGHIKLMNPQRSTVWYBJZOUX")
 
@@ -299,6 +241,64 @@ def choose_query(queries: Sequence[Query], name: str | None, path: str) -> Query
         setting="query",
         file=path,
     )
+
+# %% ../../book/workshop/rounds.ipynb #c52fff32
+_LONGEST = 100_000  # residues; HMMER compares no longer sequences
+
+
+def _hits_in(block: Any, profiles: dict[str, tuple[Any, float]], amino: Any) -> dict:
+    """The hits of each profile in a block."""
+    from pyhmmer import easel, plan7
+
+    if any(len(sequence) > _LONGEST for sequence in block):
+        short = [one for one in block if len(one) <= _LONGEST]
+        block = easel.DigitalSequenceBlock(amino, short)
+    found = {}
+    for key, (hmm, bits) in profiles.items():
+        how = {"T": bits, "domT": bits, "incT": bits, "incdomT": bits}
+        hits = plan7.Pipeline(amino, **how).search_hmm(hmm, block)
+        if len(hits):
+            found[key] = hits
+    return found
+
+
+def _without_subnormals() -> None:
+    """Have this thread take numbers too small for a float's full precision as zero,
+    as HMMER's own programs do; pyhmmer leaves that to its caller."""
+    import torch
+
+    torch.set_flush_denormal(True)
+
+
+def _pass(
+    database: Database, profiles: dict[str, tuple[Any, float]], jobs: int, bar: Any
+) -> tuple[dict[str, Any], int]:
+    """One pass over the database: the sorted hits of each profile that has any, and
+    the number of sequences read."""
+    from pyhmmer import easel
+
+    amino, sequences = easel.Alphabet.amino(), 0
+    parts: dict[str, list[Any]] = {key: [] for key in profiles}
+    waiting: deque = deque()
+
+    def take() -> None:
+        for key, hits in waiting.popleft().result().items():
+            parts[key].append(hits)
+
+    with ThreadPoolExecutor(jobs, initializer=_without_subnormals) as pool:
+        for block in database.blocks(amino, bar.update):
+            sequences += len(block)
+            waiting.append(pool.submit(_hits_in, block, profiles, amino))
+            if len(waiting) > 2 * jobs:
+                take()
+        while waiting:
+            take()
+    merged = {}
+    for key, some in parts.items():
+        if some:
+            merged[key] = some[0].merge(*some[1:])
+            merged[key].sort("key")
+    return merged, sequences
 
 # %% ../../book/workshop/rounds.ipynb #ca0d7997
 @dataclass(slots=True)
