@@ -693,6 +693,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                 'deepseq_nb/family/search.py'),
                                           'deepseq_nb.family.search._record': ( 'structure/search.html#_record',
                                                                                 'deepseq_nb/family/search.py'),
+                                          'deepseq_nb.family.search._refuse_out': ( 'structure/search.html#_refuse_out',
+                                                                                    'deepseq_nb/family/search.py'),
                                           'deepseq_nb.family.search._rounds': ( 'structure/search.html#_rounds',
                                                                                 'deepseq_nb/family/search.py'),
                                           'deepseq_nb.family.search._rounds_of': ( 'structure/search.html#_rounds_of',

@@ -127,10 +127,12 @@ def _told(found: Any, say: Say) -> dict[str, Any]:
 # %% ../../book/workshop/command_search.ipynb #14db467e
 def _each(args: argparse.Namespace, queries: list[Any], say: Say) -> dict[str, Any]:
     """Search with every query; those whose family is there are not done again."""
-    from deepseq_nb.core.errors import ConfigError
+    from deepseq_nb.core.errors import AlignmentError, ConfigError
     from deepseq_nb.family.search import is_done, search_family, search_request
 
     options, results = _settings(args), {}
+    if args.out.is_file():
+        raise ConfigError(f"{args.out} is a file, expected a folder for the families")
     names = [re.sub(r"[^A-Za-z0-9._-]+", "_", query.name) for query in queries]
     if len(set(names)) < len(names):
         raise ConfigError("two sequences of the file have one name: rename one")
@@ -142,8 +144,17 @@ def _each(args: argparse.Namespace, queries: list[Any], say: Say) -> dict[str, A
             results[query.name] = {"path": str(out)}
             continue
         say(f"{query.name}:")
-        found = search_family(query, args.database, out, options, **_how(args), say=say)
+        try:
+            found = search_family(
+                query, args.database, out, options, **_how(args), say=say
+            )
+        except AlignmentError as error:  # no hits: the others may have some
+            say(f"{query.name}: {error}")
+            results[query.name] = {"path": None, "reason": str(error)}
+            continue
         results[query.name] = _told(found, say)
+    if all(result["path"] is None for result in results.values()):
+        raise AlignmentError("no sequence of the file has a family in this database")
     return results
 
 

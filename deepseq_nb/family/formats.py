@@ -51,6 +51,7 @@ _SHAPES = (  # of the first line that is no comment
     (re.compile(rb"#=(AU|ID|SQ|CS|RF|SS|DE|AC|GA|TC|NC)\b.*"), "a SELEX file"),
     (re.compile(rb"# \w+ :: .*"), "a report of HMMER (its option -A writes the alignment)"),
     (re.compile(rb".*\bMSF: *[0-9]+.*"), "an MSF file"),
+    (re.compile(rb"(ATOM  |HETATM)[ 0-9]{5} .*|(HEADER|TITLE |COMPND|REMARK|CRYST1) .*|data_\S*"), "a structure (PDB or mmCIF)"),
     (re.compile(rb"Query +\S.*"), "a report of HH-suite (its option -oa3m writes the alignment)"),
 )  # fmt: skip
 _OTHERS = {  # formats of alignments that are not read -> how Biopython calls them

@@ -110,14 +110,15 @@ class Database:
             with open(self.path, "rb") as raw:
                 head = self._open(raw).read(1_000_000)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise _fault(self.path, f"the gzip file is damaged ({error})") from None
+            raise _fault(
+                self.path, f"the gzip file is cut short or damaged ({error})"
+            ) from None
         if not head.strip():
             raise _fault(self.path, "the file is empty, expected proteins in FASTA")
         if not head.lstrip().startswith(b">"):
-            found = head.lstrip()[:30].split(b"\n")[0].decode("utf-8", "replace")
-            raise _fault(
-                self.path, f"begins with {found!r}, expected FASTA, a line '>NAME'"
-            )
+            begins = head.lstrip()[:30].split(b"\n")[0].decode("utf-8", "replace")
+            found = "is binary" if b"\0" in head else f"begins with {begins!r}"
+            raise _fault(self.path, f"{found}, expected FASTA, a line '>NAME'")
         lines = [line for line in head.split(b"\n") if not line.startswith(b">")]
         letters = Counter(b"".join(lines).decode("utf-8", "replace").upper().strip())
         if not letters:

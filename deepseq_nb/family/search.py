@@ -107,6 +107,14 @@ def needs_pyhmmer() -> None:
         ) from None
 
 
+def _refuse_out(out: Path, overwrite: bool) -> None:
+    """Raise FileExistsError where a family may not be written."""
+    if out.is_dir():
+        raise FileExistsError(f"{out} is a folder, expected a file such as family.a2m")
+    if out.exists() and not overwrite:
+        raise FileExistsError(f"{out} exists: choose another name, or add --overwrite")
+
+
 def _rounds_of(query: Query, database: Path, options: SearchOptions) -> str:
     """A checksum of what determines the rounds of a search."""
     about = database.stat()
@@ -357,12 +365,11 @@ def search_family(
     ConfigError
         Where pyhmmer is missing, or the database is missing or not FASTA of proteins.
     FileExistsError
-        Where `out` is there and `overwrite` is false.
+        Where `out` is there and `overwrite` is false, or it is a folder.
     """
     needs_pyhmmer()
     asked = _asked(query, database, out, options or SearchOptions(), first_residue)
-    if asked.out.exists() and not overwrite:
-        raise FileExistsError(f"{out} exists: choose another name, or add --overwrite")
+    _refuse_out(asked.out, overwrite)
     state = asked.state()
     _rounds(asked, state, jobs or cores(), progress, say)
     found = _written(asked, state, write_all)
@@ -407,12 +414,16 @@ def family_from(
     AlignmentError
         Where the file is no alignment, or no hit is left.
     FileExistsError
-        Where `out` is there and `overwrite` is false.
+        Where `out` is there and `overwrite` is false, or it is a folder.
     """
     out, options = Path(out), options or SearchOptions()
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{out} exists: choose another name, or add --overwrite")
+    check_ending(out, options.min_occupancy)
+    _refuse_out(out, overwrite)
     hits = read_hits(path, query, first_residue)
+    if not hits.found:
+        raise AlignmentError(
+            f"{path}: found one sequence, expected a query and its hits", file=str(path)
+        )
     hits = filtered(hits, options.min_coverage, options.max_identity)
     if len(hits.rows) == 1:
         raise AlignmentError(

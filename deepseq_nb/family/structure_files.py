@@ -255,6 +255,10 @@ def read_structure(path: Path | str) -> Structure:
         raise StructureError(
             f"{path}: found XML or a web page, expected PDB or mmCIF", file=str(path)
         )
+    if head.startswith(">"):
+        raise StructureError(
+            f"{path}: found sequences (FASTA), expected PDB or mmCIF", file=str(path)
+        )
     cif = head.startswith("data_") and "_atom_site." in text
     read = _cif_atoms if cif else _pdb_atoms
     atoms, models = read(text, str(path), known)

@@ -69,6 +69,24 @@ def test_each_query_gets_a_family_and_is_not_searched_twice(pyhmmer, place, deep
     assert code == 0 and out.count("done already") == 2 and "round" not in out
 
 
+def test_each_goes_on_behind_a_query_without_hits(pyhmmer, place, deepseq):
+    query = (place / "query.fasta").read_text()
+    (place / "two.fasta").write_text(">lonely\n" + "WWPPCCHHWWPP" * 6 + "\n" + query)
+    line = f"{ONE.replace('query', 'two')} --each --out families"
+    code, out, _ = deepseq(line)
+    assert code == 0 and "lonely: no hits" in out
+    assert len(list((place / "families").glob("*.a2m"))) == 1
+    (place / "two.fasta").write_text(">lonely\n" + "WWPPCCHHWWPP" * 6 + "\n")
+    code, _, err = deepseq(line)
+    assert code == 2 and "no sequence of the file has a family" in err
+
+
+def test_hits_without_a_hit_are_one_line(place, deepseq):
+    (place / "one.a3m").write_text(">Q\nMKVLIT\n")
+    code, _, err = deepseq("search --from one.a3m --out taken.a2m")
+    assert code == 2 and "found one sequence, expected a query and its hits" in err
+
+
 def test_emptier_columns_are_not_modelled_with_min_occupancy(place, deepseq):
     (place / "hits.a3m").write_text(">Q\nMKVLIT\n>A\nMR-LIS\n>B\nMR-LIT\n")
     assert deepseq("search --from hits.a3m --out taken.a2m --min-occupancy 0.7").code == 0
@@ -113,6 +131,10 @@ BAD = {
     "thresholds": ("0.4", "0.4;0.5", "no list of numbers such as 0.3,0.5"),
     "threshold": ("0.4", "40", "bits per residue such as 0.3"),
     "coverage": ("--jobs 1", "--min-coverage 50", "min-coverage is 50"),
+    "a folder": ("found.a2m", "folder --overwrite", "is a folder"),
+    "a file for each": ("found.a2m", "db.fasta --each", "expected a folder"),
+    "binary database": ("db.fasta", "image.png", "is binary, expected FASTA"),
+    "structure for a query": ("query.fasta", "model.pdb", "a structure (PDB or mmCIF)"),
     "occupancy of a3m": ("found.a2m", "found.a3m --min-occupancy 0.7", "needs an .a2m file"),
 }
 
@@ -122,6 +144,9 @@ def test_what_cannot_be_searched_is_refused_before_the_first_round(pyhmmer, plac
     old, new, said = BAD[case]
     (place / "dna.fasta").write_text(">gene\n" + "ATGACCGGTTTAGCC" * 4 + "\n")
     (place / "aligned.a2m").write_text(">a\nMK--LV\n>b\nMKVVLV\n")
+    (place / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+    (place / "model.pdb").write_text("HEADER    HYDROLASE\nATOM      1  CA  ALA A   1\n")
+    (place / "folder").mkdir()
     code, out, err = deepseq(f"{ONE} --out found.a2m".replace(old, new))
     assert code == 2 and said in err.replace("_", "-"), err
     assert err.count("\n") == 1 and "round" not in out
