@@ -16,6 +16,7 @@ from deepseq_nb.cli.options import (
     Say,
     count_argument,
     file_argument,
+    numbers_argument,
     output_option,
     place_argument,
     typed,
@@ -23,13 +24,7 @@ from deepseq_nb.cli.options import (
 
 # %% ../../book/workshop/command_search.ipynb #6f5f8870
 def _thresholds_argument(text: str) -> tuple[float, ...]:
-    """Thresholds given on the command line, with commas between."""
-    try:
-        return tuple(float(word) for word in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no list of thresholds, such as 0.3,0.5"
-        ) from None
+    return numbers_argument(text, ",", "0.3,0.5")
 
 
 def _search_options(parser: argparse.ArgumentParser) -> None:
@@ -132,10 +127,12 @@ def _told(found: Any, say: Say) -> dict[str, Any]:
 # %% ../../book/workshop/command_search.ipynb #14db467e
 def _each(args: argparse.Namespace, queries: list[Any], say: Say) -> dict[str, Any]:
     """Search with every query; those whose family is there are not done again."""
-    from deepseq_nb.core.errors import ConfigError
+    from deepseq_nb.core.errors import AlignmentError, ConfigError
     from deepseq_nb.family.search import is_done, search_family, search_request
 
     options, results = _settings(args), {}
+    if args.out.is_file():
+        raise ConfigError(f"{args.out} is a file, expected a folder for the families")
     names = [re.sub(r"[^A-Za-z0-9._-]+", "_", query.name) for query in queries]
     if len(set(names)) < len(names):
         raise ConfigError("two sequences of the file have one name: rename one")
@@ -147,8 +144,17 @@ def _each(args: argparse.Namespace, queries: list[Any], say: Say) -> dict[str, A
             results[query.name] = {"path": str(out)}
             continue
         say(f"{query.name}:")
-        found = search_family(query, args.database, out, options, **_how(args), say=say)
+        try:
+            found = search_family(
+                query, args.database, out, options, **_how(args), say=say
+            )
+        except AlignmentError as error:  # no hits: the others may have some
+            say(f"{query.name}: {error}")
+            results[query.name] = {"path": None, "reason": str(error)}
+            continue
         results[query.name] = _told(found, say)
+    if all(result["path"] is None for result in results.values()):
+        raise AlignmentError("no sequence of the file has a family in this database")
     return results
 
 

@@ -7,9 +7,7 @@ __all__ = ['VARIANT_COLUMNS', 'find_variant_column', 'read_assay', 'read_variant
 
 # %% ../../book/workshop/tables.ipynb #e2f3066d
 import csv
-import gzip
 import re
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -18,6 +16,9 @@ import pandas as pd
 
 from deepseq_nb.core.errors import (
     VariantError,
+)
+from deepseq_nb.core.files import (
+    read_unpacked,
 )
 from deepseq_nb.family.notation import (
     canonical_variants,
@@ -41,19 +42,7 @@ _MISSING = frozenset(
 
 def _bytes_of(path: Path | str) -> bytes:
     """A file's content, unpacked; raises `VariantError`."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise VariantError(
-            f"{path}: cannot be read ({error.strerror or error})"
-        ) from None
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise VariantError(
-                f"{path}: the gzip file is damaged ({error}): fetch or compress it again"
-            ) from None
+    data = read_unpacked(path, VariantError, "a table of variants")
     if data[:4] in (b"PK\x03\x04", b"\xd0\xcf\x11\xe0"):
         raise VariantError(
             f"{path}: found a zip archive or an Excel workbook, expected text: save the sheet as CSV"
@@ -284,6 +273,8 @@ def _records(
         ]
         if rows and not any(row[0] for _, row in rows):
             rows = [(i, row[1:]) for i, row in rows]  # | a | b |
+        if rows and not any(row[-1] for _, row in rows):
+            rows = [(i, row[:-1]) for i, row in rows]
     header, rows = _names(rows)
     return header, _even(path, header, rows), delimiter
 

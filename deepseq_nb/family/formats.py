@@ -4,13 +4,12 @@
 
 # %% auto #0
 __all__ = ['INSERTIONS', 'Row', 'read_bytes', 'format_of', 'Records', 'fasta_records', 'without_annotation', 'block_records',
-           'stack_records']
+           'with_dashes', 'sequence_records', 'stack_records']
 
 # %% ../../book/workshop/formats.ipynb #a28ce7fc
-import gzip
 import re
-import zlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,30 +18,14 @@ import numpy as np
 from deepseq_nb.core.errors import (
     AlignmentError,
 )
+from deepseq_nb.core.files import (
+    read_unpacked,
+)
 
 # %% ../../book/workshop/formats.ipynb #b4b43486
 def read_bytes(path: Path) -> bytes:
     """The text of a plain or gzip file with line ends as LF, without NUL bytes at them; raises AlignmentError where there is none."""
-    try:
-        data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-    except FileNotFoundError:
-        raise AlignmentError(
-            f"{path}: no such file; the current folder is {Path.cwd()}"
-        ) from None
-    except IsADirectoryError:
-        raise AlignmentError(f"{path}: a folder, expected an alignment file") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise AlignmentError(
-            f"{path}: the gzip file is cut short or damaged ({error}); fetch it again"
-        ) from None
-    except MemoryError:
-        raise AlignmentError(
-            f"{path}: the file is larger than the memory of this machine"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise AlignmentError(f"{path}: cannot be read ({error})") from None
+    data = read_unpacked(path, AlignmentError, "an alignment file")
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if b"\0" in data:  # MMseqs2 ends entries with one
@@ -68,6 +51,7 @@ _SHAPES = (  # of the first line that is no comment
     (re.compile(rb"#=(AU|ID|SQ|CS|RF|SS|DE|AC|GA|TC|NC)\b.*"), "a SELEX file"),
     (re.compile(rb"# \w+ :: .*"), "a report of HMMER (its option -A writes the alignment)"),
     (re.compile(rb".*\bMSF: *[0-9]+.*"), "an MSF file"),
+    (re.compile(rb"(ATOM  |HETATM)[ 0-9]{5} .*|(HEADER|TITLE |COMPND|REMARK|CRYST1) .*|data_\S*"), "a structure (PDB or mmCIF)"),
     (re.compile(rb"Query +\S.*"), "a report of HH-suite (its option -oa3m writes the alignment)"),
 )  # fmt: skip
 _OTHERS = {  # formats of alignments that are not read -> how Biopython calls them
@@ -364,13 +348,22 @@ def _split_blocks(rows: list[Row], path: str) -> list[list[Row]]:
     return blocks
 
 # %% ../../book/workshop/formats.ipynb #4764b7d9
-_ABOUT_COLUMNS = (
-    b"*:.+|#%!^ \t0123456789"  # signs of a line of conservation, and a ruler's
-)
+# signs of a line of conservation, and a ruler's
+_ABOUT_COLUMNS = b"*:.+|#%!^ \t0123456789"
 
 
-def _segments(data: bytes, path: str, format: str, notices: list[str]):
-    """The rows between blank lines, lines of conservation and `#=GC` lines, a list at a time."""
+def _ends_block(line: bytes, clustal: bool) -> bool:
+    """Whether a line stands between blocks: blank, of conservation, or `#=GC`."""
+    bare = line.strip()
+    if not bare or bare.startswith(b"#=GC"):
+        return True
+    return clustal and line[:1] in b" \t" and not bare.translate(None, _ABOUT_COLUMNS)
+
+# %% ../../book/workshop/formats.ipynb #5d0f0003
+def _segments(
+    data: bytes, path: str, format: str, notices: list[str]
+) -> Iterator[list[Row]]:
+    """The rows between the ends of blocks, a list at a time."""
     clustal, closed, seen, rows = format == "clustal", False, False, []
     head = _BLOCK_HEAD if clustal else _STOCKHOLM
     for number, line in enumerate(data.split(b"\n"), 1):
@@ -381,9 +374,7 @@ def _segments(data: bytes, path: str, format: str, notices: list[str]):
                     f"line {number} begins a second alignment: only the first was read"
                 )
                 break
-        elif not bare or bare.startswith(b"#=GC") or (
-            clustal and line[:1] in b" \t" and not bare.translate(None, _ABOUT_COLUMNS)
-        ):  # fmt: skip
+        elif _ends_block(line, clustal):
             yield rows
             rows = []
         elif bare == b"//" and not clustal:
@@ -403,7 +394,7 @@ def _segments(data: bytes, path: str, format: str, notices: list[str]):
     if not clustal and not closed:
         notices.append("the closing // is missing: the file may be cut short")
 
-
+# %% ../../book/workshop/formats.ipynb #5d0f0006
 def block_records(data: bytes, path: str, format: str) -> Records:
     """Records of Stockholm and Clustal: blocks of `NAME SEQUENCE` lines; a name twice in a block is two records."""
     names, rows, lines = {}, {}, {}
@@ -435,6 +426,27 @@ def block_records(data: bytes, path: str, format: str) -> Records:
         )
     joined = [b"".join(parts) for parts in rows.values()]
     return Records(list(names.values()), joined, list(lines.values()), tuple(notices))
+
+# %% ../../book/workshop/formats.ipynb #5d0f0008
+def with_dashes(records: Records) -> Records:
+    """The same records with '~', the gap of GCG's programs, as '-'."""
+    rows = records.rows
+    if not any(b"~" in row for row in rows):
+        return records
+    rows = [row.replace(b"~", b"-") for row in rows]
+    notices = (*records.notices, "'~' was read as a gap")
+    return Records(records.names, rows, records.lines, notices)
+
+
+def sequence_records(
+    data: bytes, path: str, format: str, focus: str | None = None
+) -> Records:
+    """The sequences of a file whose format was told; raises AlignmentError."""
+    if format == "fasta":
+        records = fasta_records(data, path)
+    else:
+        records = block_records(data, path, format)
+    return with_dashes(without_annotation(records, path, focus))
 
 # %% ../../book/workshop/formats.ipynb #f36af470
 def _ragged(rows: list[bytes], records: Records) -> str:

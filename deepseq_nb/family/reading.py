@@ -39,12 +39,11 @@ from deepseq_nb.family.focus import (
 from deepseq_nb.family.formats import (
     INSERTIONS,
     Records,
-    block_records,
-    fasta_records,
     format_of,
     read_bytes,
+    sequence_records,
     stack_records,
-    without_annotation,
+    with_dashes,
 )
 
 # %% ../../book/workshop/reading.ipynb #35d5c14a
@@ -356,16 +355,46 @@ class Reading(NamedTuple):
     report: ReadReport
 
 # %% ../../book/workshop/reading.ipynb #ec872559
-def _dashes(records: Records) -> Records:
-    """The same records with '~', the gap of GCG's programs, as '-'."""
-    rows = records.rows
-    if not any(b"~" in row for row in rows):
-        return records
-    notice = "'~' was read as a gap"
-    rows = [row.replace(b"~", b"-") for row in rows]
-    return Records(records.names, rows, records.lines, (*records.notices, notice))
+def _refuse_foreign(filtered: _Filtered, letters: str, hint: str, path: str) -> None:
+    """Refuse a file of another alphabet, or without a column that stays."""
+    foreign = filtered.odd.any(axis=1)
+    if hint and foreign.mean() > 0.5:
+        raise AlignmentError(f"{path}: {foreign.sum():,} of {len(filtered.odd):,} sequences have letters outside "
+                             f"the alphabet {letters}{hint}", setting="alphabet")  # fmt: skip
+    if not filtered.columns.any():
+        raise AlignmentError(
+            f"{path}: no column has the occupancy asked for; lower it, or raise max_column_gaps"
+        )
 
 
+def _strange(
+    matrix: UInt8[np.ndarray, "n width"],
+    columns: Int64[np.ndarray, " candidates"],
+    odd: Bool[np.ndarray, "n candidates"],
+) -> Counter:
+    """How often each letter outside the alphabet stands in the modelled columns."""
+    rows, places = np.nonzero(odd) if odd.any() else ((), ())
+    return Counter(
+        chr(matrix[r, columns[c]]) for r, c in zip(rows, places, strict=True)
+    )
+
+# %% ../../book/workshop/reading.ipynb #5d0e0003
+def _focus_map(
+    name: str,
+    text: str,
+    order: Int64[np.ndarray, " length"],
+    start: int,
+    letters: str,
+    tokens: UInt8[np.ndarray, "n length"],
+) -> FocusMap:
+    """The map of the columns that stay: `order` are their places in `text`."""
+    return FocusMap(
+        name=name, sequence="".join(text[i] for i in order), residues=tuple(int(start + i) for i in order),
+        alphabet=letters, occupancy=tuple(float(share) for share in (tokens != len(letters)).mean(axis=0)),
+        full_sequence=text, start=start,
+    )  # fmt: skip
+
+# %% ../../book/workshop/reading.ipynb #5d0e0006
 def _build(
     records: Records,
     path: str,
@@ -389,43 +418,20 @@ def _build(
     start, said = find_first_residue(name, len(text), options.first_residue, path)
     notices += said
     tokens = _tokenise(matrix, columns, letters, options.unknown)
-    keep, inside, dropped, odd = _filter(tokens, len(letters), options)
-    if hint and odd.any(axis=1).mean() > 0.5:
-        raise AlignmentError(f"{path}: {odd.any(axis=1).sum():,} of {len(matrix):,} sequences have letters outside "
-                             f"the alphabet {letters}{hint}", setting="alphabet")  # fmt: skip
-    if not inside.any():
-        raise AlignmentError(
-            f"{path}: no column has the occupancy asked for; lower it, or raise max_column_gaps"
-        )
-    rows, places = np.nonzero(odd) if odd.any() else ((), ())
-    strange = Counter(
-        chr(matrix[r, columns[c]]) for r, c in zip(rows, places, strict=True)
-    )
-    del odd  # as large as the tokens
+    choice = _filter(tokens, len(letters), options)
+    _refuse_foreign(choice, letters, hint, path)
+    strange = _strange(matrix, columns, choice.odd)
+    keep, inside, dropped = choice[:3]
+    del choice  # one field of it is as large as the tokens
     if not (keep.all() and inside.all()):
         tokens = np.ascontiguousarray(tokens[keep][:, inside])
-    order = order[inside]
-    focus_map = FocusMap(
-        name=name, sequence="".join(text[i] for i in order), residues=tuple(int(start + i) for i in order),
-        alphabet=letters, occupancy=tuple(float(share) for share in (tokens != len(letters)).mean(axis=0)),
-        full_sequence=text, start=start,
-    )  # fmt: skip
-    notices += _remarks(
-        tokens,
-        focus_map,
-        [int(start + i) for i in outside],
-        format,
-        records,
-        row,
-        options,
-        hint,
-        strange,
-        dropped,
-    )
+    focus_map = _focus_map(name, text, order[inside], start, letters, tokens)
+    lost = [int(start + i) for i in outside]
+    notices += _remarks(tokens, focus_map, lost, format, records, row, options, hint, strange, dropped)  # fmt: skip
     notices += focus_remarks(matrix, records.rows[row], format, letters, start)
     report = ReadReport(
         path=path, format=format, focus=name, records=len(matrix), kept=len(tokens), dropped=dropped,
-        columns_in_file=matrix.shape[1], columns=len(order), residues=(focus_map.residues[0], focus_map.residues[-1]),
+        columns_in_file=matrix.shape[1], columns=len(focus_map.residues), residues=(focus_map.residues[0], focus_map.residues[-1]),
         unknown_letters=dict(strange.most_common()), notices=notices,
         first_is_focus=options.focus is None,
     )  # fmt: skip
@@ -441,32 +447,20 @@ def read_file(path: Path, options: ReadOptions) -> Reading:
     try:
         data = read_bytes(path)
         found = format_of(data, str(path))
-        tilde = b"~" in data
-        wanted = (
-            options.format
-            if options.format in ("stockholm", "clustal", None)
-            else "fasta"
-        )
+        own = options.format in ("stockholm", "clustal", None)
+        wanted = options.format if own else "fasta"
         if wanted not in (None, found):
             raise AlignmentError(
                 f"{path}: found {found}, expected {options.format}; leave format= out to have it told",
                 setting="format",
                 file=str(path),
             )
-        if found == "fasta":
-            records = fasta_records(data, str(path))
-            records = without_annotation(records, str(path), options.focus)
-            records = _dashes(records) if tilde else records
-            del data  # the records are a copy
-            suffixes = [
-                suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"
-            ]
-            suffix = suffixes[-1] if suffixes else ""
-            return _build(records, str(path), options, options.format, suffix)
-        records = block_records(data, str(path), found)
-        records = without_annotation(records, str(path), options.focus)
-        records = _dashes(records) if tilde else records
-        return _build(records, str(path), options, found)
+        records = sequence_records(data, str(path), found, options.focus)
+        del data  # the records are a copy
+        if found != "fasta":
+            return _build(records, str(path), options, found)
+        suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+        return _build(records, str(path), options, options.format, suffix)
     except MemoryError:
         raise AlignmentError(
             f"{path}: this alignment does not fit into the memory of this machine"
@@ -495,5 +489,5 @@ def read_strings(
             f"from_strings: found {len(names):,} names, expected {len(sequences):,}, one per sequence"
         )
     rows = [sequence.encode("latin-1", "replace") for sequence in sequences]
-    records = _dashes(Records(names, rows, []))
+    records = with_dashes(Records(names, rows, []))
     return _build(records, "from_strings", options, options.format)

@@ -6,9 +6,7 @@
 __all__ = ['StructureError', 'Place', 'Chain', 'Structure', 'read_structure']
 
 # %% ../../book/workshop/structure_files.ipynb #5a8ab097
-import gzip
 import io
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,9 @@ from typing import NamedTuple
 
 from deepseq_nb.core.errors import (
     DeepseqError,
+)
+from deepseq_nb.core.files import (
+    read_unpacked,
 )
 from deepseq_nb.family.focus import (
     ALPHABETS,
@@ -228,19 +229,7 @@ _THREE = (
 # %% ../../book/workshop/structure_files.ipynb #315656c5
 def _structure_text(path: Path) -> str:
     """The text of a file, plain or gzip; raises StructureError."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise StructureError(
-            f"{path}: cannot be read ({error.strerror or error})", file=str(path)
-        ) from None
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (OSError, EOFError, zlib.error) as error:
-            raise StructureError(
-                f"{path}: the gzip file is damaged ({error})"
-            ) from None
+    data = read_unpacked(path, StructureError, "a structure, PDB or mmCIF")
     if not data.strip():
         raise StructureError(f"{path} is empty: expected a structure, PDB or mmCIF")
     if b"\0" in data[:4096]:
@@ -265,6 +254,10 @@ def read_structure(path: Path | str) -> Structure:
     if head.startswith("<"):
         raise StructureError(
             f"{path}: found XML or a web page, expected PDB or mmCIF", file=str(path)
+        )
+    if head.startswith(">"):
+        raise StructureError(
+            f"{path}: found sequences (FASTA), expected PDB or mmCIF", file=str(path)
         )
     cif = head.startswith("data_") and "_atom_site." in text
     read = _cif_atoms if cif else _pdb_atoms

@@ -92,10 +92,16 @@ BAD = [
     (f"{CHECK} --variants gone.csv", "gone.csv"),
     (f"{CHECK} --structure gone.pdb", "gone.pdb"),
     (f"{CHECK} --structure assay.csv", "is no structure"),
+    (f"{CHECK} --structure family.a2m", "found sequences (FASTA), expected PDB or mmCIF"),
     (f"{CHECK} --theta 0.8", "did you mean 0.2"),
     ("check family.a2m --device tpu", "device is 'tpu'"),
     (f"{CHECK} --focus HUMAN", "HUMAN"),
 ]
+
+
+def test_a_structure_in_the_alignments_place_is_called_one(deepseq, structure):
+    code, _, err = deepseq("check focus.pdb --device cpu")
+    assert code == 2 and "it begins like a structure (PDB or mmCIF)" in err
 
 
 @pytest.mark.parametrize(("line", "text"), BAD, ids=lambda x: x)

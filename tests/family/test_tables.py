@@ -90,6 +90,22 @@ def test_two_columns_of_variants_without_a_usual_name_are_a_question(write):
         read_assay(write("a,b,y\nA24G,K30R,1\nA24V,K30T,2\n"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| mutant | y |\n| --- | ---: |\n| A24G | 0.5 |\n| K30R | |\n",
+        "mutant | y |\n--- | --- |\nA24G | 0.5 |\nK30R | |\n",
+        "| mutant | y\n| --- | ---\n| A24G | 0.5\n| K30R |\n",
+        "mutant | y\n--- | ---\nA24G | 0.5\nK30R |\n",
+    ],
+    ids=["both bars", "last bar", "first bar", "none"],
+)
+def test_bars_at_the_ends_of_a_markdown_table_are_no_columns(write, text):
+    frame = read_assay(write(text))
+    assert list(frame.columns) == ["variant", "y"]
+    assert frame["variant"].tolist() == ["A24G", "K30R"] and frame["y"].tolist()[0] == 0.5
+
+
 def test_a_column_of_nothing_but_1_234_stays_text(write):
     frame = read_assay(write("mutant\ty\nA24G\t1,234\nK30R\t2,000\n"))
     assert frame["y"].tolist() == ["1,234", "2,000"]

@@ -395,7 +395,7 @@ def test_missing_columns_list_those_that_exist():
         evaluate(assay, assay, "y")
     with pytest.raises(EvaluationError, match="no column of variants"):
         evaluate(score, assay.rename(columns={"variant": "thing"}), "y")
-    with pytest.raises(EvaluationError, match="cannot be read"):
+    with pytest.raises(EvaluationError, match="no such file"):
         evaluate("nowhere.csv", assay, "y")
 
 
