@@ -181,12 +181,11 @@ def energy(
     contributes nothing."""
     length, letters = model.fields.shape
     total = np.zeros(len(tokens))
+    couplings = model.couplings.reshape(length * letters, -1).astype(np.float64)
     for first in range(0, len(tokens), CHUNK):
         part = tokens[first : first + CHUNK]
         pull = np.zeros((len(part), length * letters))
-        OneHot(part, letters).add_product(
-            model.couplings.reshape(length * letters, -1).astype(np.float64), pull
-        )
+        OneHot(part, letters).add_product(couplings, pull)
         there = part < letters
         letter, sites = np.minimum(part, letters - 1), np.arange(length)
         pulled = pull.reshape(len(part), length, letters)[
