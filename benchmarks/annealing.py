@@ -95,6 +95,8 @@ TRIALS = {
 
 
 def pace(trial: Trial, step: int) -> float:
+    """The share of the rate at an update, as it was when the tables were recorded; the cosine of
+    `TrainConfig.schedule` came later and ends a little differently."""
     if trial.schedule == "constant":
         return 1.0
     return max(0.01, 0.5 * (1 + np.cos(np.pi * step / trial.steps)))
