@@ -230,7 +230,7 @@ class PseudoLikelihood:
 
 # %% ../../book/workshop/pseudolikelihood.ipynb #e5d4f1e4
 def squares(values: Float32[torch.Tensor, "..."]) -> float:
-    """The sum of squares, float64 over blocks of the values' own kind, without a copy."""
+    """The sum of squares, without a copy: float64 over blocks of the values' own."""
     blocks = values.reshape(-1).split(1 << 16)
     return sum(torch.dot(block, block).item() for block in blocks)
 
