@@ -1238,6 +1238,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                            'deepseq_nb/model/priors.py'),
                                          'deepseq_nb.model.priors._GaussianKL.forward': ( 'structure/priors.html#_gaussiankl.forward',
                                                                                           'deepseq_nb/model/priors.py'),
+                                         'deepseq_nb.model.priors._check_own_density': ( 'structure/priors.html#_check_own_density',
+                                                                                         'deepseq_nb/model/priors.py'),
                                          'deepseq_nb.model.priors._has_own_density': ( 'structure/priors.html#_has_own_density',
                                                                                        'deepseq_nb/model/priors.py'),
                                          'deepseq_nb.model.priors._kind_gaussian': ( 'structure/priors.html#_kind_gaussian',

@@ -214,6 +214,15 @@ def _has_own_density(prior: "SparsityPrior") -> bool:
     )
 
 
+def _check_own_density(prior: "SparsityPrior") -> None:
+    """Raise `ConfigError` for a density of its own that would never be asked."""
+    if prior.kind == "none" and _has_own_density(prior):
+        raise ConfigError(
+            f"{type(prior).__name__} has a density of its own, but kind 'none' has no scales to ask it about: "
+            "choose 'logit' or another kind"
+        )
+
+
 def _kind_gaussian(prior: PriorSettings) -> tuple[float, float] | None:
     """Mean and standard deviation of s for the kinds that are Gaussians."""
     if prior.kind == "logit":
@@ -260,11 +269,7 @@ class SparsityPrior(PriorSettings):
 
     def __post_init__(self) -> None:
         PriorSettings.__post_init__(self)
-        if self.kind == "none" and _has_own_density(self):
-            raise ConfigError(
-                f"{type(self).__name__} has a density of its own, but kind 'none' has "
-                "no scales to ask it about: choose 'logit' or another kind"
-            )
+        _check_own_density(self)
 
     @property
     def gaussian(self) -> tuple[float, float] | None:

@@ -285,8 +285,9 @@ def score(
     Parameters
     ----------
     run
-        A model or its folder: a run, `SiteIndependent`, `Potts`, `Nearest`. Or several of
-        one family, of which the mean is taken, or which are mixed; an item may be a list.
+        A model or its folder: a run, `SiteIndependent`, `Potts` or `Nearest`. Or
+        several of one family, of which the mean is taken, or which are mixed; an item
+        may be a list.
     variants, offset
         As in `deepseq_nb.scores.scoring.score`; None stands for all singles.
     mix
