@@ -95,6 +95,8 @@ TRIALS = {
 
 
 def pace(trial: Trial, step: int) -> float:
+    """The share of the rate at an update, as it was when the tables were recorded; the cosine of
+    `TrainConfig.schedule` came later and ends a little differently."""
     if trial.schedule == "constant":
         return 1.0
     return max(0.01, 0.5 * (1 + np.cos(np.pi * step / trial.steps)))
@@ -124,6 +126,8 @@ def train(trial: Trial, folder: Path) -> None:
     if (folder / "rows.json").exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "log.txt"
+    log.unlink(missing_ok=True)
     alignment = Alignment.read(DATA / ALIGNMENTS[trial.family])
     config = TrainConfig(
         steps=trial.steps,
@@ -165,6 +169,8 @@ def train(trial: Trial, folder: Path) -> None:
             ranks = agreement(table.set_index("variant").score, trial.family)
             rows.append(row | {"ranks": list(ranks.values())})
             print(folder.name, rows[-1], flush=True)
+            with log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(rows[-1]) + "\n")
     (folder / "rows.json").write_text(json.dumps({"rows": rows}))
 
 
@@ -177,8 +183,8 @@ def recorded(out: Path, name: str) -> list[dict]:
     return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """A row for each snapshot and assay; the last snapshots on BLAT compared with the original's five models, in pairs; and means of several models."""
+def tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, int]:
+    """A row for each snapshot and assay; the last snapshots on BLAT compared with the original's five models, in pairs; means of several models; and how many variants these are over."""
     rows, last = [], {}
     for name, trial in TRIALS.items():
         for row in recorded(out, name):
@@ -218,7 +224,7 @@ def tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
             "group": group, "models": len(names), "spearman_single_mean": round(float(np.mean(singles)), 4),
             "spearman_of_mean": round(spearman(together.to_numpy(), measured), 4),
         })  # fmt: skip
-    return pd.DataFrame(rows), pd.DataFrame(pairs), pd.DataFrame(means)
+    return pd.DataFrame(rows), pd.DataFrame(pairs), pd.DataFrame(means), len(theirs)
 
 
 def main() -> None:
@@ -233,14 +239,15 @@ def main() -> None:
         for name in args.trials or TRIALS:
             train(TRIALS[name], args.out / name)
         return
-    snapshots, pairs, means = tables(args.out)
+    snapshots, pairs, means, variants = tables(args.out)
     last = snapshots.groupby(["trial", "assay"], sort=False).tail(1)
     print(last[["trial", "assay", "updates", "median_width", "spearman"]].to_string(index=False))
     if args.save:
         known = {"samples": 20, "score_seed": 1, "batch_size": 100, "theta": 0.2}
         results.save_result("annealing", snapshots, known)
-        results.save_result("annealing_pairs", pairs, known | {"variants": 4788})
-        results.save_result("annealing_means", means, known | {"variants": 4788})
+        compared = known | {"variants": variants}
+        results.save_result("annealing_pairs", pairs, compared)
+        results.save_result("annealing_means", means, compared)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,7 @@
 
 `scores` writes FOLDER/FAMILY/MODEL.csv, scores of all singles, and MODEL.multi.csv, scores of variants of several substitutions (600 drawn from each
 table); what is there already is not made again, so it can be stopped and called again. PRESET-UPDATES-sSEED is a run of the model. `table` compares the scores
-with the scans of benchmarks/breadth.toml and writes results/breadth.csv, one row per
-scan and model.
+with the scans of benchmarks/breadth.toml and writes results/breadth.csv, one row per scan and model.
 """
 
 import argparse
@@ -29,16 +28,13 @@ from deepseq_nb.family.variants import all_singles
 from deepseq_nb.model.runs import fit
 from deepseq_nb.model.sizes import preset
 from deepseq_nb.model.training import TrainConfig
-from deepseq_nb.peers.nearest import Nearest
-from deepseq_nb.peers.potts import Potts
-from deepseq_nb.peers.sites import SiteIndependent
+from deepseq_nb.peers.mixing import SIMPLE
 from deepseq_nb.scores.metrics import spearman
 from deepseq_nb.scores.scoring import score
 from deepseq_nb.studies import results
 
 FAMILIES = tomllib.loads(Path(__file__).with_name("breadth.toml").read_text(encoding="utf-8"))
 DATA = Path(os.environ.get("DEEPSEQ_DATA", "."))
-SIMPLE = {"sites": SiteIndependent, "pairs": Potts, "nearest": Nearest}
 # weights of a mixture, by z-score over all singles; runs: the mean of the runs of the model
 MIXTURES = {
     "runs:letters 3:1": {"runs": 3, "sites": 1},

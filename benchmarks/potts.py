@@ -21,7 +21,6 @@ import time
 import numba
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 
 from deepseq_nb.family import registry
 from deepseq_nb.family.alignment import Alignment
@@ -29,6 +28,7 @@ from deepseq_nb.family.depth import Family
 from deepseq_nb.peers import pseudolikelihood
 from deepseq_nb.peers.potts import Potts, coordinates_of
 from deepseq_nb.peers.pseudolikelihood import OneHot
+from deepseq_nb.scores.metrics import spearman
 
 STRIP, SITES, SEQUENCES = 320, 16, 128
 
@@ -151,7 +151,7 @@ def fits(family: Family) -> None:
     apart = np.abs(old.couplings - new.couplings).max()
     scores = old.score().score, new.score().score
     print(f"couplings: largest {np.abs(old.couplings).max():.3f}, at most {apart:.2g} apart; scores of singles at most "
-          f"{np.abs(scores[0] - scores[1]).max():.2g} nats apart, rank correlation {spearmanr(*scores)[0]:.6f}")  # fmt: skip
+          f"{np.abs(scores[0] - scores[1]).max():.2g} nats apart, rank correlation {spearman(*scores):.6f}")  # fmt: skip
 
 
 def main() -> None:

@@ -263,9 +263,8 @@ class OutputParts(NamedTuple):
 
     weight: torch.Tensor  # (H, L*C), or (H, L*A) without a convolution
     conv: torch.Tensor | None  # (C, A)
-    scale: (
-        torch.Tensor | None
-    )  # (H/P, L), of a unit's letters at a position; the P tiles share it
+    # (H/P, L), of a unit's letters at a position; the P tiles share it
+    scale: torch.Tensor | None
     bias: torch.Tensor | None  # (L*A,)
     temperature: torch.Tensor | None  # (1,), inverse: larger is sharper
     profile: torch.Tensor | None  # (L, A), added last
@@ -278,15 +277,11 @@ class OutputParts(NamedTuple):
         written into the given memory."""
         (length, letters), units, out = self.size, len(self.weight), self.weight
         if self.conv is not None:
-            out = torch.mm(
-                out.reshape(units * length, -1), self.conv, out=plain
-            )  # (H*L, A)
+            rows = out.reshape(units * length, -1)  # (H*L, C)
+            out = torch.mm(rows, self.conv, out=plain)  # (H*L, A)
         if self.scale is not None:
-            shape = (
-                units // len(self.scale),
-                *self.scale.shape,
-                letters,
-            )  # (P, H/P, L, A)
+            tiles = units // len(self.scale)
+            shape = (tiles, *self.scale.shape, letters)  # (P, H/P, L, A)
             into = None if scaled is None else scaled.view(shape)
             out = torch.mul(out.view(shape), self.scale.unsqueeze(-1), out=into)
         return out.reshape(units, length * letters)
@@ -387,10 +382,7 @@ def _scaled_back(
     place."""
     scales = _flat(scale.contiguous())
     by_scale = np.zeros_like(scales)
-    grad, other = (
-        by_out.view(-1, letters).numpy(),
-        plain.detach().view(-1, letters).numpy(),
-    )
+    grad, other = (x.detach().view(-1, letters).numpy() for x in (by_out, plain))
 
     def work(_: int, a: int, b: int) -> None:
         for tile in range(len(grad) // len(scales)):
@@ -400,6 +392,40 @@ def _scaled_back(
 
     _everywhere(work, [len(scales)])
     return torch.from_numpy(by_scale).view_as(scale)
+
+# %% ../../book/performance/speed.ipynb #31cd0e67
+def _corrected(group: dict[str, Any], step: int) -> tuple[np.float32, ...]:
+    """Adam's betas, its rate and root with their bias corrections at `step`, and
+    epsilon."""
+    first, second = group["betas"]
+    rate, root = group["lr"] / (1 - first**step), (1 - second**step) ** -0.5
+    return tuple(np.float32(x) for x in (first, second, rate, root, group["eps"]))
+
+# %% ../../book/performance/speed.ipynb #4beb4656
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def _begin(optimiser: torch.optim.Adam, weight: torch.nn.Module) -> None:
+    """Zero counts and moments of a weight's parameters, where `optimiser` keeps
+    them."""
+    for p in (weight.mu, weight.log_sigma):
+        moments = {key: torch.zeros_like(p.detach()) for key in _MOMENTS}
+        optimiser.state[p] = {"step": torch.zeros(()), **moments}
+
+
+def _next_step(
+    optimiser: torch.optim.Adam, weight: torch.nn.Module, drawn: torch.Tensor
+) -> tuple[list[np.ndarray], list[tuple]]:
+    """The arrays that `_step` takes, and Adam's numbers for both parameters; the
+    counts go up by one."""
+    states = optimiser.state[weight.mu], optimiser.state[weight.log_sigma]
+    for one in states:
+        one["step"] += 1
+    step = int(states[0]["step"])
+    moments = [one[key] for one in states for key in _MOMENTS]
+    grad = torch.zeros_like(drawn) if drawn.grad is None else drawn.grad.contiguous()
+    arrays = [_flat(x) for x in (weight.mu, weight.log_sigma, drawn, grad, *moments)]
+    return arrays, [_corrected(group, step) for group in optimiser.param_groups]
 
 # %% ../../book/performance/speed.ipynb #c7d4573f
 class GaussianAdam:
@@ -427,12 +453,7 @@ class GaussianAdam:
             torch.empty_like(w.mu.detach()).requires_grad_() for w in self.weights
         ]
         for w in self.weights:
-            for p in (w.mu, w.log_sigma):
-                moments = {
-                    key: torch.zeros_like(p.detach())
-                    for key in ("exp_avg", "exp_avg_sq")
-                }
-                optimiser.state[p] = {"step": torch.zeros(()), **moments}
+            _begin(optimiser, w)
 
     def draw(self, key: int) -> dict[str, torch.Tensor]:
         """One sample of every weight, as leaves that will receive gradients; the same
@@ -456,44 +477,17 @@ class GaussianAdam:
         The optimiser's own step comes first: one that sets its count back there, as the
         original's does, is followed.
         """
-        groups, state = self.optimiser.param_groups, self.optimiser.state
         arrays, settings, constant = [], [], 0.0
         for w, drawn, (mean, width) in zip(
             self.weights, self.drawn, self.priors, strict=True
         ):
-            states = state[w.mu], state[w.log_sigma]
-            for one in states:
-                one["step"] += 1
-            adam = [_corrected(group, int(states[0]["step"])) for group in groups]
-            settings.append(
-                (np.float32(price), np.float32(mean), np.float32(width**-2), *adam)
-            )
-            moments = [one[key] for one in states for key in ("exp_avg", "exp_avg_sq")]
-            grad = (
-                torch.zeros_like(drawn)
-                if drawn.grad is None
-                else drawn.grad.contiguous()
-            )
-            arrays.append(
-                [_flat(x) for x in (w.mu, w.log_sigma, drawn, grad, *moments)]
-            )
+            moved, adam = _next_step(self.optimiser, w, drawn)
+            prior = np.float32(mean), np.float32(width**-2)
+            arrays.append(moved)
+            settings.append((np.float32(price), *prior, *adam))
             constant += (np.log(width) - 0.5) * w.mu.numel()
 
         def work(i: int, a: int, b: int) -> float:
             return _step(*(x[a:b] for x in arrays[i]), *settings[i])
 
         return float(constant + sum(_everywhere(work, self.sizes)))
-
-# %% ../../book/performance/speed.ipynb #31cd0e67
-def _corrected(group: dict[str, Any], step: int) -> tuple[np.float32, ...]:
-    """Adam's betas, its rate and root with their bias corrections at `step`, and
-    epsilon."""
-    first, second = group["betas"]
-    values = (
-        first,
-        second,
-        group["lr"] / (1 - first**step),
-        (1 - second**step) ** -0.5,
-        group["eps"],
-    )
-    return tuple(np.float32(x) for x in values)

@@ -8,6 +8,7 @@ __all__ = ['about_family', 'check_vacant', 'save_model', 'SavedModel', 'load_mod
 # %% ../../book/workshop/peer_folders.ipynb #11e99e15
 import hashlib
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -37,6 +38,9 @@ from deepseq_nb.family.weights import (
 from deepseq_nb.model.checkpoints import (
     load_tensors,
     save_tensors,
+)
+from deepseq_nb.peers.additive import (
+    Additive,
 )
 
 # %% ../../book/workshop/peer_folders.ipynb #c8af53dd
@@ -80,8 +84,7 @@ def check_vacant(folder: Path, overwrite: bool) -> None:
     if not overwrite:
         raise ConfigError(
             f"{folder} already holds a {kind} model: replace it with overwrite=True "
-            "(--overwrite), "
-            "or choose another folder"
+            "(--overwrite), or choose another folder"
         )
 
 # %% ../../book/workshop/peer_folders.ipynb #d4db9d5e
@@ -99,9 +102,8 @@ def save_model(
     folder = Path(folder)
     check_vacant(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").unlink(
-        missing_ok=True
-    )  # no model until the new one is complete
+    # no model until the new one is complete
+    (folder / "config.json").unlink(missing_ok=True)
     stamp = {"kind": kind, "version": __version__, "checksum": about.get("checksum")}
     tensors = {
         name: torch.from_numpy(np.array(value)) for name, value in arrays.items()
@@ -207,15 +209,15 @@ def load_model(
     return SavedModel(kept, named, focus_map, about)
 
 # %% ../../book/workshop/peer_folders.ipynb #df7e7c01
-class Kept:
-    """Two methods for a model with `focus_map` and `about`: `save` and `load`."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kept(Additive):
+    """A simple model: what it is about, and `score`, `save` and `load`."""
 
-    __slots__ = ()
+    about: dict[str, Any] = field(default_factory=dict)  # of the family, where known
     _arrays: ClassVar[dict[str, str]]  # axes of each array, as for `load_model`
     _settings: ClassVar[dict[str, type]]
-    _tables: ClassVar[
-        dict[str, tuple[str, ...]]
-    ] = {}  # columns of each table that may be missing
+    # columns of each table that may be missing
+    _tables: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     def save(self, folder: Path | str, overwrite: bool = False) -> Path:
         """Keep the model in a folder; raises `ConfigError` where one is kept

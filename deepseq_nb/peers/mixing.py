@@ -38,7 +38,11 @@ from deepseq_nb.model.scorer import (
     Scorer,
 )
 from deepseq_nb.peers.folders import (
+    Kept,
     check_vacant,
+)
+from deepseq_nb.peers.nearest import (
+    Nearest,
 )
 from deepseq_nb.peers.potts import (
     Potts,
@@ -58,15 +62,15 @@ from deepseq_nb.scores.scoring import (
 )
 
 # %% ../../book/workshop/mixtures.ipynb #3ee0f795
-SIMPLE = {"sites": SiteIndependent, "pairs": Potts}
-Model = Run | SiteIndependent | Potts
+SIMPLE = {"sites": SiteIndependent, "pairs": Potts, "nearest": Nearest}
+Model = Run | Kept
 
 
 def kind_of(model: Model) -> str:
-    """The word for a model on the command line: sites, pairs or vae."""
+    """The word for a model: vae, or a key of `SIMPLE`."""
     if isinstance(model, Run):
         return "vae"
-    return "sites" if isinstance(model, SiteIndependent) else "pairs"
+    return next(kind for kind, simple in SIMPLE.items() if isinstance(model, simple))
 
 # %% ../../book/workshop/mixtures.ipynb #1d4abea0
 def fit_simple(
@@ -78,7 +82,7 @@ def fit_simple(
     weights: np.ndarray | None = None,
     overwrite: bool = False,
     echo: Callable[[str], Any] | None = None,
-) -> SiteIndependent | Potts:
+) -> Kept:
     """Fit a simple model to an alignment, and keep it in folder `out` if given.
 
     Parameters
@@ -86,7 +90,8 @@ def fit_simple(
     alignment
         The family.
     kind
-        "sites", a column at a time, or "pairs", the pairwise model.
+        "sites", a column at a time, "pairs", the pairwise model, or "nearest", the
+        nearest relative with each letter.
     out
         Folder for the model.
     theta
@@ -117,13 +122,16 @@ def fit_simple(
     return model
 
 
-def _what_was_fitted(model: SiteIndependent | Potts) -> str:
+def _what_was_fitted(model: Kept) -> str:
     """A line on a fit."""
-    if isinstance(model, SiteIndependent):
-        return f"sites: {model.log_frequencies.size:,} frequencies"
-    settled = "settled" if model.converged else "not settled"
-    steps = 0 if model.trace is None else len(model.trace) - 1
-    return f"pairs: {model.couplings.size:,} couplings, {settled} after {steps} steps"
+    if isinstance(model, Potts):
+        settled = "settled" if model.converged else "not settled"
+        steps = 0 if model.trace is None else len(model.trace) - 1
+        what = f"{model.couplings.size:,} couplings, {settled} after {steps} steps"
+    else:
+        counted = "distances" if isinstance(model, Nearest) else "frequencies"
+        what = f"{model.in_wild_type.size:,} {counted}"
+    return f"{kind_of(model)}: {what}"
 
 
 def _silent(line: str) -> None:
@@ -140,10 +148,9 @@ def load_any(path: Path | str, device: str = "cpu") -> Model:
         kind = json.loads((path / "config.json").read_text())["kind"]
     except (OSError, ValueError, KeyError, TypeError):
         return load_run(path, device)  # which has the sentence if it is no run
-    for model in (SiteIndependent, Potts):
-        if model.__name__ == kind:
-            loaded: Any = model.load(path)
-            return loaded
+    for simple in SIMPLE.values():
+        if simple.__name__ == kind:
+            return simple.load(path)
     return load_run(path, device)
 
 
@@ -200,9 +207,9 @@ def mixed(
 ) -> pd.DataFrame:
     """One table from those of the parts, which are on the same variants.
 
-    `spreads` are the standard deviations of each part over all single substitutions,
-    in nats. `score` and `std_error` are in units of them; the score of each part, in
-    nats, is in `score_1`, `score_2`, ..., the last columns.
+    `spreads` are the standard deviations of each part over all single substitutions, in
+    its own unit. `score` and `std_error` are in units of them; the score of each part,
+    in its own, is in `score_1`, `score_2`, ..., the last columns.
     """
     total, first = sum(shares), tables[0]
     factors = [
@@ -278,8 +285,9 @@ def score(
     Parameters
     ----------
     run
-        A model or its folder: a run, `SiteIndependent` or `Potts`. Or several of one
-        family, of which the mean is taken, or which are mixed; an item may be a list.
+        A model or its folder: a run, `SiteIndependent`, `Potts` or `Nearest`. Or
+        several of one family, of which the mean is taken, or which are mixed; an item
+        may be a list.
     variants, offset
         As in `deepseq_nb.scores.scoring.score`; None stands for all singles.
     mix
@@ -294,9 +302,10 @@ def score(
     Returns
     -------
     One row per input row, in order: variant, score, std_error, status, reason,
-    occupancy. Scores of models and means are in nats; a simple model has std_error 0.
+    occupancy. Scores of models and means are in nats, those of `Nearest` without unit;
+    a simple model has std_error 0.
     A mixture is in standard deviations of single substitutions, 0 for the wild type,
-    and has each part's own score, in nats, in columns `score_1`, `score_2`, ...
+    and has each part's own score, in its unit, in columns `score_1`, `score_2`, ...
 
     Raises
     ------

@@ -6,12 +6,10 @@
 __all__ = ['nearest_with_letter', 'conservation_by_distance', 'Nearest']
 
 # %% ../../book/performance/nearest.ipynb #45909fd7
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Float64
 
 from deepseq_nb.core.errors import (
@@ -23,23 +21,14 @@ from deepseq_nb.family.alignment import (
 from deepseq_nb.family.depth import (
     distances_from_focus,
 )
-from deepseq_nb.family.focus import (
-    FocusMap,
-)
-from deepseq_nb.family.variants import (
-    VariantTable,
-)
 from deepseq_nb.family.weights import (
     letter_counts,
 )
 from deepseq_nb.peers.additive import (
-    additive_scores,
     checked_weights,
-    resolved,
 )
 from deepseq_nb.peers.folders import (
     Kept,
-    about_family,
 )
 from deepseq_nb.peers.sites import (
     SiteIndependent,
@@ -99,10 +88,6 @@ class Nearest(Kept):
     log_frequencies: Float[np.ndarray, "length alphabet"]  # log f_i(a), nats
     nearest: Float[np.ndarray, "length alphabet"]  # r_i(a), shares of residues
     conservation: Float[np.ndarray, " length"]  # c_i, 0 to 1
-    focus_map: FocusMap
-    about: dict[str, Any] = field(
-        default_factory=dict
-    )  # of the alignment, where it is known
     _arrays: ClassVar[dict[str, str]] = {
         "log_frequencies": "la",
         "nearest": "la",
@@ -124,7 +109,7 @@ class Nearest(Kept):
         known, is kept with the model. Raises `ConfigError`. The idea: Laine 2019.
         """
         weights = checked_weights(alignment, weights)
-        sites = SiteIndependent.fit(alignment, weights, pseudocount)
+        sites = SiteIndependent.fit(alignment, weights, pseudocount, theta)
         distances = distances_from_focus(alignment)
         if not np.isfinite(distances).any():
             raise ConfigError(
@@ -134,26 +119,14 @@ class Nearest(Kept):
             log_frequencies=sites.log_frequencies,
             nearest=nearest_with_letter(alignment, distances),
             conservation=conservation_by_distance(alignment, weights, distances),
-            focus_map=alignment.focus_map,
-            about=about_family(alignment, weights, theta),
+            focus_map=sites.focus_map,
+            about=sites.about,
         )
 
     @property
-    def fields(self) -> Float64[np.ndarray, "length alphabet"]:
+    def in_wild_type(self) -> Float64[np.ndarray, "length alphabet"]:
         """What each letter is worth (L, A), in standard deviations of either part."""
         wild, weight = self.focus_map.tokens, self.conservation[:, None]
         letters = weight * self.log_frequencies
         distance = weight * np.sqrt(self.nearest)
         return letters / _spread(letters, wild) - distance / _spread(distance, wild)
-
-    def score(
-        self, variants: Sequence[str] | VariantTable | None = None, offset: int = 0
-    ) -> pd.DataFrame:
-        """Score of each variant less that of the wild type, one row per variant in
-        order; None scores all singles.
-
-        Columns: variant, score, std_error (0), status, reason, occupancy; a rejected
-        row has no score.
-        """
-        variants = resolved(variants, self.focus_map, offset)
-        return additive_scores(variants, self.fields, self.focus_map)

@@ -178,11 +178,8 @@ class PseudoLikelihood:
         lambda_j: float | int,
     ):
         """Prepares the chunks of sequences."""
-        self.shape, self.lambda_h, self.lambda_j = (
-            (tokens.shape[1], letters),
-            lambda_h,
-            lambda_j,
-        )
+        self.shape = tokens.shape[1], letters
+        self.lambda_h, self.lambda_j = lambda_h, lambda_j
         self.evaluations, self.chunks = 0, []
         for first in range(0, len(tokens), CHUNK):
             part = tokens[first : first + CHUNK]
@@ -204,11 +201,8 @@ class PseudoLikelihood:
         """F in nats, and its gradients by the fields and by each entry of the
         symmetric couplings."""
         self.evaluations += 1
-        value, by_fields, by_couplings = (
-            0.0,
-            torch.zeros_like(fields),
-            torch.zeros_like(couplings),
-        )
+        by_fields, by_couplings = torch.zeros_like(fields), torch.zeros_like(couplings)
+        value = 0.0
         for x, observed, share in self.chunks:
             logits = fields.repeat(len(observed), 1)  # (chunk, L * A)
             x.add_product(couplings.numpy(), logits.numpy())
@@ -236,7 +230,7 @@ class PseudoLikelihood:
 
 # %% ../../book/workshop/pseudolikelihood.ipynb #e5d4f1e4
 def squares(values: Float32[torch.Tensor, "..."]) -> float:
-    """The sum of squares, in float64 over blocks, without a copy of them."""
+    """The sum of squares, without a copy: float64 over blocks of the values' own."""
     blocks = values.reshape(-1).split(1 << 16)
     return sum(torch.dot(block, block).item() for block in blocks)
 
@@ -309,9 +303,9 @@ def minimise(
     """Minimum of a convex function that returns value and gradient, by L-BFGS with
     a memory of five steps (Liu 1989).
 
-    Stops when half the squared gradient is below `enough`. Returns the point, the
-    trace (value and left, by step), and whether
-    that was reached within `max_steps` and the precision of float32.
+    Stops when half the squared gradient is below `enough`. Returns the point, the trace
+    (value and left, by step), and whether that was reached within `max_steps` and the
+    precision of float32.
     """
     point, (value, gradient), memory, trace = start, function(start), [], []
     for step in range(max_steps + 1):

@@ -6,12 +6,10 @@
 __all__ = ['SiteIndependent', 'fields_with_gaussian_prior']
 
 # %% ../../book/background/mutation_effects.ipynb #e118c067
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
 from deepseq_nb.core.errors import (
@@ -20,19 +18,11 @@ from deepseq_nb.core.errors import (
 from deepseq_nb.family.alignment import (
     Alignment,
 )
-from deepseq_nb.family.focus import (
-    FocusMap,
-)
-from deepseq_nb.family.variants import (
-    VariantTable,
-)
 from deepseq_nb.family.weights import (
     letter_counts,
 )
 from deepseq_nb.peers.additive import (
-    additive_scores,
     checked_weights,
-    resolved,
 )
 from deepseq_nb.peers.folders import (
     Kept,
@@ -46,11 +36,7 @@ class SiteIndependent(Kept):
     pseudocount. Make one with `fit`."""
 
     log_frequencies: Float[np.ndarray, "length alphabet"]  # log f_i(a), nats
-    focus_map: FocusMap
     pseudocount: float | int
-    about: dict[str, Any] = field(
-        default_factory=dict
-    )  # of the alignment, where it is known
     _arrays: ClassVar[dict[str, str]] = {"log_frequencies": "la"}
     _settings: ClassVar[dict[str, type]] = {"pseudocount": float}
 
@@ -85,17 +71,10 @@ class SiteIndependent(Kept):
             about=about_family(alignment, weights, theta),
         )
 
-    def score(
-        self, variants: Sequence[str] | VariantTable | None = None, offset: int = 0
-    ) -> pd.DataFrame:
-        """log p(variant) - log p(wild type) in nats, one row per variant in order;
-        None scores all singles.
-
-        Columns: variant, score, std_error (0), status, reason, occupancy; a
-        rejected row has no score.
-        """
-        variants = resolved(variants, self.focus_map, offset)
-        return additive_scores(variants, self.log_frequencies, self.focus_map)
+    @property
+    def in_wild_type(self) -> Float[np.ndarray, "length alphabet"]:
+        """Log frequencies in nats: scores are log p(variant) - log p(wild type)."""
+        return self.log_frequencies
 
 # %% ../../book/background/mutation_effects.ipynb #7276c12e
 def fields_with_gaussian_prior(
@@ -103,15 +82,11 @@ def fields_with_gaussian_prior(
     strength: float | int = 0.01,
     steps: int = 60,
 ) -> Float[np.ndarray, "length alphabet"]:
-    """The independent model of Hopf 2017: fields (L, A) in nats that maximise the
-    log posterior of the weighted
-    `counts` (L, A) under a Gaussian prior of precision 2 `strength`; Newton's
-    method, at most `steps`."""
-    fields, total, identity = (
-        np.zeros_like(counts),
-        counts.sum(axis=1),
-        np.eye(counts.shape[1]),
-    )
+    """The independent model of Hopf 2017: fields (L, A) in nats that maximise the log
+    posterior of the weighted `counts` (L, A) under a Gaussian prior of precision 2
+    `strength`; Newton's method, at most `steps`."""
+    fields, total = np.zeros_like(counts), counts.sum(axis=1)
+    identity = np.eye(counts.shape[1])
     for _ in range(steps):
         p = np.exp(fields - fields.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)

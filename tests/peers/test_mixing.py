@@ -9,6 +9,7 @@ import pytest
 from deepseq_nb.core.errors import CheckpointError, ConfigError
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.peers.mixing import fit_simple, load_any, mixed, score
+from deepseq_nb.peers.nearest import Nearest
 from deepseq_nb.peers.potts import Potts
 from deepseq_nb.peers.sites import SiteIndependent
 from deepseq_nb.scores import scoring
@@ -26,14 +27,24 @@ def rna():
 def folders(rna, tmp_path_factory):
     place = tmp_path_factory.mktemp("simple")
     weights = np.ones(len(ROWS))
-    for kind in ("sites", "pairs"):
+    for kind in ("sites", "pairs", "nearest"):
         fit_simple(rna, kind, place / kind, weights=weights)
     return place
 
 
-@pytest.mark.parametrize(("kind", "cls"), [("sites", SiteIndependent), ("pairs", Potts)])
+KINDS = [("sites", SiteIndependent), ("pairs", Potts), ("nearest", Nearest)]
+
+
+@pytest.mark.parametrize(("kind", "cls"), KINDS)
 def test_a_folder_is_loaded_as_what_it_holds(folders, kind, cls):
     assert isinstance(load_any(folders / kind), cls)
+
+
+def test_the_nearest_relative_is_mixed_on_its_own_scale(folders):
+    sites, nearest = (load_any(folders / kind).score().score for kind in ("sites", "nearest"))
+    table = score([folders / "sites", folders / "nearest"], mix=(1, 1))
+    expected = (sites / sites.std(ddof=0) + nearest / nearest.std(ddof=0)) / 2
+    np.testing.assert_allclose(table.score, expected)
 
 
 def test_a_run_is_loaded_as_a_run(tiny_run):
