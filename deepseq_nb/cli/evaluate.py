@@ -157,11 +157,12 @@ def _curves(runs: list[Path], out: Path, overwrite: bool) -> list[Path]:
 
 
 def _plot(args: argparse.Namespace, say: Say) -> None:
-    from deepseq_nb.cli.train import runs_inside
     from deepseq_nb.core.errors import FigureError
     from deepseq_nb.scores.figures import plot_run
+    from deepseq_nb.scores.scoring import run_folders
 
-    several = [] if (args.run / "config.json").exists() else runs_inside(args.run)
+    runs = run_folders(args.run)
+    several = runs if runs != [args.run] else []
     out, scores = args.out or args.run / "figures", args.scores
     if several:
         say(
@@ -174,10 +175,9 @@ def _plot(args: argparse.Namespace, say: Say) -> None:
         elif scores is None:
             score = typed("deepseq", "score", args.run, "--all-singles", "--out", mean)
             say(f"no heat map of the mean: {mean} is missing; write it with `{score}`")
-    first = several[0] if several else args.run
     how: dict[str, Any] = {"assay": args.assay, "column": args.column, "say": say}
     how |= _assay_settings(args)
-    written = plot_run(first, out, scores, overwrite=args.overwrite, **how)
+    written = plot_run(runs[0], out, scores, overwrite=args.overwrite, **how)
     written += _curves(several[1:], out, args.overwrite)
     if not written:
         raise FigureError(

@@ -73,7 +73,8 @@ class GraphTrainer(Trainer):
 
     def compute(self) -> None:
         """One update from what `fill` has written; its history row is left in `row`."""
-        drawn = self.now, self.batches.latent, *self.draws.sample()
+        w, scale_noise = self.draws.sample()
+        drawn = self.now, self.batches.latent, w, scale_noise
         loss, row = self.objective(self.draws, *drawn, self.strength)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
