@@ -51,17 +51,13 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     )
 
 # %% ../../book/workshop/command_train.ipynb #2d7927a1
-class _Recommended:
+class _MostUpdates:
     """The most updates of `auto`, as the help says it; looked up when it is written."""
 
     def __str__(self) -> str:
-        from deepseq_nb.model.choices import RECOMMENDED
+        from deepseq_nb.model.schedule import MAX_STEPS
 
-        names = {"cpu": "a processor", "cuda": "a GPU"}
-        return ", ".join(
-            f"{choice.max_steps} on {names[kind]}"
-            for kind, choice in RECOMMENDED.items()
-        )
+        return f"{MAX_STEPS['cpu']} on a processor, {MAX_STEPS['cuda']} on a GPU"
 
 
 def _steps_argument(text: str) -> int | str:
@@ -75,24 +71,27 @@ def _length_options(parser: argparse.ArgumentParser) -> None:
         "--runs",
         type=count_argument,
         default=1,
-        help="runs with successive seeds, in folders OUT/seed1, ...; `deepseq score OUT` takes their mean (default: 1)",
+        help="runs with successive seeds, in folders OUT/seed1, ...; "
+        "`deepseq score OUT` takes their mean (default: 1)",
     )
     parser.add_argument(
         "--steps",
         type=_steps_argument,
         metavar="N|auto",
-        help="updates (default, auto: until the ranking of all single substitutions stands still; the paper: 300000)",
+        help="updates (default, auto: until the ranking of all single substitutions "
+        "stands still; the paper: 300000)",
     )
     most = parser.add_argument(
         "--max-steps",
         type=count_argument,
         help="the most updates that auto makes (default: %(most)s)",
     )
-    vars(most)["most"] = _Recommended()
+    vars(most)["most"] = _MostUpdates()
     parser.add_argument(
         "--minutes",
         type=positive_argument,
-        help="end after so many minutes at the latest, those before an interruption included; with --runs, each run has as many",
+        help="end after so many minutes at the latest, those before an interruption "
+        "included; with --runs, each run has as many",
     )
 
 # %% ../../book/workshop/command_train.ipynb #2d7927a4
