@@ -107,7 +107,7 @@ def check_family(experiment: Experiment) -> None:
     alignment, sets = family_of(experiment), sets_of(experiment)
     if not sets:
         return
-    about = Path(experiment.assay).name
+    about = Path(experiment.assay).name or experiment.family
     table = resolve_variants(
         wanted_variants(sets), alignment.focus_map, offset=experiment.offset
     )
