@@ -15,6 +15,7 @@ from deepseq_nb.cli.options import (
     common_options,
     count_argument,
     file_argument,
+    numbers_argument,
     output_option,
     positive_argument,
     refuse_existing,
@@ -25,12 +26,7 @@ from deepseq_nb.cli.options import (
 # %% ../../book/workshop/command_score.ipynb #ea55e1c6
 def shares_argument(text: str) -> tuple[float, ...]:
     """Shares as `3:1`; raises `argparse.ArgumentTypeError`."""
-    try:
-        return tuple(float(share) for share in text.split(":"))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected shares such as 3:1, found {text!r}"
-        ) from None
+    return numbers_argument(text, ":", "3:1")
 
 # %% ../../book/workshop/command_score.ipynb #ea55e1c9
 def _making_options(parser: argparse.ArgumentParser) -> None:

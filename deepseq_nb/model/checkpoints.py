@@ -10,6 +10,7 @@ __all__ = ['save_tensors', 'load_tensors', 'trainer_state', 'restore_trainer', '
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,29 @@ class RunSettings:
         version = {"version": __version__}
         return version | {"model": model, "train": train, "decisions": self.decisions}
 
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "RunSettings":
+        """Read what `to_json` wrote; raises `KeyError`, `TypeError` or `ValueError` for
+        anything else."""
+        model = ModelConfig.from_json(data["model"])
+        train = TrainConfig.from_json(data["train"])
+        return cls(model=model, train=train, decisions=data.get("decisions", {}))
+
+# %% ../../book/workshop/checkpoints.ipynb #9ca6308f
+def _read_settings(path: Path) -> RunSettings:
+    """What `config.json` of a run says; raises `CheckpointError` where it is missing,
+    damaged, or that of another kind of model."""
+    data = _read_json(path)
+    if isinstance(data, dict) and "kind" in data:  # of peers.folders
+        kind = data["kind"]
+        raise CheckpointError(
+            f"{path.parent} holds a {kind} model, not a run: load it with {kind}.load"
+        )
+    try:
+        return RunSettings.from_json(data)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is not as written: {error}") from None
+
 # %% ../../book/workshop/checkpoints.ipynb #974764cf
 _HINT = "try a smaller learning rate or a warm-up"
 _NOTHING_SAVED = f"no checkpoint had been written; {_HINT}"
@@ -218,22 +242,7 @@ class RunFolder:
 
     def settings(self) -> RunSettings:
         """The configurations and decisions of the run; raises `CheckpointError`."""
-        data = _read_json(self.config)
-        if isinstance(data, dict) and "kind" in data:  # of peers.folders
-            kind = data["kind"]
-            raise CheckpointError(
-                f"{self.path} holds a {kind} model, not a run: load it with {kind}.load"
-            )
-        try:
-            model, train = (
-                ModelConfig.from_json(data["model"]),
-                TrainConfig.from_json(data["train"]),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{self.config} is not as written: {error}") from None
-        return RunSettings(
-            model=model, train=train, decisions=data.get("decisions", {})
-        )
+        return _read_settings(self.config)
 
     def about(self) -> dict[str, Any]:
         """What the run keeps of its family, as `about_alignment` made it; raises
@@ -313,42 +322,72 @@ def check_folder(
                 )
 
 # %% ../../book/workshop/checkpoints.ipynb #5a7700c2
-def _check_finite(model: DeepSequence, steps: int, writer: "RunWriter") -> None:
+class _Place:
+    """Where a run is written: in its `folder`, or, while that holds a run which it is
+    to replace, in a new one inside of it; `now` is the one of the two."""
+
+    def __init__(self, folder: RunFolder, overwrite: bool):
+        self.folder = self.now = folder
+        if folder.taken and overwrite:
+            self.now = RunFolder(temporary_name(folder.path / "new"))
+
+    def begin(self) -> None:
+        """Remove what killed processes left behind, and make the folders."""
+        for path in (self.folder.path, self.folder.state.parent):
+            remove_leftovers(path)
+        self.now.state.parent.mkdir(parents=True, exist_ok=True)
+
+    def arrive(self) -> None:
+        """Take the place of the run that was here before; nothing but its files is
+        touched."""
+        new, old = self.now, self.folder
+        if new is old:
+            return
+        scores = old.path / "scores.csv"
+        for file in (old.model, old.history, old.ranking, scores):
+            file.unlink(missing_ok=True)
+        shutil.rmtree(old.state.parent, ignore_errors=True)
+        for item in sorted(new.path.iterdir()):
+            os.replace(item, old.path / item.name)
+        new.path.rmdir()
+        self.now = old
+
+    def drop(self) -> None:
+        """Remove a new run that has not arrived."""
+        if self.now is not self.folder:
+            shutil.rmtree(self.now.path, ignore_errors=True)
+
+# %% ../../book/workshop/checkpoints.ipynb #5a7700c5
+def _check_finite(model: DeepSequence, steps: int, advice: Callable[[], str]) -> None:
     """Raise `TrainingError` for a parameter that is no longer a finite number."""
     if not all(bool(p.isfinite().all()) for p in model.parameters()):
         raise TrainingError(
-            f"after update {steps} a parameter is not finite: {writer.advice()}"
+            f"after update {steps} a parameter is not finite: {advice()}"
         )
 
 
-def _sweep(folder: RunFolder) -> None:
-    """Remove what killed processes left behind."""
-    for place in (folder.path, folder.state.parent):
-        remove_leftovers(place)
+def _write_config(folder: RunFolder, settings: RunSettings) -> None:
+    """`config.json`, written anew."""
+    write_atomic(folder.config, json.dumps(settings.to_json(), indent=1) + "\n")
 
 
-def _write_history(folder: RunFolder, rows: np.ndarray) -> None:
-    """`history.csv`, written anew."""
-    text = history_table(rows).to_csv(index=False, lineterminator="\n")
-    write_atomic(folder.history, text)
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    """A table for people, written anew."""
+    write_atomic(path, table.to_csv(index=False, lineterminator="\n"))
 
 
-def _write_ranking(folder: RunFolder, movements: pd.DataFrame) -> None:
-    """`ranking.csv`, written anew."""
-    text = movements.to_csv(index=False, lineterminator="\n")
-    write_atomic(folder.ranking, text)
-
-
-def _take_place(new: RunFolder, folder: RunFolder) -> None:
-    """Put the files of a run into the place of those of another; nothing but these is
-    touched."""
-    scores = folder.path / "scores.csv"
-    for file in (folder.model, folder.history, folder.ranking, scores):
-        file.unlink(missing_ok=True)
-    shutil.rmtree(folder.state.parent, ignore_errors=True)
-    for item in sorted(new.path.iterdir()):
-        os.replace(item, folder.path / item.name)
-    new.path.rmdir()
+def _write_state(
+    folder: RunFolder,
+    trainer: Trainer,
+    history: torch.Tensor,
+    watch: RankingWatch,
+    stamp: dict[str, Any],
+) -> None:
+    """The checkpoint after `len(history)` updates, and the two tables."""
+    state = {**trainer_state(trainer), "history": history, **watch.state()}
+    _write_table(folder.ranking, movement_table(watch.rows))
+    save_tensors(folder.state, state, stamp)
+    _write_table(folder.history, history_table(history.numpy()))
 
 # %% ../../book/workshop/checkpoints.ipynb #5a7700c1
 class RunWriter:
@@ -366,82 +405,57 @@ class RunWriter:
         overwrite=False,
     ):
         self.settings, self.about = settings, about
-        # `folder` is where the run belongs, `now` where its files are written
-        self.folder = self.now = None if out is None else RunFolder(out)
-        if self.folder is not None and self.folder.taken and overwrite:
-            self.now = RunFolder(temporary_name(self.folder.path / "new"))
+        self.path = None if out is None else Path(out)
+        self.folder = None if out is None else RunFolder(out)
+        self.place = None if self.folder is None else _Place(self.folder, overwrite)
         self.stamp = {"version": __version__, "checksum": about["checksum"]}
         self.stamp |= {"theta": settings.train.theta, "seed": settings.train.seed}
 
-    @property
-    def path(self) -> Path | None:
-        """The run's folder."""
-        return None if self.folder is None else self.folder.path
-
     def begin(self) -> None:
         """Sweep the folder, and write what is known before the first update."""
-        if self.now is None:
-            return
-        _sweep(self.folder)
-        self.now.state.parent.mkdir(parents=True, exist_ok=True)
-        self._write_config()
-        write_atomic(self.now.alignment, json.dumps(self.about) + "\n")
+        if self.place is not None:
+            self.place.begin()
+            _write_config(self.place.now, self.settings)
+            write_atomic(self.place.now.alignment, json.dumps(self.about) + "\n")
 
     def checkpoint(
         self,
         trainer: Trainer,
         history: torch.Tensor,
-        watch: RankingWatch | None = None,
-        seconds: float = 0.0,
+        watch: RankingWatch,
+        seconds: float,
     ) -> None:
         """Save the state after `len(history)` updates, and what was seen of the
         ranking; raises `TrainingError` where a parameter is not finite."""
-        _check_finite(trainer.model, len(history), self)
-        if self.now is None:
+        _check_finite(trainer.model, len(history), self.advice)
+        if self.place is None:
             return
-        history = history.cpu()
-        state = {**trainer_state(trainer), "history": history}
-        optimiser = type(trainer.optimiser).__name__
-        more: dict[str, Any] = {"step": len(history), "optimiser": optimiser}
-        more["seconds"] = round(seconds, 3)
-        if watch is not None:
-            state |= watch.state()
-            _write_ranking(self.now, movement_table(watch.rows))
-        save_tensors(self.now.state, state, self.stamp | more)
-        _write_history(self.now, history.numpy())
-        self._arrive()
-
-    def finish(self, model: DeepSequence, steps: int, **more: Any) -> None:
-        """Save the trained parameters; `more` stands in the header of their file."""
-        if self.now is not None:
-            self._write_config()
-            if not self.now.history.exists():
-                _write_history(self.now, np.empty((0, len(HISTORY))))
-            header = self.stamp | {"step": steps} | more
-            save_tensors(self.now.model, model.state_dict(), header)
-            self._arrive()
+        more: dict[str, Any] = {"step": len(history), "seconds": round(seconds, 3)}
+        more["optimiser"] = type(trainer.optimiser).__name__
+        now, stamp = self.place.now, self.stamp | more
+        _write_state(now, trainer, history.cpu(), watch, stamp)
+        self.place.arrive()
 
     def decide(self, name: str, decision: dict[str, Any]) -> None:
         """Add to what `config.json` says was decided."""
         decisions = self.settings.decisions | {name: decision}
         self.settings = replace(self.settings, decisions=decisions)
 
-    def _write_config(self) -> None:
-        """`config.json`, written anew."""
-        text = json.dumps(self.settings.to_json(), indent=1) + "\n"
-        write_atomic(self.now.config, text)
+    def finish(self, model: DeepSequence, steps: int, **more: Any) -> None:
+        """Save the trained parameters; `more` stands in the header of their file."""
+        if self.place is not None:
+            now, header = self.place.now, self.stamp | {"step": steps} | more
+            _write_config(now, self.settings)
+            if not now.history.exists():
+                _write_table(now.history, now.table())
+            save_tensors(now.model, model.state_dict(), header)
+            self.place.arrive()
 
     def drop(self) -> None:
         """Remove a new run that has not taken the place of the one before it."""
-        if self.now is not self.folder:
-            shutil.rmtree(self.now.path, ignore_errors=True)
-
-    def _arrive(self) -> None:
-        """Take the place of the run that was here before."""
-        if self.now is not self.folder:
-            _take_place(self.now, self.folder)
-            self.now = self.folder
+        if self.place is not None:
+            self.place.drop()
 
     def advice(self) -> str:
         """As `RunFolder.advice`, also for a run that is not kept."""
-        return _NOTHING_SAVED if self.now is None else self.now.advice()
+        return _NOTHING_SAVED if self.place is None else self.place.now.advice()

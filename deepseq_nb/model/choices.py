@@ -46,10 +46,10 @@ class Recommendation(NamedTuple):
 
 RECOMMENDED = {
     "cpu": Recommendation(
-        "small", MAX_STEPS, "a processor trains it in minutes rather than days"
+        "small", MAX_STEPS["cpu"], "a processor trains it in minutes rather than days"
     ),
     "cuda": Recommendation(
-        "deepsequence", 300_000, "a GPU has the time for the paper's model"
+        "deepsequence", MAX_STEPS["cuda"], "a GPU has the time for the paper's model"
     ),
 }
 

@@ -18,6 +18,8 @@ from jaxtyping import Float64
 from deepseq_nb.model.training import (
     HISTORY,
     Trainer,
+    kl_strength,
+    set_rates,
 )
 
 # %% ../../book/workshop/graphs.ipynb #b6c3f463
@@ -47,7 +49,8 @@ class GraphTrainer(Trainer):
         cuda = self.device.type == "cuda"
         level = self.config.schedule == "constant"  # a recording keeps its rate
         self.able = cuda and level and not self.model.config.dropout
-        self.now = self.tokens.new_empty(self.config.batch_size, self.tokens.shape[1])
+        tokens = self.batches.tokens
+        self.now = tokens.new_empty(self.config.batch_size, tokens.shape[1])
         self.strength = torch.ones((), dtype=torch.float64, device=self.device)
         self.row = torch.zeros(len(HISTORY), dtype=torch.float64, device=self.device)
         self.replay: Callable[[], Any] | None = None  # the recording, once it is made
@@ -63,15 +66,16 @@ class GraphTrainer(Trainer):
 
     def fill(self, step: int) -> None:
         """What is different in update `step`, into memory that is used again."""
-        self.set_rates(step)
-        self.now.copy_(self.batch(step)[0])
+        set_rates(self.optimiser, self.config, step)
+        self.now.copy_(self.batches.draw(step)[0])
         self.draws.fill(step)
-        self.strength.fill_(self.warm_up(step))
+        self.strength.fill_(kl_strength(self.config, step))
 
     def compute(self) -> None:
         """One update from what `fill` has written; its history row is left in `row`."""
         w, scale_noise = self.draws.sample()
-        loss, row = self.objective(self.now, self.latent, w, scale_noise, self.strength)
+        drawn = self.now, self.batches.latent, w, scale_noise
+        loss, row = self.objective(self.draws, *drawn, self.strength)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
@@ -132,7 +136,7 @@ def _three(
         start = time.perf_counter()
         trainer.fill(trainer.config.limit + k)
         trainer.strength.fill_(k / 3)
-        for noise in (trainer.latent, trainer.draws.noise):
+        for noise in (trainer.batches.latent, trainer.draws.noise):
             noise.mul_(LOUD)
         make()
         rows.append(trainer.row.clone())

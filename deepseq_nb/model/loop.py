@@ -71,8 +71,9 @@ def _restore(
         )
     done, steps = state["history"], trainer.config.limit
     if len(done) > steps:
+        option = "--max-steps" if trainer.config.steps == "auto" else "--steps"
         raise ConfigError(
-            f"{folder.path} already has {len(done)} updates, more than the {steps} asked for: raise --steps"
+            f"{folder.path} already has {len(done)} updates, more than the {steps} asked for: raise {option}"
         )
     restore_trainer(trainer, state)
     watch.restore(state)

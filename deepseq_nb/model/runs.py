@@ -184,12 +184,14 @@ def fit(
     KeyboardInterrupt
         On Ctrl-C, after saving.
     """
-    before = _stored([out], resume and not overwrite)
+    resume = resume and not overwrite
+    before = _stored([out], resume)
     settings = chosen_settings(model_config, train_config, before)
     options = _Options(
         weights, shallow, resume, overwrite, trainer, progress, echo or _silent
     )
-    return _make(alignment, settings, [{settings.train.seed: out}], options)[0]
+    groups = [{settings.train.seed: out}]
+    return _make(alignment, settings, before, groups, options)[0]
 
 # %% ../../book/structure/runs.ipynb #32f7357c
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,9 +247,11 @@ def _plan(
                 "shallow family: prior centred on each column's letters, widths grow "
                 f"{SHALLOW_WIDTH_RATE:g} times as fast; --shallow off for the paper's settings"
             )
-    name = decisions.get("preset", {})
-    if not resumed and name and not name["asked"]:
-        lines.append(f"model: preset {name['name']}, recommended here: {name['why']}")
+        preset = decisions["preset"]
+        if not preset["asked"]:
+            lines.append(
+                f"model: preset {preset['name']}, recommended here: {preset['why']}"
+            )
     maker = trainer or trainer_for(device)
     decisions["trainer"] = {"class": maker.__name__, "asked": trainer is not None}
     decisions["device"] = why
@@ -307,22 +311,21 @@ def _continued(settings: RunSettings, before: RunSettings) -> RunSettings:
 def _make(
     alignment: Alignment,
     settings: RunSettings,
+    before: RunSettings | None,
     groups: list[dict[int, Path | str | None]],
     options: _Options,
 ) -> list[Run]:
-    """Make the runs of each group in step, one group after the other; a group has the folder of each seed.
+    """Make the runs of each group in step, one group after the other; a group has the folder of each seed, and `before` the settings of a run that is continued.
 
     All folders are looked at before anything is made; `say` hears of the first group.
     """
     wanted = {
         seed: out for group in groups for seed, out in group.items() if out is not None
     }
-    resume, say = options.resume and not options.overwrite, options.say
-    before = _stored(list(wanted.values()), resume)
     settings = _continued(settings, before) if before else settings
     for seed, out in wanted.items():
         train = replace(settings.train, seed=seed)
-        check_folder(out, settings.model, train, resume, options.overwrite)
+        check_folder(out, settings.model, train, options.resume, options.overwrite)
     plan = _plan(
         alignment,
         settings,
@@ -333,12 +336,10 @@ def _make(
         resumed=before is not None,
     )
     if len(groups) > 1:
-        say(f"{len(groups)} runs, one after the other; about the first:")
+        options.say(f"{len(groups)} runs, one after the other; about the first:")
     runs: list[Run] = []
     for group in groups:
-        runs += _make_group(
-            plan, group, options._replace(resume=resume), first=not runs
-        )
+        runs += _make_group(plan, group, options, first=not runs)
     return runs
 
 # %% ../../book/structure/runs.ipynb #7e45fd62
@@ -450,14 +451,15 @@ def fit_many(
     wanted = {
         seed: None if out is None else Path(out) / f"seed{seed}" for seed in seeds
     }
-    before = _stored(list(wanted.values()), resume and not overwrite)
+    resume = resume and not overwrite
+    before = _stored(list(wanted.values()), resume)
     settings = chosen_settings(model_config, train_config, before)
     together = choose_device(settings.train.device)[0].type == "cuda"
     groups = [wanted] if together else [{seed: path} for seed, path in wanted.items()]
     options = _Options(
         weights, shallow, resume, overwrite, trainer, progress, echo or _silent
     )
-    return _make(alignment, settings, groups, options)
+    return _make(alignment, settings, before, groups, options)
 
 # %% ../../book/structure/runs.ipynb #9a1b0c02
 def prepare(

@@ -24,7 +24,8 @@ from deepseq_nb.family.weights import (
 )
 
 # %% ../../book/workshop/schedule.ipynb #7ad1c001
-MAX_STEPS = 8_000  # of "auto", where the configuration does not say
+# the most updates of "auto" on each kind of device, where nobody says
+MAX_STEPS = {"cpu": 8_000, "cuda": 300_000}
 LAST_PACE = 0.01  # share of the learning rate at the last update of a schedule
 
 
@@ -94,7 +95,7 @@ class TrainConfig:
     def limit(self) -> int:
         """Updates after which training ends in any case."""
         if self.steps == "auto":
-            return self.max_steps or MAX_STEPS
+            return self.max_steps or MAX_STEPS["cpu"]
         return self.steps
 
     def pace(self, step: int) -> float:

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['STREAMS', 'HISTORY', 'noise_key', 'noise_generator', 'fill_noise', 'draw_rows', 'AdamOriginal', 'sampled_scales',
-           'WeightDraws', 'Draws', 'FusedDraws', 'Batches', 'Trainer', 'seconds_now', 'seconds_per_update']
+           'WeightDraws', 'Draws', 'FusedDraws', 'Batches', 'Objective', 'set_rates', 'kl_strength', 'Trainer',
+           'seconds_now', 'seconds_per_update']
 
 # %% ../../book/structure/training.ipynb #8c827d40
 import time
@@ -224,9 +225,64 @@ class FusedDraws:
         """As `Draws.move`."""
         return self.gaussian.step(price)
 
+# %% ../../book/structure/training.ipynb #6a56d895
+class Batches:
+    """What is drawn for an update besides the weights: rows by weight, noise of z."""
+
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        weights: np.ndarray,
+        latent: int,
+        config: TrainConfig,
+        device: torch.device,
+    ):
+        self.size, self.seed = config.batch_size, config.seed
+        self.tokens = torch.from_numpy(np.ascontiguousarray(tokens)).to(device)
+        self.cumulative = torch.from_numpy(weights).to(device).cumsum(0)
+        dtype = getattr(torch, config.dtype)
+        self.latent = torch.empty(self.size, latent, device=device, dtype=dtype)
+
+    def draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens `(B, L)` of update `step`, and the noise `(B, Z)` of their z in memory
+        that is used again."""
+        generator = noise_generator(self.tokens.device, self.seed, "batch", step)
+        rows = draw_rows(self.cumulative, self.size, generator)
+        return self.tokens[rows], fill_noise(self.latent, self.seed, "latent", step)
+
 # %% ../../book/structure/training.ipynb #4ff0597b
 # nats a sequence; kl_weights is already divided by Neff
 HISTORY = ("loss", "reconstruction", "kl_latent", "kl_weights", "warm_up")
+
+# %% ../../book/structure/training.ipynb #11dbcc65
+class Objective:
+    """The negative ELBO of a batch in nats per sequence, for a model and a depth."""
+
+    def __init__(self, model: DeepSequence, neff: float, kl_scale: float | int):
+        self.model, self.neff, self.kl_scale = model, neff, kl_scale
+
+    def __call__(
+        self,
+        draws: WeightDraws,
+        tokens: torch.Tensor,
+        latent: torch.Tensor,
+        w: dict[str, torch.Tensor],
+        scale_noise: torch.Tensor | None,
+        strength: float | torch.Tensor,
+        dropout: torch.Generator | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What is left to differentiate, and the row for the history; of tokens `(B,
+        L)`, noise of z `(B, Z)`, weights and noise of the scales that `draws` made, and
+        the `strength` of both KLs."""
+        terms = self.model.elbo(tokens, w, latent, dropout, draws.layer)
+        price = weight_cost(self.model.decoder, w, scale_noise, skip=draws.closed)
+        kl_weights = price / self.neff
+        reconstruction, kl_latent = terms.reconstruction.mean(), terms.kl_latent.mean()
+        strength = torch.as_tensor(strength, dtype=torch.float64, device=tokens.device)
+        kl = self.kl_scale * kl_latent + kl_weights
+        loss = strength * kl - reconstruction
+        row = (loss, reconstruction, kl_latent, kl_weights, strength)
+        return loss, torch.stack([term.detach().double() for term in row])
 
 # %% ../../book/structure/training.ipynb #caa4fe99
 def _optimiser(model: DeepSequence, config: TrainConfig) -> torch.optim.Adam:
@@ -261,52 +317,22 @@ def _draws(
         else Draws(decoder, config.seed)
     )
 
-# %% ../../book/structure/training.ipynb #6a56d895
-class Batches:
-    """What is drawn for an update besides the weights: rows by weight, noise of z; and
-    the strength of both KLs."""
+# %% ../../book/structure/training.ipynb #caa4fe9a
+def set_rates(optimiser: torch.optim.Optimizer, config: TrainConfig, step: int) -> None:
+    """Give each group of parameters its learning rate of update `step`."""
+    if config.schedule == "constant":
+        return
+    for group in optimiser.param_groups:
+        rate = group.setdefault("initial_lr", group["lr"])  # as torch's schedulers do
+        group["lr"] = rate * config.pace(step)
 
-    def __init__(
-        self,
-        tokens: np.ndarray,
-        weights: np.ndarray,
-        latent: int,
-        config: TrainConfig,
-        device: torch.device,
-    ):
-        self.config, self.device = config, device
-        self.tokens = torch.from_numpy(np.ascontiguousarray(tokens)).to(device)
-        self.weights = weights
-        self.cumulative = torch.from_numpy(weights).to(device).cumsum(0)
-        self.neff = float(weights.sum())
-        dtype = getattr(torch, config.dtype)
-        self.latent = torch.empty(config.batch_size, latent, device=device, dtype=dtype)
 
-    def generator(self, stream: str, step: int) -> torch.Generator:
-        """The generator of one purpose at one update."""
-        return noise_generator(self.device, self.config.seed, stream, step)
-
-    def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Tokens `(B, L)` of update `step`, and the noise `(B, Z)` of their z in memory
-        that is used again."""
-        rows = draw_rows(
-            self.cumulative, self.config.batch_size, self.generator("batch", step)
-        )
-        return self.tokens[rows], fill_noise(
-            self.latent, self.config.seed, "latent", step
-        )
-
-    def warm_up(self, step: int) -> float:
-        """The strength of both KLs at update `step`."""
-        return min(1.0, step / self.config.warm_up) if self.config.warm_up else 1.0
-
-# %% ../../book/structure/training.ipynb #11dbcc66
-def _row(*parts: torch.Tensor) -> torch.Tensor:
-    """A row of the history, in the order of `HISTORY`."""
-    return torch.stack([part.detach().double() for part in parts])
+def kl_strength(config: TrainConfig, step: int) -> float:
+    """The strength of both KLs at update `step`."""
+    return min(1.0, step / config.warm_up) if config.warm_up else 1.0
 
 # %% ../../book/structure/training.ipynb #11dbcc67
-class Trainer(Batches):
+class Trainer:
     """A model, its optimiser and its data; `fused` None takes `FusedDraws` where they
     serve, else `Draws`."""
 
@@ -319,10 +345,12 @@ class Trainer(Batches):
         device: torch.device,
         fused: bool | None = None,
     ):
-        super().__init__(tokens, weights, model.config.latent, config, device)
+        self.config, self.device = config, device
         self.model = model.to(device, getattr(torch, config.dtype))
+        self.batches = Batches(tokens, weights, model.config.latent, config, device)
+        self.neff = float(weights.sum())
+        self.objective = Objective(self.model, self.neff, config.kl_scale)
         self._optimiser = _optimiser(self.model, config)
-        self.rates = [group["lr"] for group in self._optimiser.param_groups]
         self.draws = _draws(self.model.decoder, self._optimiser, config, fused)
 
     @property
@@ -334,7 +362,6 @@ class Trainer(Batches):
     @optimiser.setter
     def optimiser(self, optimiser: torch.optim.Optimizer) -> None:
         self._optimiser = optimiser
-        self.rates = [group["lr"] for group in optimiser.param_groups]
         if self.draws.closed:
             self.draws = Draws(self.model.decoder, self.config.seed)
 
@@ -346,51 +373,23 @@ class Trainer(Batches):
     def loss(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """What is left to differentiate of the negative objective of update `step`
         (from 1), and the row for the history."""
-        tokens, latent = self.batch(step)
-        w, scale_noise = self.draws.draw(step)
-        dropout = self.generator("dropout", step) if self.model.config.dropout else None
-        return self.objective(
-            tokens, latent, w, scale_noise, self.warm_up(step), dropout
-        )
-
-    def objective(
-        self,
-        tokens: torch.Tensor,
-        latent: torch.Tensor,
-        w: dict[str, torch.Tensor],
-        scale_noise: torch.Tensor | None,
-        warm_up: float | torch.Tensor,
-        dropout: torch.Generator | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As `loss`, once everything random is drawn: tokens `(B, L)`, noise of z `(B,
-        Z)`, weights, noise of the scales."""
-        terms = self.model.elbo(tokens, w, latent, dropout, self.draws.layer)
-        price = weight_cost(self.model.decoder, w, scale_noise, skip=self.draws.closed)
-        kl_weights = price / self.neff
-        reconstruction, kl_latent = terms.reconstruction.mean(), terms.kl_latent.mean()
-        strength = torch.as_tensor(warm_up, dtype=torch.float64, device=self.device)
-        kl = self.config.kl_scale * kl_latent + kl_weights
-        loss = strength * kl - reconstruction
-        return loss, _row(loss, reconstruction, kl_latent, kl_weights, strength)
-
-    def set_rates(self, step: int) -> None:
-        """The learning rates of update `step`, where there is a schedule."""
-        if self.config.schedule == "constant":
-            return
-        for group, rate in zip(self.optimiser.param_groups, self.rates, strict=True):
-            group["lr"] = rate * self.config.pace(step)
+        strength, dropout = kl_strength(self.config, step), None
+        if self.model.config.dropout:
+            dropout = noise_generator(self.device, self.config.seed, "dropout", step)
+        batch, weights = self.batches.draw(step), self.draws.draw(step)
+        return self.objective(self.draws, *batch, *weights, strength, dropout)
 
     def update(self, step: int) -> Float64[torch.Tensor, " terms"]:
         """Make update `step` (from 1) and return its history row, as it stood before
         the parameters moved."""
-        self.set_rates(step)
+        set_rates(self.optimiser, self.config, step)
         loss, row = self.loss(step)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()
-        warm_up = self.warm_up(step)
-        kl = self.draws.move(warm_up / self.neff) / self.neff
-        row[0] += warm_up * kl
+        strength = kl_strength(self.config, step)
+        kl = self.draws.move(strength / self.neff) / self.neff
+        row[0] += strength * kl
         row[3] += kl
         return row
 

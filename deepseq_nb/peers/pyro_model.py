@@ -38,6 +38,7 @@ from deepseq_nb.model.scorer import (
 )
 from deepseq_nb.model.training import (
     Trainer,
+    kl_strength,
     noise_key,
 )
 
@@ -219,8 +220,9 @@ class PyroTrainer(Trainer):
     def loss(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """As `Trainer.loss`: the negative ELBO of update `step` over Neff, and the
         row for the history."""
-        config, warm_up = self.config, self.warm_up(step)
-        tokens, latent = self.batch(step)
+        config = self.config
+        warm_up = kl_strength(config, step)
+        tokens, latent = self.batches.draw(step)
         self.draws.fill(step)
         noise = self.draws.noise[: self.model.decoder.noise_size]
         noise = self.model.decoder.weights.noise_by_name(noise)

@@ -307,12 +307,10 @@ class Grid:
     samples: int = 20
     model: Any = field(default_factory=dict)
     train: Any = field(default_factory=dict)
-    data: Any = field(
-        default_factory=dict
-    )  # family: {alignment, ...}, your own files and how they are read
-    result: str = (
-        ""  # name of the table in results/; "": only in the folder of the grid
-    )
+    # family: {alignment, ...}, your own files and how they are read
+    data: Any = field(default_factory=dict)
+    # name of the table in results/; "": only in the folder of the grid
+    result: str = ""
 
     def __post_init__(self) -> None:
         for name in ("families", "variants", "presets", "steps", "seeds"):
@@ -403,26 +401,26 @@ def _own_files(grid: Grid, family: str, folder: Path) -> dict[str, Any]:
         raise ExperimentError(
             f"[data.{family}] needs alignment, the file of the family"
         )
-    reading = {f.name: own[f.name] for f in fields(ReadOptions) if f.name in own}
-    known = {"alignment", *OWN_ASSAY, *(f.name for f in fields(ReadOptions))}
+    options = [field.name for field in fields(ReadOptions)]
+    known = {"alignment", *OWN_ASSAY, *options}
     if wrong := sorted(own.keys() - known):
         raise ExperimentError(
             f"[data.{family}]: {wrong[0]} is unknown; it takes "
             f"{', '.join(sorted(known))}"
         )
+    reading = {name: own[name] for name in options if name in own}
     ReadOptions.from_json(reading)  # raises for a value that cannot be used
-    if "assay" not in own and own.keys() & set(OWN_ASSAY):
-        key = min(own.keys() & set(OWN_ASSAY))
+    assay = {name: own[name] for name in OWN_ASSAY if name in own}
+    if assay and "assay" not in own:
         raise ExperimentError(
-            f"[data.{family}]: {key} is about an assay: name it, assay ="
+            f"[data.{family}]: {min(assay)} is about an assay: name it, assay ="
         )
     if "assay" in own and "column" not in own:
         raise ExperimentError(f"[data.{family}]: assay and column go together")
     files = {
         k: str((folder / own[k]).resolve()) for k in ("alignment", "assay") if k in own
     }
-    rest = {key: own[key] for key in OWN_ASSAY[1:] if key in own}
-    return files | rest | ({"reading": json.dumps(reading)} if reading else {})
+    return assay | files | ({"reading": json.dumps(reading)} if reading else {})
 
 # %% ../../book/performance/grid.ipynb #886808c1
 def read_grid(path: Path | str) -> tuple[Grid, list[Experiment]]:

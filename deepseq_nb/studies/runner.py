@@ -133,8 +133,7 @@ def grid_table(folders: list[Path]) -> pd.DataFrame:
 # %% ../../book/workshop/runner.ipynb #22d14d9e
 def _progress(folder: Path, steps: int | str) -> str:
     """How far a run is, as its folder tells; one of steps "auto" has no known end."""
-    known = isinstance(steps, int)
-    end = f" of {steps:,}" if known else ""
+    end = f" of {steps:,}" if isinstance(steps, int) else ""
     try:
         done = int(
             (folder / "train" / "history.csv")
@@ -144,8 +143,7 @@ def _progress(folder: Path, steps: int | str) -> str:
         )
     except (OSError, ValueError, IndexError):
         return f"0{end} updates"
-    over = done >= steps if known else (folder / "train/model.safetensors").exists()
-    if not over:
+    if not (folder / "train" / "model.safetensors").exists():
         return f"{done:,}{end} updates"
     return "comparing" if (folder / "scores.csv").exists() else "scoring"
 
@@ -217,21 +215,30 @@ def _absent(run: Experiment) -> str:
         )
     return ""
 
+# %% ../../book/workshop/runner.ipynb #8d3751ae
+def _state_before(folder: Path, run: Experiment, resume: bool) -> tuple[str, str]:
+    """The state of a run before any is started, and why it will not be, if so; with
+    `resume` one that failed is open again."""
+    state = state_of(folder)
+    if state == "finished":
+        return state, ""
+    if state == "failed" and not resume:
+        return state, f"{_failure(folder, 1)}; --resume tries again"
+    reason = _absent(run)
+    return ("absent", reason) if reason else ("open", "")
+
 # %% ../../book/workshop/runner.ipynb #aa409474
 class _Work:
     """The runs of a grid: what each has come to, and the processes at work."""
 
     def __init__(self, runs: dict[Path, Experiment], resume: bool, screen: _Screen):
         self.runs, self.screen = runs, screen
-        self.states = {folder: state_of(folder) for folder in runs}
+        self.states: dict[Path, str] = {}
         self.wrong: dict[Path, str] = {}  # why a run is not finished
         for folder, run in runs.items():
-            if self.states[folder] == "failed" and resume:
-                self.states[folder] = "open"
-            elif self.states[folder] == "failed":
-                self.wrong[folder] = f"{_failure(folder, 1)}; --resume tries again"
-            if self.states[folder] == "open" and (reason := _absent(run)):
-                self.states[folder], self.wrong[folder] = "absent", reason
+            self.states[folder], reason = _state_before(folder, run, resume)
+            if reason:
+                self.wrong[folder] = reason
         self.working: dict[Path, tuple[subprocess.Popen, float]] = {}
         self.took: list[float] = []
 
@@ -258,11 +265,8 @@ class _Work:
                 self.states[folder], text = "finished", _summary(folder)
                 self.took.append(time.monotonic() - since)
             else:
-                self.states[folder], text = (
-                    "failed",
-                    _failure(folder, process.returncode),
-                )
-                text = f"FAILED: {text}"
+                self.states[folder] = "failed"
+                text = f"FAILED: {_failure(folder, process.returncode)}"
             self.screen.say(
                 f"[{self.count('finished')}/{len(self.runs)}] {folder.name}: {text}"
             )
@@ -277,19 +281,24 @@ class _Work:
 
     def show(self) -> None:
         """The lines that are rewritten."""
-        counts = [
-            f"{self.count(s)} {s}" for s in ("finished", "failed", "running", "open")
-        ]
-        left = self.count("open") + self.count("running") / 2
-        seconds = (
-            left * sum(self.took) / max(1, len(self.took)) / max(1, len(self.working))
-        )
-        rest = [f"about {duration(seconds)} to go"] if self.took and left else []
-        lines = [", ".join([*counts, *rest])]
-        for folder, (_, since) in self.working.items():
-            steps, past = self.runs[folder].steps, duration(time.monotonic() - since)
-            lines.append(f"  {_progress(folder, steps):>26} {past:>8}  {folder.name}")
-        self.screen.show(lines)
+        self.screen.show(_status_lines(self))
+
+# %% ../../book/workshop/runner.ipynb #aa409476
+def _status_lines(work: _Work) -> list[str]:
+    """What is done and what is left of a grid, and how far each run at work is."""
+    states = ("finished", "failed", "running", "open")
+    told = [f"{work.count(state)} {state}" for state in states]
+    left = work.count("open") + work.count("running") / 2
+    if work.took and left:
+        each = sum(work.took) / len(work.took)
+        rest = duration(left * each / max(1, len(work.working)))
+        told.append(f"about {rest} to go")
+    lines = [", ".join(told)]
+    for folder, (_, since) in work.working.items():
+        done = _progress(folder, work.runs[folder].steps)
+        past = duration(time.monotonic() - since)
+        lines.append(f"  {done:>26} {past:>8}  {folder.name}")
+    return lines
 
 # %% ../../book/workshop/runner.ipynb #f6a00001
 def _check_own(work: _Work, path: Path | str) -> None:

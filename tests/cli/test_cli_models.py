@@ -55,6 +55,7 @@ def test_shares_are_refused_in_a_line(deepseq, simple, mix, said):
         "--seed 3",
         "--minutes 1",
         "--shallow on",
+        "--device cpu",
     ],
 )
 def test_options_of_training_are_refused_by_name_for_a_simple_model(deepseq, work, option):

@@ -132,3 +132,11 @@ def test_profile_step_says_where_the_time_goes_and_writes_nothing(deepseq, work)
     code, out, err = deepseq(f"train family.a2m --out unwritten {SMALL} --profile-step")
     assert code == 0 and "draw the weights" in out and "nothing was written" in out, err
     assert not (work / "unwritten").exists()
+
+
+def test_the_help_says_the_most_updates_that_are_recommended(deepseq):
+    from deepseq_nb.model.choices import RECOMMENDED
+
+    said = " ".join(deepseq("train --help").out.split())
+    for device, words in (("cpu", "on a processor"), ("cuda", "on a GPU")):
+        assert f"{RECOMMENDED[device].max_steps} {words}" in said

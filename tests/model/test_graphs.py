@@ -57,8 +57,8 @@ class MovesNothing(Pretending):
 
     def capture(self):
         def half():
-            w, noise = self.draws.sample()
-            self.row.copy_(self.objective(self.now, self.latent, w, noise, self.strength)[1])
+            drawn = self.now, self.batches.latent, *self.draws.sample()
+            self.row.copy_(self.objective(self.draws, *drawn, self.strength)[1])
 
         return half
 
@@ -119,7 +119,7 @@ def test_a_recording_is_made_once_and_used(alignment):
         (MovesNothing, "expected"),
         (frozen("now"), "expected"),
         (frozen("strength"), "expected"),
-        (frozen("latent"), "expected"),
+        (frozen("batches.latent"), "expected"),
         (frozen("draws.noise"), "expected"),
         (CannotRecord, "not permitted"),
     ],
