@@ -305,6 +305,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'deepseq_nb.family.assays._typed': ('workshop/tables.html#_typed', 'deepseq_nb/family/assays.py'),
                                           'deepseq_nb.family.assays._variant_cells': ( 'workshop/tables.html#_variant_cells',
                                                                                        'deepseq_nb/family/assays.py'),
+                                          'deepseq_nb.family.assays._without_bars': ( 'workshop/tables.html#_without_bars',
+                                                                                      'deepseq_nb/family/assays.py'),
                                           'deepseq_nb.family.assays.find_variant_column': ( 'workshop/tables.html#find_variant_column',
                                                                                             'deepseq_nb/family/assays.py'),
                                           'deepseq_nb.family.assays.read_assay': ( 'workshop/tables.html#read_assay',

@@ -29,9 +29,9 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     """Which model."""
     parser.add_argument(
         "--model",
-        choices=("vae", "pairs", "sites"),
+        choices=("vae", "pairs", "sites", "nearest"),
         default="vae",
-        help="the latent-variable model, pairs of columns, or columns alone, which takes a second (default: vae)",
+        help="the latent-variable model, pairs of columns, columns alone, or the nearest relative with the letter, which take a second (default: vae)",
     )
     parser.add_argument(
         "--preset",

@@ -235,7 +235,20 @@ def _lines(text: str, wanted: str | None) -> tuple[list[tuple[int, str]], str]:
             delimiter = " "
     return body, delimiter
 
+# %% ../../book/workshop/tables.ipynb #6fc63a71
+def _without_bars(rows: list[tuple[int, list[str]]]) -> list[tuple[int, list[str]]]:
+    """Rows split at bars, as Markdown has them, without the line of hyphens and the
+    empty cells at both ends.
+    """
+    rows = [(i, [cell.strip() for cell in row]) for i, row in rows]
+    rows = [(i, row) for i, row in rows if not re.fullmatch(r"[-:\s]*", "".join(row))]
+    if rows and not any(row[0] for _, row in rows):
+        rows = [(i, row[1:]) for i, row in rows]  # | a | b |
+    if rows and not any(row[-1] for _, row in rows):
+        rows = [(i, row[:-1]) for i, row in rows]
+    return rows
 
+# %% ../../book/workshop/tables.ipynb #4ecc78b0
 def _records(
     path: Path | str, text: str, wanted: str | None
 ) -> tuple[list[str], list[list[str]], str]:
@@ -267,14 +280,7 @@ def _records(
             line=number,
         ) from None
     if delimiter == "|":
-        rows = [(i, [cell.strip() for cell in row]) for i, row in rows]
-        rows = [
-            (i, row) for i, row in rows if not re.fullmatch(r"[-:\s]*", "".join(row))
-        ]
-        if rows and not any(row[0] for _, row in rows):
-            rows = [(i, row[1:]) for i, row in rows]  # | a | b |
-        if rows and not any(row[-1] for _, row in rows):
-            rows = [(i, row[:-1]) for i, row in rows]
+        rows = _without_bars(rows)
     header, rows = _names(rows)
     return header, _even(path, header, rows), delimiter
 
