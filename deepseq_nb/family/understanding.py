@@ -235,7 +235,7 @@ def understood(family: Family) -> list[str]:
     alignment = family.alignment
     lines = describe(family)
     count = len(alignment.report.lines())
-    told = any("numbered from" in line for line in lines[:count])
+    told = numbering(alignment) == "default"  # by a note of the reading
     return [
         *lines[:count],
         *([] if told else [_numbering_line(alignment)]),

@@ -25,7 +25,9 @@ from deepseq_nb.family.alignment import (
 )
 from deepseq_nb.family.depth import (
     Family,
-    describe,
+)
+from deepseq_nb.family.understanding import (
+    understood,
 )
 from deepseq_nb.family.variants import (
     VariantTable,
@@ -113,7 +115,7 @@ def fit_simple(
         check_vacant(Path(out), overwrite)
     say = echo or _silent
     family = Family.of(alignment, theta, weights)
-    for line in describe(family):
+    for line in understood(family):
         say(line)
     model = SIMPLE[kind].fit(alignment, family.weights, theta=family.theta)
     say(_what_was_fitted(model))
