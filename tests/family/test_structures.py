@@ -153,8 +153,8 @@ BAD = {
     "text": (b"Dear colleague,\n", "is no structure"),
     "page": (b"<html><body>404</body></html>", "XML or a web page"),
     "binary": (bytes(range(256)), "binary data"),
-    "cut": (b"\x1f\x8b\x08\x00\x00\x00", "gzip file is damaged"),
-    "fasta": (b">a\nMKTAY\n", "is no structure"),
+    "cut": (b"\x1f\x8b\x08\x00\x00\x00", "gzip file is cut short or damaged"),
+    "fasta": (b">a\nMKTAY\n", "found sequences (FASTA), expected PDB or mmCIF"),
     "cif": (b"data_X\nloop_\n_atom_site.group_PDB\n_atom_site.label_comp_id\nATOM\n", "cut short"),
 }
 
@@ -178,9 +178,11 @@ def test_a_residue_number_that_is_none_names_its_line(pdb):
     assert caught.value.line == 2
 
 
-@pytest.mark.parametrize("name", ["missing.pdb", "."])
-def test_a_file_that_cannot_be_read_is_named(tmp_path, name):
-    with pytest.raises(StructureError, match="cannot be read"):
+@pytest.mark.parametrize(
+    ("name", "said"), [("missing.pdb", "missing.pdb: no such file"), (".", "a folder, expected")]
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, name, said):
+    with pytest.raises(StructureError, match=said):
         read_structure(tmp_path / name)
 
 

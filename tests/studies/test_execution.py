@@ -107,8 +107,9 @@ def test_nothing_is_left_when_the_runner_is_ended(tmp_path, number):
         "Path(place, 'kernel').write_text(str(os.getpid()))\ntime.sleep(300)",
         place=str(tmp_path),
     )
-    program = (
-        "import sys\nfrom deepseq_nb.studies.execution import ChapterJob, run_chapters\n"
+    program = (  # a shell that starts tests in the background hands down that SIGINT is ignored
+        "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from deepseq_nb.studies.execution import ChapterJob, run_chapters\n"
         "list(run_chapters([ChapterJob.from_json(sys.argv[1])]))"
     )
     runner = subprocess.Popen(
