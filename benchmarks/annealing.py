@@ -43,10 +43,12 @@ ASSAYS = {
         "Roscoe 2014": ("RL401_YEAST/RL401_YEAST_Roscoe_2014.csv", "score"),
         "Mavor 2016": ("RL401_YEAST/RL401_YEAST_Mavor_2016.csv", "score"),
     },
+    "DYR_ECOLI": {"Thompson 2019": ("DYR_ECOLI/DYR_ECOLI_Thompson_plusLon_2019.csv", "score")},
 }
 ALIGNMENTS = {
     "BLAT_ECOLX": "BLAT_ECOLX/BLAT_ECOLX_hmmerbit_plmc_n5_m30_f50_t0.2_r24-286_id100_b105.a2m",
     "RL401_YEAST": "RL401_YEAST/RL401_YEAST_Posani2023.a2m",
+    "DYR_ECOLI": "DYR_ECOLI/DHFR.a2m",
 }
 
 
@@ -60,6 +62,8 @@ class Trial:
     steps: int = 8000
     seed: int = 1
     bootstrap: int = 0  # seed of the exponential weights of the sequences; 0: none
+    clusters: bool = False  # one exponential weight for a cluster of sequences, not for each
+    theta: float = 0.2
 
 
 TRIALS = {
@@ -121,6 +125,20 @@ def agreement(scores: pd.Series, family: str) -> dict[str, float]:
     return found
 
 
+def clusters(alignment: Alignment, identity: float = 0.8) -> np.ndarray:
+    """Of each sequence, the number of the first one without a cluster that is as near as this over the columns of both; `(N,)`."""
+    tokens, gap = alignment.tokens, len(alignment.alphabet)
+    member = np.full(len(tokens), -1)
+    while (free := np.flatnonzero(member < 0)).size:
+        centre, others = tokens[free[0]], tokens[free]
+        both = (others != gap) & (centre != gap)
+        same = ((others == centre) & both).sum(axis=1)
+        near = same >= identity * np.maximum(both.sum(axis=1), 1)
+        near[0] = True
+        member[free[near]] = free[0]
+    return member
+
+
 def train(trial: Trial, folder: Path) -> None:
     """One trial with its snapshots, into a folder; nothing where it is finished."""
     if (folder / "rows.json").exists():
@@ -134,11 +152,13 @@ def train(trial: Trial, folder: Path) -> None:
         learning_rate=trial.rate,
         width_rate=trial.width_rate,
         seed=trial.seed,
+        theta=trial.theta,
     )
     family = Family.of(alignment, config.theta)
     weights = family.weights.copy()
     if trial.bootstrap:
-        weights *= np.random.default_rng(trial.bootstrap).exponential(size=len(weights))
+        drawn = np.random.default_rng(trial.bootstrap).exponential(size=len(weights))
+        weights *= drawn[clusters(alignment)] if trial.clusters else drawn
         weights *= family.neff / weights.sum()
     trainer = prepare(alignment, trial.model, config, weights, shallow="off")
     first = [group["lr"] for group in trainer.optimiser.param_groups]
