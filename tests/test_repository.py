@@ -36,7 +36,7 @@ ROOMS = {
     ),
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
-        "pyro_model", "engines", "guests",
+        "pyro_model", "engines", "guests", "ridge", "transformers",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
