@@ -256,7 +256,11 @@ def few_labels(ways: dict, table: pd.DataFrame, n: int) -> list[dict]:
 
 
 def _mark_of(
-    rows: sparse.csr_array, tests: np.ndarray, truth: np.ndarray, draw: np.ndarray, asked: np.ndarray
+    rows: sparse.csr_array,
+    tests: np.ndarray,
+    truth: np.ndarray,
+    draw: np.ndarray,
+    asked: np.ndarray,
 ) -> float:
     """The mark of one draw of labels; 0 where all predictions are alike."""
     fit, _ = ridge_of_few(rows[draw], truth[draw])

@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Float64, Int
 
 from deepseq_nb.core.errors import (
@@ -68,13 +67,13 @@ class Ridge(NamedTuple):
         return np.concatenate(made) + self.constants
 
 
-def ridge(rows: Moments, penalties: npt.ArrayLike) -> Ridge:
+def ridge(rows: Moments, penalties: Iterable[float]) -> Ridge:
     """Ridge regressions from moments, one for each penalty (K,), the constant free."""
     mean = rows.x / rows.n
     spread = rows.xx - rows.n * np.outer(mean, mean)
     values, vectors = np.linalg.eigh(spread)
     target = vectors.T @ (rows.xy - mean * rows.y)
-    strength = np.asarray(penalties, np.float64)[:, None]
+    strength = np.array([*penalties])[:, None]
     weights = (target / (np.maximum(values, 0) + strength)) @ vectors.T
     return Ridge(weights, rows.y / rows.n - weights @ mean)
 
