@@ -124,7 +124,7 @@ def nested_ridge(
     ConfigError
         For fewer than three folds, or one without rows.
     """
-    offered = np.array([*penalties])
+    offered, x = np.array([*penalties]), _fewest_columns(x)
     parts, total = _by_fold(x, y, folds)
     errors = _inner_errors(parts, total, offered)
     best = errors.argmin(1)
@@ -134,6 +134,16 @@ def nested_ridge(
         predictions[folds == k] = fit.predict(x[folds == k])[:, 0]
     edge = bool(np.isin(best, (0, len(offered) - 1)).any())
     return Nested(predictions, tuple(offered[best].tolist()), edge)
+
+
+def _fewest_columns(x: Any) -> Any:
+    """The rows turned onto their own axes, if they are fewer than the columns: the
+    products of rows, and so all predictions of ridge regression, stay."""
+    if x.shape[0] >= x.shape[1]:
+        return x
+    rows = _dense(x)
+    values, vectors = np.linalg.eigh(rows @ rows.T)
+    return vectors * np.sqrt(np.maximum(values, 0))
 
 
 def _by_fold(

@@ -91,8 +91,9 @@ def nested_by_definition(x, y, folds, penalties):
     return made, tuple(chosen)
 
 
-def test_nested_folds_are_the_two_loops_written_out():
-    x, y = some_rows(40, 12)
+@pytest.mark.parametrize("p", [12, 70])
+def test_nested_folds_are_the_two_loops_written_out(p):
+    x, y = some_rows(40, p)
     folds = np.random.default_rng(1).permutation(40) % 4
     penalties = (0.1, 1.0, 10.0, 100.0)
     found = nested_ridge(x, y, folds, penalties)
