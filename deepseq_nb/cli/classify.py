@@ -129,7 +129,9 @@ def _asked(args: argparse.Namespace, models: list[Any]) -> list[Any] | None:
     tables = _scores(args, models, texts)
     if not (tables[0].status == "ok").any():
         reason = tables[0].reason.iloc[0] if len(tables[0]) else "the file is empty"
-        raise VariantError(f"{args.variants}: no variant can be scored; the first: {reason}")
+        raise VariantError(
+            f"{args.variants}: no variant can be scored; the first: {reason}"
+        )
     return tables
 
 # %% ../../book/workshop/command_classify.ipynb #95bad5d3
@@ -194,7 +196,9 @@ def _summary(found: Any, judged: list[Any]) -> dict[str, Any]:
         "classes": found.table["class"].value_counts().to_dict(),
         "error": found.error,
         "cuts": found.cuts._asdict(),
-        "mixtures": [asdict(one) | {"separation": one.separation} for one in found.mixtures],
+        "mixtures": [
+            asdict(one) | {"separation": one.separation} for one in found.mixtures
+        ],
         "calibration": fit and {"slope": fit.slope, "intercept": fit.intercept},
         "judged": [asdict(one) for one in judged],
     }

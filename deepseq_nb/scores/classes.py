@@ -175,20 +175,22 @@ class Cuts(NamedTuple):
     damaging: float
 
 
-def _furthest(doubt: np.ndarray, error: float) -> float:
-    """The largest doubt up to which the mean doubt is at most `error`; nan for none."""
-    ordered = np.sort(doubt[doubt < 0.5])
-    mean = np.cumsum(ordered) / np.arange(1, len(ordered) + 1)
-    kept = ordered[mean <= error]
-    return float(kept[-1]) if len(kept) else math.nan
+def _called_first(doubt: np.ndarray, error: float) -> np.ndarray:
+    """Which variants, the surest first, until the mean doubt would exceed `error`."""
+    order = np.argsort(doubt, kind="stable")
+    order = order[doubt[order] < 0.5]
+    mean = np.cumsum(doubt[order]) / np.arange(1, len(order) + 1)
+    return order[mean <= error]
 
 
 def find_cuts(probability: Float64[np.ndarray, " variants"], error: float) -> Cuts:
     """Where to call: as many variants as possible, while of those called damaging, and
     of those called tolerated, the expected share of errors is at most `error`."""
-    low = _furthest(probability, error)
-    high = 1 - _furthest(1 - probability, error)
-    return Cuts(-1 if math.isnan(low) else low, 2 if math.isnan(high) else high)
+    low = probability[_called_first(probability, error)]
+    high = probability[_called_first(1 - probability, error)]
+    return Cuts(
+        float(low.max()) if len(low) else -1.0, float(high.min()) if len(high) else 2.0
+    )
 
 # %% ../../book/beyond/pathogenicity.ipynb #baf06c42
 CLASSES = ("tolerated", "uncertain", "damaging")
@@ -277,8 +279,9 @@ class Classes:
 # %% ../../book/beyond/pathogenicity.ipynb #8e83f9e1
 def _together(log_odds: Float64[np.ndarray, "runs variants"]) -> np.ndarray:
     """The log odds (V,) of the mean of the runs' probabilities."""
-    yes = np.logaddexp.reduce(-np.logaddexp(0, -log_odds), axis=0)
-    no = np.logaddexp.reduce(-np.logaddexp(0, log_odds), axis=0)
+    with np.errstate(invalid="ignore"):  # a row without a score stays nan
+        yes = np.logaddexp.reduce(-np.logaddexp(0, -log_odds), axis=0)
+        no = np.logaddexp.reduce(-np.logaddexp(0, log_odds), axis=0)
     return yes - no
 
 
@@ -353,8 +356,9 @@ def classify(
     Returns
     -------
     Its `table` has a row for each variant: variant, score (the mean of the runs),
-    log_odds (of damage, by the mixtures), probability (of damage), disagreement (standard deviation of the runs'
-    probabilities, empty for one run), class, status, reason.
+    log_odds (of damage, by the mixtures), probability (of damage), disagreement
+    (standard deviation of the runs' probabilities, empty for one run), class, status,
+    reason.
 
     Raises
     ------
@@ -374,7 +378,8 @@ def classify(
             "for each"
         )
     mixtures = tuple(fit_mixture(table.score, seed) for table in singles)
-    cuts = find_cuts(_rows(singles, mixtures, calibration).probability, float(error))
+    whole = _rows(singles, mixtures, calibration).probability.to_numpy()
+    cuts = find_cuts(whole, float(error))
     table = _rows(asked, mixtures, calibration)
     table.insert(5, "class", call(table.probability.to_numpy(), cuts))
     return Classes(
@@ -385,7 +390,7 @@ def classify(
         calibration=calibration,
     )
 
-# %% ../../book/beyond/pathogenicity.ipynb #bf2551ad
+# %% ../../book/beyond/pathogenicity.ipynb #5f8ea0d9
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """Classes beside labels; `print(judgement)` shows it."""
@@ -428,7 +433,7 @@ class Judgement:
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
-# %% ../../book/beyond/pathogenicity.ipynb #3590c4d1
+# %% ../../book/beyond/pathogenicity.ipynb #397c7bba
 def _labelled(
     table: pd.DataFrame,
     labels: pd.DataFrame | Path | str,
@@ -462,7 +467,7 @@ def _by_variant(table: pd.DataFrame, name: str) -> pd.Series:
     """A column of the classes by canonical variant."""
     return read_scores(table.assign(score=table[name])).values
 
-# %% ../../book/beyond/pathogenicity.ipynb #5f8ea0d9
+# %% ../../book/beyond/pathogenicity.ipynb #078df866
 def _counted(
     rows: pd.DataFrame, fit: np.ndarray, bootstrap: int, seed: int
 ) -> dict[str, Any]:
@@ -490,7 +495,7 @@ def _counted(
         "brier": float(np.mean((p - ~fit) ** 2)),
     }
 
-# %% ../../book/beyond/pathogenicity.ipynb #397c7bba
+# %% ../../book/beyond/pathogenicity.ipynb #e1a45e7f
 def judge(
     found: Classes,
     labels: pd.DataFrame | Path | str,
@@ -533,7 +538,7 @@ def judge(
         **_counted(rows, fit, bootstrap, seed),
     )
 
-# %% ../../book/beyond/pathogenicity.ipynb #c8ad43e3
+# %% ../../book/beyond/pathogenicity.ipynb #97c10a88
 def calibrate(
     found: Classes,
     labels: pd.DataFrame | Path | str,
