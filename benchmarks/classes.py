@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from deepseq_nb.peers.mixing import load_any, score
-from deepseq_nb.scores.classes import calibrate, classify, judge
+from deepseq_nb.scores.classes import classify
+from deepseq_nb.scores.labels import calibrate, judge
 from deepseq_nb.studies import results
 
 ERRORS = (0.02, 0.05, 0.1, 0.15)

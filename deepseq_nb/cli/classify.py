@@ -149,7 +149,8 @@ def _refuse(args: argparse.Namespace) -> None:
 
 def _classify(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     from deepseq_nb.core.files import write_atomic
-    from deepseq_nb.scores.classes import calibrate, classify, judge
+    from deepseq_nb.scores.classes import classify
+    from deepseq_nb.scores.labels import calibrate, judge
 
     _refuse(args)
     models = _models(args)

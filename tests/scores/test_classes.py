@@ -11,13 +11,12 @@ from deepseq_nb.core.errors import EvaluationError
 from deepseq_nb.scores.classes import (
     Component,
     Mixture,
-    calibrate,
     call,
     classify,
     find_cuts,
     fit_mixture,
-    judge,
 )
+from deepseq_nb.scores.labels import calibrate, judge
 
 AMINO = "ACDEFGHIKLMNPQRSTVWY"
 
