@@ -136,6 +136,7 @@ def scores_of(experiment: Experiment, run: Run, sets: list[Measured]) -> pd.Data
         experiment.seed,
         offset=experiment.offset,
         progress=False,
+        background=experiment.background,
     )
 
 # %% ../../book/workshop/jobs.ipynb #129e5487
@@ -202,7 +203,7 @@ class _Seconds(dict[str, float]):
 def _keep_scores(scores: pd.DataFrame, folder: Path | None) -> None:
     """`scores.csv` of a job that has a folder, to five places."""
     if folder is not None:
-        kept = scores[["variant", "score", "std_error"]].round(5)
+        kept = scores[["variant", "score", "std_error", "delta_elbo"]].round(5)
         text = kept.to_csv(index=False, lineterminator="\n")
         write_atomic(folder / "scores.csv", text)
 
