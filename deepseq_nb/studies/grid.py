@@ -489,6 +489,7 @@ def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
         about
         | result["data"]
         | result["trained"]
+        | result.get("scored", {"background": "none"})  # as before it could be chosen
         | seconds
         | {k: origin[k] for k in kept}
     )

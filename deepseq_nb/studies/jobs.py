@@ -48,6 +48,9 @@ from deepseq_nb.model.runs import (
     Run,
     fit,
 )
+from deepseq_nb.scores.background import (
+    chosen_background,
+)
 from deepseq_nb.scores.scoring import (
     score,
 )
@@ -183,6 +186,7 @@ def _result(job: "Job") -> dict[str, Any]:
         "experiment": asdict(job.experiment),
         "data": _data(job),
         "trained": _trained(job),
+        "scored": {"background": job.background},
         "seconds": job.seconds,
         "sets": job.rows,
         "origin": provenance({}),
@@ -233,6 +237,8 @@ class Job:
         """The family, and the weights of its sequences."""
         with self.seconds.of("read"):
             self.alignment = family_of(self.experiment)
+            alphabet = self.alignment.focus_map.alphabet
+            self.background = chosen_background(self.experiment.background, alphabet)
         with self.seconds.of("weights"):
             self.weights = cached_weights(self.alignment, self.train_config.theta)
         return self.alignment
