@@ -17,6 +17,7 @@ import numpy as np
 
 from deepseq_nb.core.errors import (
     AlignmentError,
+    printable,
 )
 from deepseq_nb.core.files import (
     read_unpacked,
@@ -137,6 +138,12 @@ def format_of(data: bytes, path: str) -> str:
     )
 
 # %% ../../book/workshop/formats.ipynb #ae6760c3
+def _name(label: bytes) -> str:
+    """The name of a record; signs that a terminal or a figure could not show are
+    escapes."""
+    return printable(label.decode("utf-8", "replace"))
+
+
 @dataclass(frozen=True, slots=True)
 class Records:
     """What a file holds before anything is decided about it."""
@@ -230,7 +237,7 @@ def fasta_records(data: bytes, path: str) -> Records:
         chunk, begin = data[begin:stop], stop + 2
         header, _, sequence = chunk.partition(b"\n")
         words = header.lstrip(b">").split(None, 1)
-        records.names.append(words[0].decode("utf-8", "replace") if words else "")
+        records.names.append(_name(words[0]) if words else "")
         records.lines.append(line)
         if comments and (b"\n#" in chunk or b"\n;" in chunk):
             pieces = sequence.split(b"\n")
@@ -409,7 +416,7 @@ def block_records(data: bytes, path: str, format: str) -> Records:
                 key = (label, in_block[label])
                 in_block[label] += 1
                 if key not in names:
-                    names[key] = label.split()[0].decode("utf-8", "replace")
+                    names[key] = _name(label.split()[0])
                     rows[key], lines[key] = [], number
                 rows[key].append(letters)
     if not rows:
