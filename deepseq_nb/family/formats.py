@@ -138,12 +138,6 @@ def format_of(data: bytes, path: str) -> str:
     )
 
 # %% ../../book/workshop/formats.ipynb #ae6760c3
-def _name(label: bytes) -> str:
-    """The name of a record; signs that a terminal or a figure could not show are
-    escapes."""
-    return printable(label.decode("utf-8", "replace"))
-
-
 @dataclass(frozen=True, slots=True)
 class Records:
     """What a file holds before anything is decided about it."""
@@ -236,8 +230,8 @@ def fasta_records(data: bytes, path: str) -> Records:
         stop = len(data) if stop < 0 else stop
         chunk, begin = data[begin:stop], stop + 2
         header, _, sequence = chunk.partition(b"\n")
-        words = header.lstrip(b">").split(None, 1)
-        records.names.append(_name(words[0]) if words else "")
+        words = header.lstrip(b">").split(None, 1) or [b""]
+        records.names.append(printable(words[0].decode("utf-8", "replace")))
         records.lines.append(line)
         if comments and (b"\n#" in chunk or b"\n;" in chunk):
             pieces = sequence.split(b"\n")
@@ -416,7 +410,7 @@ def block_records(data: bytes, path: str, format: str) -> Records:
                 key = (label, in_block[label])
                 in_block[label] += 1
                 if key not in names:
-                    names[key] = _name(label.split()[0])
+                    names[key] = printable(label.split()[0].decode("utf-8", "replace"))
                     rows[key], lines[key] = [], number
                 rows[key].append(letters)
     if not rows:
