@@ -86,6 +86,8 @@ FILES = {
     "list.json": b"[1]",
     "unknown.json": b'{"model": {"latnet": 3}}',
     "wrong.json": b'{"model": {"latent": "three"}}',
+    "narrow.json": b'{"model": {"weight_sigma": 1e-300}}',
+    "deep.json": 100_000 * b"[",
     "tiles.json": b'{"model": {"decoder": [10, 30]}}',
     "nothing.csv": b"",
     "nocolumn.csv": b"gene,x\nTP53,1\n",
@@ -167,6 +169,11 @@ BAD = [
     (["score", "run", "--all-singles", "--offset", "1" + 30 * "0"], "--offset"),
     (["score", "run", "--all-singles", "--out", ""], "--out"),
     (["sample", "run", "--n", "1000000000000"], "--n"),
+    (["sample", "run", "--n", "100000000"], "--n is 100000000: expected"),
+    (["score", "run", "--all-singles", "--samples", "1000000000000000"], "--samples"),
+    (["score", "run", "--all-singles", "--samples", "100000000"], "--samples is 100000000"),
+    (["train", "family.a2m", "--config", "narrow.json"], "weight_sigma is 1e-300"),
+    (["train", "family.a2m", "--config", "deep.json"], "deep.json is not JSON"),
     (["fly"], "fly"),
 ]
 

@@ -537,7 +537,9 @@ def test_rows_of_a_larger_table_are_derived(server, tmp_path):
 
 
 def test_a_derivation_with_another_result_is_refused(server, tmp_path):
-    with pytest.raises(DatasetError, match="derived from the download does not have the expected SHA-256"):
+    with pytest.raises(
+        DatasetError, match="derived from the download does not have the expected SHA-256"
+    ):
         download(entry("upstream.csv", CONTENT, derivation="rows"), tmp_path, base_url=base(server))
     assert left_behind(tmp_path) == []
 
