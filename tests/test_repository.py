@@ -27,7 +27,7 @@ ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
         "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "hits", "rounds", "search", "notation", "variants",
-        "assays", "landscape", "synthetic", "registry",
+        "assays", "landscape", "synthetic", "transfer", "registry",
         "structure_files", "structures", "understanding",
     ),
     "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "checkpoints", "choices", "loop", "graphs", "runs"),
