@@ -104,9 +104,9 @@ def score(
         sequence of them, or a folder that holds runs in seed1, seed2, ... Run k, from
         0, is scored with noise of its own: seed + k.
     variants
-        Notations such as "A24G:K30R"; a table with a column `variant`; a file, as of
-        `deepseq score --variants`; what `resolve_variants` made of them on the run's
-        focus map; or None for all single substitutions.
+        Notations such as "A24G:K30R"; a table with a column `variant`; a file or its
+        name, as of `deepseq score --variants`; what `resolve_variants` made of them on
+        the run's focus map; or None for all single substitutions.
     samples, precision, max_samples
         Evaluations of the ELBO; with `precision` (nats) they are doubled until
         standard errors are below it, or `max_samples` reached and a warning given.
@@ -154,26 +154,55 @@ def placed_variants(
     focus_map: FocusMap,
     offset: int = 0,
 ) -> VariantTable:
-    """The variants on the columns of a model, whatever they came in; raises `ConfigError` for a table without them."""
-    texts = variants
+    """The variants on the columns of a model, whatever they came in.
+
+    A text that reads as a variant is one; another is the name of a file where there is
+    one, or where it ends as tables do. Raises `ConfigError` for what holds no variants,
+    `VariantError` for a file that cannot be read.
+    """
     if isinstance(variants, VariantTable):
-        return variants
-    if variants is None:
-        texts = all_singles(focus_map)
-    elif isinstance(variants, Path) or (
-        isinstance(variants, str) and os.path.isfile(variants)
-    ):
-        texts = read_variants(variants)
-    elif isinstance(variants, str):
-        texts = [variants]
-    elif isinstance(variants, pd.DataFrame):
-        if "variant" not in variants:
-            names = ", ".join(map(str, variants.columns))
+        if offset:
             raise ConfigError(
-                f"the table of variants has no column 'variant'; its columns are {names}"
+                f"offset {offset} comes too late: these variants have their columns "
+                "already; give it to resolve_variants",
+                setting="offset",
             )
-        texts = variants["variant"].tolist()
-    return resolve_variants(texts, focus_map, offset=offset)
+        return variants
+    texts = all_singles(focus_map) if variants is None else variants
+    if isinstance(texts, str):
+        table = resolve_variants([texts], focus_map, offset=offset)
+        if table.status[0] != "malformed" or not _names_a_file(texts):
+            return table
+        texts = Path(texts)
+    return resolve_variants(_texts(texts), focus_map, offset=offset)
+
+# %% ../../book/structure/scoring.ipynb #eef20e29
+_TABLES = (".csv", ".tsv", ".tab", ".txt", ".gz")
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether a text that is no variant is meant as the name of a file."""
+    return os.path.exists(text) or text.lower().endswith(_TABLES)
+
+
+def _texts(variants: Any) -> list[str]:
+    """The variants of a file, of a column, or of a list."""
+    if isinstance(variants, Path):
+        return read_variants(variants)
+    if isinstance(variants, bytes) or not isinstance(variants, Iterable):
+        raise ConfigError(
+            f"variants is of type {type(variants).__name__}: expected notations such "
+            "as A24G, a table with a column 'variant', or a file",
+            setting="variants",
+        )
+    if not isinstance(variants, pd.DataFrame):
+        return list(variants)
+    if "variant" not in variants:
+        names = ", ".join(map(str, variants.columns))
+        raise ConfigError(
+            f"the table of variants has no column 'variant'; its columns are {names}"
+        )
+    return variants["variant"].tolist()
 
 # %% ../../book/structure/scoring.ipynb #8643e509
 def _score_one(

@@ -1,7 +1,9 @@
 """Asking trained runs: variants in every form, several runs, settings, places in the latent space, new sequences."""
 
+import inspect
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,14 @@ from deepseq_nb.model.runs import fit, fit_many, load_run
 from deepseq_nb.model.scorer import Scorer
 from deepseq_nb.model.sizes import ModelConfig
 from deepseq_nb.model.training import TrainConfig
-from deepseq_nb.scores.scoring import combine, embed, load_runs, sample_sequences, score
+from deepseq_nb.scores.scoring import (
+    combine,
+    embed,
+    load_runs,
+    placed_variants,
+    sample_sequences,
+    score,
+)
 
 
 def test_every_row_comes_back_in_order(tiny_run):
@@ -258,8 +267,46 @@ def test_variants_may_come_from_a_file(tiny_run, tmp_path):
     expected = score(tiny_run, ["A15W", "G17P"], samples=2)
     pd.testing.assert_frame_equal(score(tiny_run, path, samples=2), expected)
     pd.testing.assert_frame_equal(score(tiny_run, str(path), samples=2), expected)
-    with pytest.raises(VariantError, match=r"none\.csv"):
-        score(tiny_run, tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_that_is_not_there_is_no_malformed_variant(tiny_run, tmp_path, kind):
+    with pytest.raises(VariantError, match=r"none\.csv: no such file"):
+        score(tiny_run, kind(tmp_path / "none.csv"))
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_folder_is_no_malformed_variant(tiny_run, tmp_path, kind):
+    with pytest.raises(VariantError, match="a folder"):
+        score(tiny_run, kind(tmp_path))
+
+
+def test_a_text_that_reads_as_a_variant_is_one_although_a_file_has_its_name(
+    tiny_run, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("A15W").write_text("mutant\nG17P\n")
+    pd.testing.assert_frame_equal(
+        score(tiny_run, "A15W", samples=2), score(tiny_run, ["A15W"], samples=2)
+    )
+
+
+def test_a_text_that_is_neither_a_variant_nor_a_file_is_a_row_with_its_reason(tiny_run):
+    (row,) = score(tiny_run, "A15", samples=2).itertuples()
+    assert (row.variant, row.status) == ("A15", "malformed")
+
+
+@pytest.mark.parametrize("wrong", [b"A15W", 15])
+def test_what_holds_no_variants_is_refused(tiny_run, wrong):
+    unchecked = inspect.unwrap(placed_variants)  # users have no type checker in their way
+    with pytest.raises(ConfigError, match=f"variants is of type {type(wrong).__name__}"):
+        unchecked(wrong, tiny_run.focus_map)
+
+
+def test_an_offset_beside_variants_that_have_their_columns_is_refused(tiny_run):
+    table = resolve_variants(["A15W"], tiny_run.focus_map)
+    with pytest.raises(ConfigError, match="offset 3 comes too late"):
+        score(tiny_run, table, offset=3)
 
 
 def test_a_long_variant_is_not_taken_for_a_file(tiny_run):
