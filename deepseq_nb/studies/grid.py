@@ -56,6 +56,9 @@ from deepseq_nb.model.sizes import (
 from deepseq_nb.model.training import (
     TrainConfig,
 )
+from deepseq_nb.scores.background import (
+    BACKGROUNDS,
+)
 from deepseq_nb.scores.evaluation import (
     evaluate,
 )
@@ -101,6 +104,7 @@ class Experiment:
     steps: int | Literal["auto"] = "auto"
     seed: int = 1
     samples: int = 20  # evaluations of the ELBO for each score
+    background: str | None = None  # "none" or "proteome"; None: that of `score`
     model: str = "{}"  # further settings of ModelConfig, JSON
     train: str = "{}"  # further settings of TrainConfig, JSON
     # for a family that is not in the registry: its files, and the column of the assay
@@ -119,6 +123,7 @@ class Experiment:
         family = Path(self.family).stem if "/" in self.family else self.family
         more = json.loads(self.model) | json.loads(self.train)
         more |= {} if self.samples == 20 else {"samples": self.samples}
+        more |= {"background": self.background} if self.background else {}
         own = {key: getattr(self, key) for key in ("alignment", *OWN_ASSAY)}
         own |= {"reading": json.loads(self.reading)}
         more |= {key: value for key, value in own.items() if value}
@@ -305,6 +310,7 @@ class Grid:
     steps: tuple[int | Literal["auto"], ...] = ("auto",)
     seeds: tuple[int, ...] = (1,)
     samples: int = 20
+    background: str | None = None
     model: Any = field(default_factory=dict)
     train: Any = field(default_factory=dict)
     # family: {alignment, ...}, your own files and how they are read
@@ -322,6 +328,8 @@ class Grid:
                 raise ExperimentError(
                     f"{name} lists {twice!r} twice: every run is made once"
                 )
+        if self.background is not None:
+            check_choice("background", self.background, BACKGROUNDS)
         for name in ("model", "train", "data"):
             if not isinstance(getattr(self, name), dict):
                 raise ExperimentError(f"{name} is a table of settings: write [{name}]")
@@ -376,6 +384,7 @@ def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
             steps=steps,
             seed=seed,
             samples=grid.samples,
+            background=grid.background,
             model=model,
             train=train,
             **_own_files(grid, family, Path(folder)),
@@ -480,6 +489,7 @@ def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
         about
         | result["data"]
         | result["trained"]
+        | result.get("scored", {"background": "none"})  # as before it could be chosen
         | seconds
         | {k: origin[k] for k in kept}
     )
