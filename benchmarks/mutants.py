@@ -96,7 +96,7 @@ def mutated(source: str, number: int) -> tuple[str, int, str, str]:
     """A module with its fault of this number: the text, its line, and the piece before and after."""
     tree = ast.parse(source)
     where, node, other = list(places(tree))[number]
-    before, line = ast.unparse(node).split("\n")[0], node.lineno
+    before, line = ast.unparse(node).split("\n")[0][:120], node.lineno
     parent = tree
     for field, index in where[:-1]:
         parent = getattr(parent, field) if index is None else getattr(parent, field)[index]
@@ -106,7 +106,7 @@ def mutated(source: str, number: int) -> tuple[str, int, str, str]:
     else:
         getattr(parent, field)[index] = other
     whole = ast.unparse(ast.fix_missing_locations(tree))
-    return whole, line, before, ast.unparse(ast.fix_missing_locations(other)).split("\n")[0]
+    return whole, line, before, ast.unparse(ast.fix_missing_locations(other)).split("\n")[0][:120]
 
 
 def tests_of(module: str) -> list[str]:

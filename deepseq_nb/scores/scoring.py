@@ -127,8 +127,9 @@ def score(
     -------
     One row per input row, in order: variant, score (nats; higher is more like the
     family), std_error, status, reason, occupancy, and `delta_elbo`, the score with the
-    background left in. For one run std_error is the error of sampling, nan below two independent samples. For several it is the standard error
-    of the mean over runs, and `sampling_error` the part from sampling alone.
+    background left in. std_error is the error of sampling, given the run or the runs;
+    nan below two independent samples. Several runs have a column `spread` after it, the
+    standard deviation between their scores.
 
     Raises
     ------
@@ -242,7 +243,7 @@ def _score_each(
     estimator: Callable[..., Scorer],
     progress: bool | None,
 ) -> list[pd.DataFrame]:
-    """A table of scores for each run, with noise of its own, or the standard error of their mean would miss it."""
+    """A table of scores for each run, with noise of its own, or the spread between them would miss it."""
     seeds = range(sampling.seed, sampling.seed + len(runs))
     return [
         _score_one(
@@ -268,11 +269,12 @@ def _say_if_unsure(tables: list[pd.DataFrame], sampling: Sampling) -> None:
 
 # %% ../../book/structure/scoring.ipynb #aef6e864
 def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """One table from those of several runs, scored on the same variants: mean score, and its standard error from the spread between the runs.
+    """One table from those of several runs, scored on the same variants: mean score, the error of sampling that is left in it, and the spread.
 
-    Tables have the columns of `score`, or only variant and score. `sampling_error` is the part of the standard error that comes from sampling. A row
-    that one run cannot score keeps that run's status and reason. Of a single table a copy is returned. Raises `ConfigError` for tables of other
-    variants, or none.
+    Tables have the columns of `score`, or only variant and score. `std_error` is that of the mean where each table's is the error of sampling; `spread`,
+    the column after it, is the standard deviation between the scores of the tables, so that spread / sqrt(n) is the standard error of their mean over
+    runs. A row that one run cannot score keeps that run's status and reason. Of a single table a copy is returned. Raises `ConfigError` for tables of
+    other variants, or none.
     """
     tables = list(tables)
     if not tables:
@@ -303,13 +305,13 @@ def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         combined["delta_elbo"] = np.mean(before, axis=0)
     else:
         combined = combined.drop(columns="delta_elbo", errors="ignore")
-    sampled = all("std_error" in table for table in tables)
-    if sampled:
+    place = "score"
+    if all("std_error" in table for table in tables):
         errors = np.stack([table.std_error.to_numpy(float) for table in tables])
-    combined["std_error"] = scores.std(0, ddof=1) / np.sqrt(n)
-    if sampled and "sampling_error" not in combined:
-        place = combined.columns.get_loc("std_error") + 1
-        combined.insert(place, "sampling_error", np.sqrt((errors**2).sum(0)) / n)
+        combined["std_error"], place = np.sqrt((errors**2).sum(0)) / n, "std_error"
+    combined = combined.drop(columns="spread", errors="ignore")
+    spread = scores.std(0, ddof=1)
+    combined.insert(combined.columns.get_loc(place) + 1, "spread", spread)
     return combined
 
 # %% ../../book/structure/scoring.ipynb #bf2baf70

@@ -158,10 +158,21 @@ def scored(scores, status="ok"):
     ).assign(reason=["", "" if status == "ok" else "why"])
 
 
-def test_combined_scores_are_means_with_the_error_of_a_mean():
+def test_combined_scores_are_means_with_their_spread_and_what_is_left_of_the_error_of_sampling():
     table = combine([scored([1.0, -2.0]), scored([3.0, -2.0]), scored([5.0, -2.0])])
     assert table.score.tolist() == [3.0, -2.0]
-    assert table.std_error.tolist() == pytest.approx([2 / 3**0.5, 0.0])  # sd 2 of three runs
+    assert table.spread.tolist() == [2.0, 0.0]  # 1, 3 and 5: deviations -2, 0 and 2, squares over 2
+    assert table.std_error.tolist() == pytest.approx([0.1 / 3**0.5] * 2)
+
+
+def test_the_standard_error_of_one_run_and_of_several_says_the_same_thing():
+    alone, twice = scored([1.0, 2.0]), combine([scored([1.0, 2.0]), scored([9.0, 2.0])])
+    assert "spread" not in combine([alone])
+    assert twice.std_error.tolist() == pytest.approx(
+        [0.1 / 2**0.5] * 2
+    )  # however far apart the runs
+    again = combine([twice, twice])
+    assert list(again.columns) == list(twice.columns) and again.spread.tolist() == [0.0, 0.0]
 
 
 def test_of_one_table_a_copy_is_returned():
@@ -188,7 +199,7 @@ def test_errors_of_the_mean_over_runs_are_calibrated():
         for _ in range(10)
     ]
     table = combine(run.assign(std_error=0.0, status="ok", reason="") for run in runs)
-    assert ((table.score - truth) / table.std_error).std() == pytest.approx(1, abs=0.15)
+    assert ((table.score - truth) / (table.spread / 10**0.5)).std() == pytest.approx(1, abs=0.15)
 
 
 @pytest.mark.parametrize("others", [["A2D", "A1C"], ["A1C", "A2E"], ["A1C"]])
@@ -204,7 +215,11 @@ def test_nothing_to_combine_is_refused():
 
 def test_tables_of_variants_and_scores_alone_can_be_combined():
     bare = [scored(values)[["variant", "score"]] for values in ([1.0, 2.0], [3.0, 2.0])]
-    assert combine(bare).score.tolist() == [2.0, 2.0]
+    table = combine(bare)
+    assert list(table.columns) == ["variant", "score", "spread"]
+    assert table.score.tolist() == [2.0, 2.0] and table.spread.tolist() == pytest.approx(
+        [2**0.5, 0]
+    )
 
 
 @pytest.fixture(scope="session")
@@ -218,13 +233,14 @@ def three_runs(alignment, tmp_path_factory):
 
 def test_score_of_several_runs_is_the_mean_of_scores_with_noise_of_their_own(three_runs):
     runs = [load_run(three_runs / f"seed{seed}") for seed in (1, 2, 10)]
-    alone = [score(run, samples=8, seed=5 + k) for k, run in enumerate(runs)]
-    table = score(runs, samples=8, seed=5)
+    how = {"samples": 8, "background": "none"}
+    alone = [score(run, seed=5 + k, **how) for k, run in enumerate(runs)]
+    table = score(runs, seed=5, **how)
     scores, errors = ([t[name].to_numpy() for t in alone] for name in ("score", "std_error"))
     assert np.array_equal(table.score, np.mean(scores, axis=0))
-    assert np.allclose(table.std_error, np.std(scores, axis=0, ddof=1) / 3**0.5)
-    assert np.allclose(table.sampling_error, np.sqrt(np.square(errors).sum(0)) / 3)
-    assert list(table.columns)[:5] == ["variant", "score", "std_error", "sampling_error", "status"]
+    assert np.allclose(table.spread, np.std(scores, axis=0, ddof=1))
+    assert np.allclose(table.std_error, np.sqrt(np.square(errors).sum(0)) / 3)
+    assert list(table.columns)[:5] == ["variant", "score", "std_error", "spread", "status"]
 
 
 def test_a_folder_that_holds_runs_stands_for_all_of_them(three_runs):
