@@ -23,6 +23,9 @@ from deepseq_nb import (
 from deepseq_nb.cli.check import (
     CHECK,
 )
+from deepseq_nb.cli.classify import (
+    CLASSIFY,
+)
 from deepseq_nb.cli.data import (
     DATA,
     WEIGHTS,
@@ -68,6 +71,7 @@ COMMANDS = {
     "train": TRAIN,
     "score": SCORE,
     "evaluate": EVALUATE,
+    "classify": CLASSIFY,
     "plot": PLOT,
     "weights": WEIGHTS,
     "embed": EMBED,

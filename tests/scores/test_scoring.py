@@ -24,7 +24,8 @@ def test_every_row_comes_back_in_order(tiny_run):
     rows = ["A15W", "nonsense", "A999W", "V13A", "G15A", "A15A"]
     table = score(tiny_run, rows, samples=2)
     assert table.variant.tolist() == rows
-    assert list(table.columns) == ["variant", "score", "std_error", "status", "reason", "occupancy"]
+    first = ["variant", "score", "std_error", "status", "reason", "occupancy"]
+    assert list(table.columns) == [*first, "delta_elbo"]
     assert table.score.notna().tolist() == [True, False, False, False, False, True]
     assert (table.reason[table.status != "ok"] != "").all()
 
