@@ -235,11 +235,12 @@ def three_runs(alignment, tmp_path_factory):
 
 def test_score_of_several_runs_is_the_mean_of_scores_with_noise_of_their_own(three_runs):
     runs = [load_run(three_runs / f"seed{seed}") for seed in (1, 2, 10)]
-    how = {"samples": 8, "background": "none"}
-    alone = [score(run, seed=5 + k, **how) for k, run in enumerate(runs)]
-    table = score(runs, seed=5, **how)
-    scores, errors = ([t[name].to_numpy() for t in alone] for name in ("score", "std_error"))
-    assert np.array_equal(table.score, np.mean(scores, axis=0))
+    alone = [score(run, samples=8, seed=5 + k) for k, run in enumerate(runs)]
+    table = score(runs, samples=8, seed=5)
+    names = ("score", "std_error", "delta_elbo")
+    scores, errors, elbos = ([t[name].to_numpy() for t in alone] for name in names)
+    assert np.array_equal(table.delta_elbo, np.mean(elbos, axis=0))
+    assert np.allclose(table.score, np.mean(scores, axis=0), atol=1e-12)
     assert np.allclose(table.spread, np.std(scores, axis=0, ddof=1))
     assert np.allclose(table.std_error, np.sqrt(np.square(errors).sum(0)) / 3)
     assert list(table.columns)[:5] == ["variant", "score", "std_error", "spread", "status"]
