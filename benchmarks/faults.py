@@ -21,9 +21,10 @@ for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"  # before torch counts them; and a process with threads cannot be forked
 os.environ["MPLBACKEND"] = "Agg"
 
+# ruff: noqa: E402
 import pandas as pd
 from attacks import rows
-from attacks.frame import Bench, Row, cases
+from attacks.frame import Bench, Row, cases, warm
 
 from deepseq_nb.studies.results import save_result
 
@@ -68,6 +69,7 @@ def main() -> None:
     rows.SHARE = args.n
     bench, table = Bench(root), []
     try:
+        warm(root)
         for name in wanted:
             numbers = list(range(max(1, math.ceil(known[name].full * args.n))))
             numbers = numbers if args.case is None else [args.case]

@@ -14,10 +14,12 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 import deepseq_nb
 from deepseq_nb.cli.main import main as deepseq
@@ -274,6 +276,26 @@ def without_root() -> None:
         data[part] &= ~0b110
     if libc.capset(header, data):
         raise OSError(ctypes.get_errno(), "capset")
+
+
+def warm(folder: Path) -> None:
+    """Import everything and load what is compiled into this process, so that its children need not."""
+    for module in sorted(path.stem for path in (ROOT / "deepseq_nb").glob("*/*.py")):
+        room = next((ROOT / "deepseq_nb").glob(f"*/{module}.py")).parent.name
+        with suppress(ImportError):
+            import_module(f"deepseq_nb.{room}.{module}")
+    tqdm.monitor_interval = 0  # it would be a second thread, and a process with threads is not to be forked
+    family = str(write_family(folder / "warm.a2m", 9))
+    words = [["train", family, "--out", str(folder / "warm"), "--steps", "4", *TRAIN],
+             ["score", str(folder / "warm"), *SCORE, "--out", str(folder / "warm.csv")],
+             ["embed", str(folder / "warm"), "--out", str(folder / "warm.npy")],
+             ["plot", str(folder / "warm"), "--scores", str(folder / "warm.csv"), "--out", str(folder / "figures")]]  # fmt: skip
+    for one in words:
+        if quiet(lambda one=one: deepseq(one)):
+            raise SystemExit(f"deepseq {' '.join(one)} failed undisturbed")
+    threads = len(list(Path("/proc/self/task").iterdir()))
+    if threads > 1:
+        print(f"note: this process has {threads} threads, and is forked all the same")
 
 
 # --- files ---------------------------------------------------------------------------------------------------------

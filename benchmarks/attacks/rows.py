@@ -1,6 +1,6 @@
 """All rows, in the order in which they are printed."""
 
-from . import folders
+from . import folders, processes
 
 SHARE = 1.0  # of the full numbers; what scales the size of one case
-ROWS = [*folders.ROWS]
+ROWS = [*folders.ROWS, *processes.ROWS]
