@@ -23,7 +23,7 @@ os.environ["MPLBACKEND"] = "Agg"
 
 # ruff: noqa: E402
 import pandas as pd
-from attacks import rows
+from attacks import frame, rows
 from attacks.frame import Bench, Row, cases, warm
 
 from deepseq_nb.studies.results import save_result
@@ -66,7 +66,7 @@ def main() -> None:
         parser.error(f"no row {unknown[0]!r}: expected {', '.join(known)}")
     root = Path(tempfile.mkdtemp(prefix="faults-"))
     os.environ["DEEPSEQ_CACHE"], os.environ["MPLCONFIGDIR"] = str(root / "cache"), str(root / "mpl")
-    rows.SHARE = args.n
+    frame.SHARE = args.n
     bench, table = Bench(root), []
     try:
         warm(root)

@@ -26,6 +26,7 @@ from deepseq_nb.cli.main import main as deepseq
 
 ROOT = Path(deepseq_nb.__file__).resolve().parents[1]
 GOOD = (0, 2, 130)
+SHARE = 1.0  # of the full numbers: what scales the size of a case
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 TRAIN = "--preset quick --batch-size 20 --checkpoint-every 4 --device cpu".split()
 SCORE = "--all-singles --samples 8 --device cpu".split()

@@ -200,7 +200,7 @@ def two_at_once(bench: Bench, number: int, rng: np.random.Generator, folder: Pat
         second = [*second, "--seed", 2]
     if kind == "search":
         second = ["0.6" if word == "0.3" else word for word in second]
-    wait = float(rng.uniform(0, 0.6))
+    wait = float(rng.uniform(0, 0.3)) if rng.random() < 0.5 else 0.0
     label = f"{kind} twice, {wait:.2f} s apart"
     goods = []
     for k, words in enumerate((first, second)):

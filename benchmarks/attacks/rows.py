@@ -1,6 +1,5 @@
 """All rows, in the order in which they are printed."""
 
-from . import folders, inputs, machine, processes
+from . import downloads, folders, inputs, load, machine, processes
 
-SHARE = 1.0  # of the full numbers; what scales the size of one case
-ROWS = [*inputs.ROWS, *folders.ROWS, *processes.ROWS, *machine.ROWS]
+ROWS = [*inputs.ROWS, *folders.ROWS, *processes.ROWS, *machine.ROWS, *downloads.ROWS, *load.ROWS]
