@@ -38,19 +38,30 @@ def attack(row: Row, bench: Bench, numbers: list[int], seed: int) -> dict:
             failed += 1
             kind = fault.partition(":")[0]
             kinds[kind] = kinds.get(kind, 0) + 1
-            print(f"  FAILED --rows {row.name} --case {number} --seed {seed}: {label}: {fault}", flush=True)
+            print(
+                f"  FAILED --rows {row.name} --case {number} --seed {seed}: {label}: {fault}",
+                flush=True,
+            )
     seconds = round(time.monotonic() - begun, 1)
     how = "; ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
     line = {"row": row.name, "what": row.what, "tried": len(numbers), "failed": failed, "full": row.full, "how": how,
             "seconds": seconds, "longest_s": round(longest, 1)}  # fmt: skip
-    print(f"{row.name:18} tried {len(numbers):5} failed {failed:4}  {seconds:7.1f} s  {how}", flush=True)
+    print(
+        f"{row.name:18} tried {len(numbers):5} failed {failed:4}  {seconds:7.1f} s  {how}",
+        flush=True,
+    )
     return line
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", help="names, joined by commas (default: all)")
-    parser.add_argument("--n", type=float, default=0.01, help="share of the full numbers; each row has at least one case")
+    parser.add_argument(
+        "--n",
+        type=float,
+        default=0.01,
+        help="share of the full numbers; each row has at least one case",
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--case", type=int, help="only the case of this number")
     parser.add_argument("--list", action="store_true", help="list the rows")
@@ -76,12 +87,12 @@ def main() -> None:
             table.append(attack(known[name], bench, numbers, args.seed))
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    frame = pd.DataFrame(table)
-    print(frame[["row", "tried", "failed", "how"]].to_string(index=False))
+    results = pd.DataFrame(table)
+    print(results[["row", "tried", "failed", "how"]].to_string(index=False))
     if args.save:
         about = {"script": "benchmarks/faults.py", "n": args.n, "seed": args.seed, "rows": wanted}
-        print("wrote", save_result("faults", frame, about))
-    sys.exit(bool(frame.failed.sum()))
+        print("wrote", save_result("faults", results, about))
+    sys.exit(bool(results.failed.sum()))
 
 
 if __name__ == "__main__":

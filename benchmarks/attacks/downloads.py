@@ -25,7 +25,9 @@ WAYS = (
 )  # fmt: skip
 
 
-def _answer(way: str, talk: socket.socket, rng: np.random.Generator, address: str, path: str) -> None:
+def _answer(
+    way: str, talk: socket.socket, rng: np.random.Generator, address: str, path: str
+) -> None:
     """One answer, raw: a library for servers would not misbehave."""
     part = int(rng.integers(1, len(CONTENT) - 1))
 
@@ -53,7 +55,13 @@ def _answer(way: str, talk: socket.socket, rng: np.random.Generator, address: st
     elif way == "no length":
         send("Connection: close\r\n", CONTENT)
     elif way in ("404", "500", "429", "204", "206"):
-        status = {"404": "404 Not Found", "500": "500 Oops", "429": "429 Slow Down", "204": "204 No Content", "206": "206 Partial Content"}
+        status = {
+            "404": "404 Not Found",
+            "500": "500 Oops",
+            "429": "429 Slow Down",
+            "204": "204 No Content",
+            "206": "206 Partial Content",
+        }
         body = b"" if way == "204" else CONTENT[:part]
         send(f"Content-Length: {len(body)}\r\n", body, status[way])
     elif way == "html":
@@ -75,7 +83,9 @@ def _answer(way: str, talk: socket.socket, rng: np.random.Generator, address: st
     elif way == "broken head":
         talk.sendall(b"\x00\xff\x16\x03nonsense\r\n\r\n" + CONTENT)
     elif way == "chunked":
-        body = b"".join(b"1000\r\n" + CONTENT[k : k + 4096] + b"\r\n" for k in range(0, len(CONTENT), 4096))
+        body = b"".join(
+            b"1000\r\n" + CONTENT[k : k + 4096] + b"\r\n" for k in range(0, len(CONTENT), 4096)
+        )
         send("Transfer-Encoding: chunked\r\n", body + b"0\r\n\r\n")
     elif way == "broken chunk":
         send("Transfer-Encoding: chunked\r\n", b"1000\r\n" + CONTENT[:4096] + b"\r\nzzz\r\n")
@@ -116,7 +126,9 @@ def server(way: str, seed: int) -> Iterator[tuple[str, list[int]]]:
         try:
             while True:
                 talk, _ = listener.accept()
-                threading.Thread(target=_serve, args=(way, talk, seed, address), daemon=True).start()
+                threading.Thread(
+                    target=_serve, args=(way, talk, seed, address), daemon=True
+                ).start()
         finally:
             os._exit(0)
     listener.close()
@@ -134,7 +146,9 @@ def _serve(way: str, talk: socket.socket, seed: int, address: str) -> None:
         _answer(way, talk, np.random.default_rng(seed), address, path)
 
 
-def misbehaving(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def misbehaving(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """One download: at most a minute, and not much more on the disk than the file is long."""
     way = WAYS[number % len(WAYS)]
     entry = DatasetFile(family="TOY", kind="alignment", file="toy.a2m", bytes=len(CONTENT), repository="some/where",
@@ -148,7 +162,9 @@ def misbehaving(bench: Bench, number: int, rng: np.random.Generator, folder: Pat
 
             resource.setrlimit(resource.RLIMIT_FSIZE, (50 * 2**20, 50 * 2**20))
             os.environ["NO_PROXY"] = "127.0.0.1"
-            found, fault = tried(lambda: download(entry, place, base_url=f"http://{address}", timeout=2), 100)
+            found, fault = tried(
+                lambda: download(entry, place, base_url=f"http://{address}", timeout=2), 100
+            )
             report.write_text(f"{'file' if found else 'refused'}\n{fault or ''}")
             return 0
 

@@ -13,7 +13,22 @@ from .frame import SCORE, TRAIN, Bench, Row, fault_of, leftovers, same_run
 _FILES = ("config.json", "alignment.json", "history.csv", "ranking.csv", "model.safetensors",
           "checkpoint/state.safetensors")  # fmt: skip
 _HUGE = (10**400, 1e308, 10**19, 2**31)
-_VALUES = (None, *_HUGE, -1, 0, -(10**30), float("nan"), float("inf"), "text", "", [], {}, [[]], True, 0.5)
+_VALUES = (
+    None,
+    *_HUGE,
+    -1,
+    0,
+    -(10**30),
+    float("nan"),
+    float("inf"),
+    "text",
+    "",
+    [],
+    {},
+    [[]],
+    True,
+    0.5,
+)
 
 
 def _fields(data: Any, path: tuple = ()) -> Iterator[tuple]:
@@ -60,7 +75,9 @@ def _marked(data: Any) -> Any:
 
 def _bytes(data: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
     """A file as a bad disk, a bad transfer or a bad editor leaves it."""
-    kind = rng.choice(["flip", "flips", "cut", "empty", "zeros", "insert", "double", "text", "lines", "nested"])
+    kind = rng.choice(
+        ["flip", "flips", "cut", "empty", "zeros", "insert", "double", "text", "lines", "nested"]
+    )
     where, many = int(rng.integers(max(len(data), 1))), bytearray(data)
     if kind in ("flip", "flips") and data:
         for place in rng.integers(len(data), size=1 if kind == "flip" else 20):
@@ -76,7 +93,9 @@ def _bytes(data: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
     elif kind == "double":
         many += data
     elif kind == "text":
-        many = bytearray(rng.choice([b"null", b"1", b"[]", b"{}", b"<html>", b'"a"', b"NaN", b"\xff\xfe\x00"]))
+        many = bytearray(
+            rng.choice([b"null", b"1", b"[]", b"{}", b"<html>", b'"a"', b"NaN", b"\xff\xfe\x00"])
+        )
     elif kind == "lines":
         lines = data.split(b"\n")
         rng.shuffle(lines)
@@ -106,7 +125,9 @@ def _tensors(path: Path, rng: np.random.Generator) -> str:
     elif kind == "changed" and value.numel():
         value.reshape(-1)[int(rng.integers(value.numel()))] += 1
     elif kind in ("half", "double", "int64"):
-        tensors[name] = value.to({"half": torch.float16, "double": torch.float64, "int64": torch.int64}[kind])
+        tensors[name] = value.to(
+            {"half": torch.float16, "double": torch.float64, "int64": torch.int64}[kind]
+        )
     elif kind == "drop":
         del tensors[name]
     elif kind == "more":
@@ -176,14 +197,24 @@ def _same_json(a: Path, b: Path) -> bool:
         return False
 
 
-def damaged_folder(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def damaged_folder(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """A damaged copy is scored, embedded, sampled and resumed."""
     good = bench.trained()
-    others = [bench.trained(family=bench.other_family), bench.trained(seed=2), bench.trained(steps=8)]
+    others = [
+        bench.trained(family=bench.other_family),
+        bench.trained(seed=2),
+        bench.trained(steps=8),
+    ]
     run = folder / "run"
     shutil.copytree(good, run)
     label = _damage(run, others[int(rng.integers(len(others)))], bench, rng)
-    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file() and not path.is_symlink()}
+    before = {
+        path: path.read_bytes()
+        for path in run.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
     kinds = ["score", "score", "embed", "sample", "plot", "resume"]
     kind = kinds[int(rng.integers(len(kinds)))]
     words = {
@@ -205,7 +236,9 @@ def damaged_folder(bench: Bench, number: int, rng: np.random.Generator, folder: 
     if kind != "resume" and any(path.read_bytes() != data for path, data in before.items()):
         return label, f"changed the run: {kind}"
     if found.code:
-        made = [name for name in ("s.csv", "z.npy", "new.fasta", "figures") if (folder / name).exists()]
+        made = [
+            name for name in ("s.csv", "z.npy", "new.fasta", "figures") if (folder / name).exists()
+        ]
         return label, f"refused, but {made[0]} is there" if made else None
     return label, _compare(bench, kind, folder, run)
 
@@ -231,9 +264,14 @@ def _compare(bench: Bench, kind: str, folder: Path, run: Path) -> str | None:
     return None
 
 
-def two_runs_swapped(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def two_runs_swapped(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """The models or checkpoints of two runs change places, one file or several."""
-    good, others = bench.trained(), [bench.trained(family=bench.other_family), bench.trained(seed=2)]
+    good, others = (
+        bench.trained(),
+        [bench.trained(family=bench.other_family), bench.trained(seed=2)],
+    )
     other, run = others[number % 2], folder / "run"
     shutil.copytree(good, run)
     names = [name for name in _FILES if rng.random() < 0.4] or [str(rng.choice(_FILES))]
@@ -248,7 +286,10 @@ def two_runs_swapped(bench: Bench, number: int, rng: np.random.Generator, folder
     scores = (folder / "s.csv").read_bytes()
     if scores == bench.scores(good).read_bytes():
         return label, None
-    whole = set(names) >= {"config.json", "alignment.json", "model.safetensors"}
+    needed = {"alignment.json", "model.safetensors"} | (
+        {"config.json"} if other == others[1] else set()
+    )
+    whole = set(names) >= needed  # the other family's run has the same settings
     if whole and scores == bench.scores(other).read_bytes():
         return label, None
     return label, "wrong: scores of a mixture without a word"

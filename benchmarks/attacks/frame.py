@@ -285,7 +285,9 @@ def warm(folder: Path) -> None:
         room = next((ROOT / "deepseq_nb").glob(f"*/{module}.py")).parent.name
         with suppress(ImportError):
             import_module(f"deepseq_nb.{room}.{module}")
-    tqdm.monitor_interval = 0  # it would be a second thread, and a process with threads is not to be forked
+    tqdm.monitor_interval = (
+        0  # it would be a second thread, and a process with threads is not to be forked
+    )
     family = str(write_family(folder / "warm.a2m", 9))
     words = [["train", family, "--out", str(folder / "warm"), "--steps", "4", *TRAIN],
              ["score", str(folder / "warm"), *SCORE, "--out", str(folder / "warm.csv")],
@@ -383,7 +385,9 @@ class Bench:
         """A command that has to succeed, or the benchmark itself is wrong."""
         found = command(words, cwd or self.root, 600)
         if found.code != 0:
-            raise SystemExit(f"deepseq {' '.join(map(str, words))} failed undisturbed: {found.said}\n{found.err}")
+            raise SystemExit(
+                f"deepseq {' '.join(map(str, words))} failed undisturbed: {found.said}\n{found.err}"
+            )
         return found
 
     def run(self, words: Sequence[Any], cwd: Path, timeout: float = 120, **how: Any) -> Outcome:
@@ -409,7 +413,9 @@ class Bench:
         family = family or self.family
 
         def make(folder: Path) -> Path:
-            self.must("train", family, "--out", folder / "run", "--steps", steps, "--seed", seed, *TRAIN)
+            self.must(
+                "train", family, "--out", folder / "run", "--steps", steps, "--seed", seed, *TRAIN
+            )
             return folder / "run"
 
         return self.once(f"run {family.stem} {steps} {seed}", make)
@@ -433,7 +439,9 @@ class Bench:
 
             table = pd.read_csv(self.scores())
             noise = np.random.default_rng(3).normal(size=len(table))
-            frame = pd.DataFrame({"mutant": table.variant, "fitness": np.round(table.score + noise, 4)})
+            frame = pd.DataFrame(
+                {"mutant": table.variant, "fitness": np.round(table.score + noise, 4)}
+            )
             frame.to_csv(folder / "assay.csv", index=False)
             return folder / "assay.csv"
 
@@ -469,7 +477,9 @@ class Row:
     real: int = 0  # every so many cases go through the real command line
 
 
-def cases(row: Row, bench: Bench, numbers: Sequence[int], seed: int) -> Iterator[tuple[int, str, str | None, float]]:
+def cases(
+    row: Row, bench: Bench, numbers: Sequence[int], seed: int
+) -> Iterator[tuple[int, str, str | None, float]]:
     """Number, what was tried, fault and seconds of each case; each has a generator of its own seed and an empty folder."""
     for number in numbers:
         rng = np.random.default_rng([seed, int.from_bytes(row.name.encode()[:7], "big"), number])

@@ -71,7 +71,9 @@ def mutated(data: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
 
 def harmless(data: bytes, rng: np.random.Generator, table: bool = False) -> tuple[str, bytes]:
     """A change that means nothing."""
-    ways = ["crlf", "blank end", "gz", "mark", "no end"] + (["semicolons", "tabs", "quotes"] if table else ["cr"])
+    ways = ["crlf", "blank end", "gz", "mark", "no end"] + (
+        ["semicolons", "tabs", "quotes"] if table else ["cr"]
+    )
     kind = str(rng.choice(ways))
     if kind == "crlf":
         data = data.replace(b"\n", b"\r\n")
@@ -91,7 +93,9 @@ def harmless(data: bytes, rng: np.random.Generator, table: bool = False) -> tupl
         data = data.replace(b",", b"\t")
     elif kind == "quotes":
         lines = data.rstrip(b"\n").split(b"\n")
-        data = b"\n".join(b",".join(b'"' + cell + b'"' for cell in line.split(b",")) for line in lines)
+        data = b"\n".join(
+            b",".join(b'"' + cell + b'"' for cell in line.split(b",")) for line in lines
+        )
     return kind, data
 
 
@@ -119,7 +123,10 @@ def tried(work: Callable[[], Any], seconds: int = 60) -> tuple[Any, str | None]:
     except DeepseqError as error:
         text = str(error)
         if not text.strip() or "\n" in text or len(text) > 3000:
-            return None, f"sentence: {len(text)} characters, {text.count(chr(10)) + 1} lines: {text[:80]!r}"
+            return (
+                None,
+                f"sentence: {len(text)} characters, {text.count(chr(10)) + 1} lines: {text[:80]!r}",
+            )
         return None, None
     except TimeoutError:
         return None, f"hang: {seconds} s"
@@ -138,8 +145,14 @@ def _formats(bench: Bench) -> dict[str, bytes]:
         rows = {name: row for name, row in records}
         block = "".join(f"{name:<20} {row}\n" for name, row in rows.items())
         fasta = "".join(f">{name}\n{row}\n" for name, row in rows.items())
-        lower = "".join(f">{name}\n{row[:6]}{row[6:9].lower().replace('-', '.')}{row[9:]}\n" for name, row in rows.items())
-        a3m = "".join(f">{name}\n{row[:5]}{'' if k == 0 else 'ac'}{row[5:]}\n" for k, (name, row) in enumerate(rows.items()))
+        lower = "".join(
+            f">{name}\n{row[:6]}{row[6:9].lower().replace('-', '.')}{row[9:]}\n"
+            for name, row in rows.items()
+        )
+        a3m = "".join(
+            f">{name}\n{row[:5]}{'' if k == 0 else 'ac'}{row[5:]}\n"
+            for k, (name, row) in enumerate(rows.items())
+        )
         return {
             "fasta": fasta.encode(), "a2m": lower.encode(), "a3m": a3m.encode(),
             "stockholm": f"# STOCKHOLM 1.0\n\n{block}//\n".encode(), "clustal": f"CLUSTAL W (1.83)\n\n{block}\n".encode(),
@@ -151,7 +164,12 @@ def _formats(bench: Bench) -> dict[str, bytes]:
 def _invariants(found: Alignment) -> str | None:
     """What an alignment always is."""
     tokens, report = found.tokens, found.report
-    if tokens.dtype != np.uint8 or tokens.ndim != 2 or not tokens.size or int(tokens.max()) > found.gap:
+    if (
+        tokens.dtype != np.uint8
+        or tokens.ndim != 2
+        or not tokens.size
+        or int(tokens.max()) > found.gap
+    ):
         return "tokens"
     if len(found.names) != len(tokens) or len(tokens) != report.kept:
         return "names or the number kept"
@@ -186,7 +204,9 @@ def _inside(row: str, whole: str) -> bool:
     return row in whole or all(letter in letters for letter in row)
 
 
-def mutated_alignment(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def mutated_alignment(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """Read one; a share is trained on."""
     formats = _formats(bench)
     name = list(formats)[number % len(formats)]
@@ -214,7 +234,11 @@ def mutated_alignment(bench: Bench, number: int, rng: np.random.Generator, folde
         return label, fault
     if wrong := _invariants(found):
         return label, f"wrong: {wrong}"
-    if name in ("fasta", "a2m", "a3m") and found.report.format in ("fasta", "a2m", "a3m") and b"\0" not in changed:
+    if (
+        name in ("fasta", "a2m", "a3m")
+        and found.report.format in ("fasta", "a2m", "a3m")
+        and b"\0" not in changed
+    ):
         wrong = _from_file(found, changed.removeprefix(b"\xef\xbb\xbf"))
         return label, f"wrong: {wrong}" if wrong else None
     return label, None
@@ -237,11 +261,17 @@ def _loaded(bench: Bench) -> Any:
     return bench.once("loaded", lambda folder: load_run(bench.trained()))
 
 
-def mutated_table(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def mutated_table(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """A table of variants is scored or of measurements compared; each score is that of the undamaged table."""
     assay, kind = number % 3 == 2, "harmless" if number % 10 == 9 else "mutated"
     lines = bench.assay.read_text().splitlines(keepends=True)
-    source = lines if assay else [lines[0], *(lines[int(k)] for k in rng.permutation(len(lines) - 1)[:40] + 1)]
+    source = (
+        lines
+        if assay
+        else [lines[0], *(lines[int(k)] for k in rng.permutation(len(lines) - 1)[:40] + 1)]
+    )
     data = "".join(source).encode()
     how, changed = harmless(data, rng, table=True) if kind == "harmless" else mutated(data, rng)
     path, plain = folder / "table.csv", folder / "plain.csv"
@@ -264,9 +294,21 @@ def _compared(bench: Bench, path: Path, plain: Path, kind: str) -> str | None:
     if found is None:
         return None
     good = evaluate(bench.scores(), plain, column="fitness")
-    numbers = found.to_json() if hasattr(found, "to_json") else dict(vars(found)) if hasattr(found, "__dict__") else str(found)
+    numbers = (
+        found.to_json()
+        if hasattr(found, "to_json")
+        else dict(vars(found))
+        if hasattr(found, "__dict__")
+        else str(found)
+    )
     if kind == "harmless":
-        same = numbers == (good.to_json() if hasattr(good, "to_json") else dict(vars(good)) if hasattr(good, "__dict__") else str(good))
+        same = numbers == (
+            good.to_json()
+            if hasattr(good, "to_json")
+            else dict(vars(good))
+            if hasattr(good, "__dict__")
+            else str(good)
+        )
         return None if same else "wrong: other metrics after a harmless change"
     rows, fault = tried(lambda: read_assay(path))
     if fault or rows is None:
@@ -320,7 +362,12 @@ def _hostile(canary: str, rng: np.random.Generator) -> tuple[str, bytes]:
              (np.savetxt, canary, [1.0]), (os.popen, f"touch {canary}"), (bytearray, 10**13), (np.ones, 10**12)]  # fmt: skip
     call = calls[int(rng.integers(len(calls)))]
     protocol = int(rng.integers(6))
-    nested = [_Call(*call), {"W": _Call(*call)}, [np.ones(3), _Call(*call)], {"W": np.array([_Call(*call)], dtype=object)}]
+    nested = [
+        _Call(*call),
+        {"W": _Call(*call)},
+        [np.ones(3), _Call(*call)],
+        {"W": np.array([_Call(*call)], dtype=object)},
+    ]
     raw = [
         b"cos\nsystem\n(S'touch " + canary.encode() + b"'\ntR.", b"(S'touch " + canary.encode() + b"'\nios\nsystem\n.",
         b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c" + bytes([6 + len(canary)]) + b"touch " + canary.encode() + b"\x85R.",
@@ -330,16 +377,23 @@ def _hostile(canary: str, rng: np.random.Generator) -> tuple[str, bytes]:
         b"\x80\x02}q\x00" + b"h\x00h\x00s" * 50_000 + b".",
     ]  # fmt: skip
     if rng.random() < 0.5:
-        return f"call of {getattr(call[0], '__name__', call[0])}, protocol {protocol}", pickle.dumps(
-            nested[int(rng.integers(len(nested)))], protocol
+        return (
+            f"call of {getattr(call[0], '__name__', call[0])}, protocol {protocol}",
+            pickle.dumps(nested[int(rng.integers(len(nested)))], protocol),
         )
     k = int(rng.integers(len(raw)))
     return f"raw {k}", raw[k]
 
 
-def mutated_pickle(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def mutated_pickle(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """Hostile and damaged parameter files: nothing runs, little memory, arrays of the file or a refusal."""
-    arrays = {"W": rng.normal(size=(6, 5)), "b": rng.normal(size=5).astype(np.float32), "n": np.arange(4)}
+    arrays = {
+        "W": rng.normal(size=(6, 5)),
+        "b": rng.normal(size=5).astype(np.float32),
+        "n": np.arange(4),
+    }
     canary, path, report = folder / "canary", folder / "P_params.pkl", folder / "report"
     if number % 2:
         label, data = _hostile(str(canary), rng)
@@ -351,14 +405,31 @@ def mutated_pickle(bench: Bench, number: int, rng: np.random.Generator, folder: 
     def read() -> int:
         import resource
 
-        events = {"os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.mkdir", "exec", "compile", "os.fork"}
+        events = {
+            "os.system",
+            "subprocess.Popen",
+            "os.exec",
+            "os.posix_spawn",
+            "os.mkdir",
+            "exec",
+            "compile",
+            "os.fork",
+        }
         armed = [True]
 
         def hook(name: str, arguments: tuple) -> None:
-            writes = name == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            writes = (
+                name == "open"
+                and isinstance(arguments[2], int)
+                and arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            )
             if armed[0] and (name in events or writes):
                 os.write(2, f"RAN {name} {arguments!r}\n".encode())
 
+        for codec in ("raw_unicode_escape", "unicode_escape", "latin1", "ascii"):
+            b"".decode(
+                codec
+            )  # Python imports a codec when it is first used, which is no harm of the file
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         resource.setrlimit(resource.RLIMIT_AS, (12 * 2**30, 12 * 2**30))
         sys.addaudithook(hook)
@@ -369,8 +440,15 @@ def mutated_pickle(bench: Bench, number: int, rng: np.random.Generator, folder: 
             fault = fault or f"memory: {grown:.0f} MB"
         if found is not None:
             for name, value in found.items():
-                if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu" or value.nbytes > 10 * len(data):
-                    fault = fault or f"wrong: {name} is {type(value).__name__} {getattr(value, 'dtype', '')}"
+                if (
+                    not isinstance(value, np.ndarray)
+                    or value.dtype.kind not in "fiu"
+                    or value.nbytes > 10 * len(data)
+                ):
+                    fault = (
+                        fault
+                        or f"wrong: {name} is {type(value).__name__} {getattr(value, 'dtype', '')}"
+                    )
         report.write_text(fault or "")
         return 0
 
@@ -385,7 +463,9 @@ def mutated_pickle(bench: Bench, number: int, rng: np.random.Generator, folder: 
 # --- bombs -----------------------------------------------------------------------------------------------------------
 
 
-def bomb(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def bomb(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """A few megabytes that unpack to gigabytes: one line, and memory that stays below a limit."""
     import resource
 
@@ -393,7 +473,10 @@ def bomb(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> t
 
     def make(place: Path) -> dict[str, Path]:
         made = {}
-        for name, head, body in (("fasta", b">a/1-4\nACDE\n>b\n", b"A" * 2**20), ("csv", b"variant,fitness\n", b"A5C,1\n" * 2**17)):
+        for name, head, body in (
+            ("fasta", b">a/1-4\nACDE\n>b\n", b"A" * 2**20),
+            ("csv", b"variant,fitness\n", b"A5C,1\n" * 2**17),
+        ):
             made[name] = place / f"{name}.gz"
             with gzip.open(made[name], "wb", 1) as file:
                 file.write(head)
@@ -407,9 +490,13 @@ def bomb(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> t
              ["evaluate", bench.scores(), bombs["csv"], "--column", "fitness"],
              ["evaluate", bombs["csv"], bench.assay, "--column", "fitness"]][number % 4]  # fmt: skip
     limit = 6 * 2**30
-    found = command(words, folder, 240, prepare=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit)))
+    found = command(
+        words, folder, 240, prepare=lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    )
     made = [p.name for p in folder.iterdir()]
-    return f"{words[0]} of 4 GiB", fault_of(found, (2,)) or (f"left behind: {made}" if made else None)
+    return f"{words[0]} of 4 GiB", fault_of(found, (2,)) or (
+        f"left behind: {made}" if made else None
+    )
 
 
 ROWS = [

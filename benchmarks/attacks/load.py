@@ -23,7 +23,9 @@ def _resident() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def memory_flat(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def memory_flat(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """Ten thousand updates, then two hundred scorings, in one process: memory stays where it was."""
     updates, report = max(400, int(10_000 * min(1.0, frame.SHARE))), folder / "report"
 
@@ -37,14 +39,20 @@ def memory_flat(bench: Bench, number: int, rng: np.random.Generator, folder: Pat
                     seen.append(_resident())
                 return super().update(step)
 
-        config = TrainConfig(steps=updates, batch_size=20, device="cpu", checkpoint_every=max(50, updates // 40))
-        run = fit(alignment, preset("quick"), config, folder / "run", trainer=Watched, progress=False)
+        config = TrainConfig(
+            steps=updates, batch_size=20, device="cpu", checkpoint_every=max(50, updates // 40)
+        )
+        run = fit(
+            alignment, preset("quick"), config, folder / "run", trainer=Watched, progress=False
+        )
         trained = max(seen[-4:]) - max(seen[4:8])
         score(run, None, samples=8, progress=False)
         one, before = [_some_variants(bench.family)[0].replace("1", "5", 1)], _resident()
         for _ in range(max(20, int(200 * min(1.0, frame.SHARE)))):
             score(run, one, samples=8, progress=False)
-        report.write_text(json.dumps({"updates": updates, "training": trained, "scoring": _resident() - before}))
+        report.write_text(
+            json.dumps({"updates": updates, "training": trained, "scoring": _resident() - before})
+        )
         return 0
 
     found = forked(work, folder, 1800)
@@ -56,14 +64,25 @@ def memory_flat(bench: Bench, number: int, rng: np.random.Generator, folder: Pat
     return label, "memory: it grows" if grown["training"] > 24 or grown["scoring"] > 24 else None
 
 
-def _rows(path: Path, rows: int, columns: int, rng: np.random.Generator, gaps: float = 0.05, kind: str = "random") -> Path:
+def _rows(
+    path: Path,
+    rows: int,
+    columns: int,
+    rng: np.random.Generator,
+    gaps: float = 0.05,
+    kind: str = "random",
+) -> Path:
     """A family written in blocks, so that a million rows are no million strings at once."""
     letters = np.frombuffer(LETTERS.encode(), np.uint8)
     focus = rng.integers(20, size=columns)
     with open(path, "wb") as file:
         for start in range(0, rows, 20_000):
             size = min(20_000, rows - start)
-            cells = letters[np.where(rng.random((size, columns)) < 0.6, focus, rng.integers(20, size=(size, columns)))]
+            cells = letters[
+                np.where(
+                    rng.random((size, columns)) < 0.6, focus, rng.integers(20, size=(size, columns))
+                )
+            ]
             if kind == "identical":
                 cells[:] = letters[focus]
             elif kind == "one letter":
@@ -71,13 +90,15 @@ def _rows(path: Path, rows: int, columns: int, rng: np.random.Generator, gaps: f
             cells[rng.random((size, columns)) < gaps] = ord("-")
             if start == 0:
                 cells[0] = letters[focus] if kind != "one letter" else letters[0]
-            lines = [f">{'F/1-%d' % columns if start + k == 0 else f's{start + k}'}\n".encode() + row.tobytes() + b"\n"
+            lines = [f">{f'F/1-{columns}' if start + k == 0 else f's{start + k}'}\n".encode() + row.tobytes() + b"\n"
                      for k, row in enumerate(cells)]  # fmt: skip
             file.write(b"".join(lines))
     return path
 
 
-def odd_family(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def odd_family(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """Families of 1 and of 5,000 columns, of 1, 2 and very many rows, identical, gapped: trained, scored, sampled."""
     many = max(2000, int(1_000_000 * min(1.0, frame.SHARE)))
     shapes = [
@@ -93,13 +114,22 @@ def odd_family(bench: Bench, number: int, rng: np.random.Generator, folder: Path
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
-    trained = command(["train", family, "--out", "run", "--steps", 3, *TRAIN, "--shallow", shallow], folder, 1800, prepare=limited)
+    trained = command(
+        ["train", family, "--out", "run", "--steps", 3, *TRAIN, "--shallow", shallow],
+        folder,
+        1800,
+        prepare=limited,
+    )
     if fault := fault_of(trained, (0, 2)):
         return label, fault
     if trained.code == 2:
-        return label, None if rows < 3 or how.get("gaps") == 1.0 or how.get("kind") else f"refused: {trained.said}"
+        return label, None if rows < 3 or how.get("gaps") == 1.0 or how.get(
+            "kind"
+        ) else f"refused: {trained.said}"
     (folder / "list.txt").write_text("\n".join(_some_variants(family)) + "\n")
-    variants = SCORE if columns < 1000 else ["--variants", "list.txt", "--samples", 8, "--device", "cpu"]
+    variants = (
+        SCORE if columns < 1000 else ["--variants", "list.txt", "--samples", 8, "--device", "cpu"]
+    )
     for words in (["score", "run", *variants, "--out", "s.csv"], ["sample", "run", "--n", 5, "--out", "n.fasta"],
                   ["embed", "run", "--out", "z.npy"]):  # fmt: skip
         found = command(words, folder, 1800, prepare=limited)
@@ -122,7 +152,9 @@ def _some_variants(family: Path) -> list[str]:
     return [f"{focus[k]}{k + 1}{'C' if focus[k] == 'A' else 'A'}" for k in places]
 
 
-def exploding(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def exploding(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """A learning rate of 1 to 1e300, a batch larger than the family: numbers, or one line and no model of nan."""
     words = ["train", bench.family, "--out", "run", "--steps", 20, *TRAIN]
     if number % 5 == 4:
@@ -155,7 +187,9 @@ _NUMBERS = ("-1", "0", "1e308", "1e-300", "nan", "inf", "-inf", "999999999999999
             "-0", "2147483648", "9223372036854775808")  # fmt: skip
 
 
-def odd_number(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def odd_number(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """A number out of range in an option or a configuration: refused in one line, or used."""
     value = _NUMBERS[number % len(_NUMBERS)]
     train = ["train", bench.family, "--out", "run", "--steps", 2, *TRAIN]
@@ -174,8 +208,13 @@ def odd_number(bench: Bench, number: int, rng: np.random.Generator, folder: Path
         room, name = [("model", "latent"), ("model", "weight_sigma"), ("model", "convolution"), ("train", "learning_rate"),
                       ("train", "beta1"), ("train", "seed")][choice - len(options)]  # fmt: skip
         option = f"{room}.{name}"
-        text = value if value and value not in ("x", "٣", "0x10", "1_000", "nan", "inf", "-inf") else f'"{value}"'
-        (folder / "c.json").write_text('{"%s": {"%s": %s}}' % (room, name, {"nan": "NaN", "inf": "Infinity"}.get(value, text)))
+        text = (
+            value
+            if value and value not in ("x", "٣", "0x10", "1_000", "nan", "inf", "-inf")
+            else f'"{value}"'
+        )
+        text = {"nan": "NaN", "inf": "Infinity"}.get(value, text)
+        (folder / "c.json").write_text(f'{{"{room}": {{"{name}": {text}}}}}')
         words = [*train, "--config", "c.json"]
     label = f"{words[0]} {option} {value[:30]}"
 
@@ -183,7 +222,10 @@ def odd_number(bench: Bench, number: int, rng: np.random.Generator, folder: Path
         resource.setrlimit(resource.RLIMIT_AS, (12 * 2**30, 12 * 2**30))
 
     found = command(words, folder, 60, prepare=limited)
-    large = option in ("samples", "max-steps", "steps", "runs", "n", "minutes", "precision") and found.code is None
+    large = (
+        option in ("samples", "max-steps", "steps", "runs", "n", "minutes", "precision")
+        and found.code is None
+    )
     fault = fault_of(found, (0, 2))
     if large and fault:
         fault = f"endless: no answer in 60 s, and no refusal: {fault}"

@@ -35,7 +35,9 @@ def _mounted(folder: Path, kilobytes: int) -> bool:
     return subprocess.run(options, capture_output=True).returncode == 0
 
 
-def disk_full(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def disk_full(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """A small file system, or a limit on the size of files where none can be mounted: one line, nothing half, and
     once there is room the same command line makes what it makes undisturbed."""
     work = Work(bench, _KINDS[number % len(_KINDS)])
@@ -58,7 +60,9 @@ def disk_full(bench: Bench, number: int, rng: np.random.Generator, folder: Path)
         if left := leftovers(small):
             return label, f"left behind: {left}"
         if mounted:
-            subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True, capture_output=True)
+            subprocess.run(
+                ["mount", "-o", "remount,size=64m", str(small)], check=True, capture_output=True
+            )
         again = command(work.words, small, talk=aside)
         if again.code:
             return label, f"lost: with room it cannot be repeated: {again.said}"
@@ -69,7 +73,9 @@ def disk_full(bench: Bench, number: int, rng: np.random.Generator, folder: Path)
             subprocess.run(["umount", "-l", str(small)], capture_output=True)
 
 
-def disk_full_over_a_run(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def disk_full_over_a_run(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """The disk is full at one write of a training that replaces a finished run or goes on with it: a good run is there
     afterwards, the old one or the new one, or the old one with its checkpoint."""
     old, resume = bench.trained(seed=2), bool(number % 2)
@@ -83,7 +89,9 @@ def disk_full_over_a_run(bench: Bench, number: int, rng: np.random.Generator, fo
     def count(place: Path) -> int:
         lay(place)
         tally = place.parent / f"count {base}"
-        bench_found = command(words, place, prepare=at_write(-1, place, failing(errno.ENOSPC), tally))
+        bench_found = command(
+            words, place, prepare=at_write(-1, place, failing(errno.ENOSPC), tally)
+        )
         if bench_found.code:
             raise SystemExit(f"train --{base} failed undisturbed: {bench_found.said}")
         return tally.stat().st_size
@@ -101,7 +109,10 @@ def disk_full_over_a_run(bench: Bench, number: int, rng: np.random.Generator, fo
     if fault := fault_of(found, (0, 2)):
         return label, fault
     run = folder / "run"
-    scored = command(["score", "run", "--all-singles", "--samples", 8, "--out", "s.csv", "--device", "cpu"], folder)
+    scored = command(
+        ["score", "run", "--all-singles", "--samples", 8, "--out", "s.csv", "--device", "cpu"],
+        folder,
+    )
     if scored.code:
         return label, f"lost: the run cannot be used any more: {scored.said}"
     if found.code == 0 and (wrong := same_run(run, whole)):
@@ -115,7 +126,9 @@ def disk_full_over_a_run(bench: Bench, number: int, rng: np.random.Generator, fo
     return label, f"left behind: {left}" if left else None
 
 
-def failing_write(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def failing_write(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """One write of a command fails, each in turn: no space, no permission, a failing disk."""
     work = Work(bench, _KINDS[number % len(_KINDS)])
     event = (number // len(_KINDS)) % work.writes
@@ -129,7 +142,9 @@ def failing_write(bench: Bench, number: int, rng: np.random.Generator, folder: P
     return label, _after(work, folder)
 
 
-def read_only(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def read_only(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """The folder, or what stands in it, cannot be written: one line, and nothing changed."""
     work = Work(bench, _KINDS[number % len(_KINDS)])
     place = folder / "locked"
@@ -137,9 +152,10 @@ def read_only(bench: Bench, number: int, rng: np.random.Generator, folder: Path)
     kind = ["empty folder", "made before", "file only", "inside"][int(rng.integers(4))]
     if kind != "empty folder":
         subprocess.run(["cp", "-r", str(work.good), str(place / work.product)], check=True)
-    locked = {"file only": [place / work.product], "inside": [p for p in place.rglob("*") if p.is_dir()]}.get(
-        kind, [place, *place.rglob("*")]
-    )
+    locked = {
+        "file only": [place / work.product],
+        "inside": [p for p in place.rglob("*") if p.is_dir()],
+    }.get(kind, [place, *place.rglob("*")])
     before = snapshot(place)
     for path in locked:
         path.chmod(path.stat().st_mode & 0o555)
@@ -155,12 +171,17 @@ def read_only(bench: Bench, number: int, rng: np.random.Generator, folder: Path)
         wrong = work.wrong(place, whole=True)
         return label, f"wrong: exit 0, but {wrong}" if wrong else None
     if kind in ("empty folder", "made before") and snapshot(place) != before:
-        return label, f"changed although refused: {sorted(set(snapshot(place).items()) ^ set(before.items()))[:2]}"
+        return (
+            label,
+            f"changed although refused: {sorted(set(snapshot(place).items()) ^ set(before.items()))[:2]}",
+        )
     left = leftovers(place)
     return label, f"left behind: {left}" if left else None
 
 
-def environment(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def environment(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """No home, an unwritable cache, odd variables: the result is the same."""
     nowhere, locked = str(folder / "not" / "there"), folder / "locked"
     locked.mkdir()
@@ -186,14 +207,24 @@ def environment(bench: Bench, number: int, rng: np.random.Generator, folder: Pat
     return label, f"wrong: {wrong}" if wrong else None
 
 
-def limits(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def limits(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """ulimit -v, -n, -f and -s: one line or the same result, nothing half."""
     kinds = ["train", "score", "search", "weights", "embed", "sample", "plot"]
-    work, kind = Work(bench, kinds[number % len(kinds)]), ["v", "n", "f", "v", "s"][(number // 7) % 5]
+    work, kind = (
+        Work(bench, kinds[number % len(kinds)]),
+        ["v", "n", "f", "v", "s"][(number // 7) % 5],
+    )
     now = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     most = {"v": now + int(rng.uniform(0, 200e6)), "n": int(rng.integers(4, 24)), "f": int(rng.integers(200_000)),
             "s": int(rng.integers(64, 1024)) * 1024}[kind]  # fmt: skip
-    what = {"v": resource.RLIMIT_AS, "n": resource.RLIMIT_NOFILE, "f": resource.RLIMIT_FSIZE, "s": resource.RLIMIT_STACK}[kind]
+    what = {
+        "v": resource.RLIMIT_AS,
+        "n": resource.RLIMIT_NOFILE,
+        "f": resource.RLIMIT_FSIZE,
+        "s": resource.RLIMIT_STACK,
+    }[kind]
     words, whole = work.words, True
     if kind == "v" and number % 2:  # what does not fit is asked for
         big = [["--config", "big.json"], ["--batch-size", 10**9]][int(rng.integers(2))]
@@ -211,7 +242,9 @@ def limits(bench: Bench, number: int, rng: np.random.Generator, folder: Path) ->
     return label, f"wrong: {wrong}" if wrong else None
 
 
-def overwritten(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def overwritten(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """A training that replaces a run and fails leaves the old one, with what the user put there."""
     run = folder / "run"
     subprocess.run(["cp", "-r", str(bench.trained()), str(run)], check=True)
@@ -237,10 +270,20 @@ def overwritten(bench: Bench, number: int, rng: np.random.Generator, folder: Pat
 
 ROWS = [
     Row("disk-full", "a small file system at a random fill", 180, disk_full),
-    Row("disk-full-over", "the disk is full while a run is replaced or resumed", 100, disk_full_over_a_run),
+    Row(
+        "disk-full-over",
+        "the disk is full while a run is replaced or resumed",
+        100,
+        disk_full_over_a_run,
+    ),
     Row("failing-write", "one write fails, each in turn", 400, failing_write),
     Row("read-only", "what is to be written is read-only", 90, read_only),
     Row("overwrite", "--overwrite with a new run that fails", 45, overwritten),
-    Row("environment", "no HOME, unwritable caches, odd variables (real command line)", 48, environment),
+    Row(
+        "environment",
+        "no HOME, unwritable caches, odd variables (real command line)",
+        48,
+        environment,
+    ),
     Row("limits", "ulimit -v, -n, -f, -s", 210, limits),
 ]

@@ -94,7 +94,9 @@ class Work:
             return f"{self.product} is missing" if whole else None
         if made.is_dir():
             return _differing(made, good) if whole else None
-        return None if made.read_bytes() == good.read_bytes() else f"{self.product} is half or another"
+        return (
+            None if made.read_bytes() == good.read_bytes() else f"{self.product} is half or another"
+        )
 
 
 def _differing(one: Path, two: Path) -> str | None:
@@ -125,7 +127,9 @@ def _after(work: Work, folder: Path, first: str | None = None) -> str | None:
 def killed(kind: str) -> Callable:
     """Kill at a random time, or right before a random write; then the same command line again."""
 
-    def case(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+    def case(
+        bench: Bench, number: int, rng: np.random.Generator, folder: Path
+    ) -> tuple[str, str | None]:
         work = Work(bench, kind)
         if number % 2:
             event = int(rng.integers(work.writes))
@@ -145,7 +149,9 @@ def killed(kind: str) -> Callable:
     return case
 
 
-def interrupted(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def interrupted(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """SIGINT or SIGTERM at a random time. An interrupt ends with 130, and so does a termination that is caught; a
     program that is terminated may also end by the signal itself, as all do."""
     kind = ["train", "train", "score", "search", "plot", "sample"][int(rng.integers(6))]
@@ -189,12 +195,16 @@ def _real_signal(work: Work, folder: Path, what: int, seconds: float) -> Outcome
         return Outcome(None, "", "", time.monotonic() - begun)
 
 
-def two_at_once(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def two_at_once(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """Two commands write to one place at the same time: one wins whole, the other is told or came in peace."""
     kind = ["train", "score", "search", "weights"][number % 4]
     first, second = Work(bench, kind).words, Work(bench, kind).words
     if kind == "train":
-        first, second = ([word for word in words if word != "--resume"] for words in (first, second))
+        first, second = (
+            [word for word in words if word != "--resume"] for words in (first, second)
+        )
         second = [*second, "--seed", 2]
     if kind == "score":
         second = [*second, "--seed", 2]
@@ -204,6 +214,7 @@ def two_at_once(bench: Bench, number: int, rng: np.random.Generator, folder: Pat
     label = f"{kind} twice, {wait:.2f} s apart"
     goods = []
     for k, words in enumerate((first, second)):
+
         def make(place: Path, words=words) -> Path:
             bench.must(*words, cwd=place)
             return place / Work(bench, kind).product
@@ -271,7 +282,9 @@ STREAMS = {
 }  # fmt: skip
 
 
-def talk_to_nobody(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def talk_to_nobody(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """What is printed never decides whether the work is done."""
     kinds = ["train", "score", "search", "weights", "embed", "sample", "plot", "proteins", "export"]
     names = [*STREAMS, "ascii"]
@@ -283,12 +296,19 @@ def talk_to_nobody(bench: Bench, number: int, rng: np.random.Generator, folder: 
         shells = {"pipe without reader": "| true", "stdout closed": ">&-", "stderr closed": "2>&-", "stdin closed": "<&-",
                   "all closed": "<&- >&- 2>&-", "stdout full": ">/dev/full", "stderr full": "2>/dev/full",
                   "both full": ">/dev/full 2>&1", "both into a pipe without reader": "2>&1 | true", "ascii": "| cat"}  # fmt: skip
-        found = real_command(words, folder, shell=shells[name], env={"PYTHONIOENCODING": "ascii"} if name == "ascii" else {})
+        found = real_command(
+            words,
+            folder,
+            shell=shells[name],
+            env={"PYTHONIOENCODING": "ascii"} if name == "ascii" else {},
+        )
     elif name == "ascii":
         found = command(words, folder, env={"PYTHONIOENCODING": "ascii"})
     else:
         found = command(words, folder, streams=STREAMS[name])
-    full = json and "full" in name and name != "stderr full"  # the result was to be printed: it may say that it could not
+    full = (
+        json and "full" in name and name != "stderr full"
+    )  # the result was to be printed: it may say that it could not
     heard = "stderr" not in name and "both" not in name and "all" not in name
     if fault := fault_of(found, (0, 2) if full else (0,)):
         if not (full and not heard and found.code == 2):
@@ -297,7 +317,9 @@ def talk_to_nobody(bench: Bench, number: int, rng: np.random.Generator, folder: 
     return label, f"lost: {wrong}" if wrong else None
 
 
-def unicode_names(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def unicode_names(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """A focus whose name the streams cannot spell."""
     name = ["Süße", "蛋白", "naïve🧬", "Ωmega", "a\u202eb"][number % 5]
     family = folder / "f.a2m"
@@ -312,7 +334,9 @@ def unicode_names(bench: Bench, number: int, rng: np.random.Generator, folder: P
 # --- long ones -----------------------------------------------------------------------------------------------------
 
 
-def killed_book(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def killed_book(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """Kill a chapter's execution; its children end, and it can be made again."""
     words = [sys.executable, "-m", "deepseq_nb", "book", "--only", "structure/variants", "--no-site", "--out",
              str(bench.root / "book")]  # fmt: skip
@@ -377,11 +401,23 @@ column = "fitness"
 """
 
 
-def killed_grid(bench: Bench, number: int, rng: np.random.Generator, folder: Path) -> tuple[str, str | None]:
+def killed_grid(
+    bench: Bench, number: int, rng: np.random.Generator, folder: Path
+) -> tuple[str, str | None]:
     """Kill a grid, with its children or without; started again, it ends with the scores of an undisturbed one."""
 
     def start(place: Path) -> subprocess.Popen:
-        words = [sys.executable, "-m", "deepseq_nb", "experiments", "grid.toml", "--out", "grid", "--device", "cpu"]
+        words = [
+            sys.executable,
+            "-m",
+            "deepseq_nb",
+            "experiments",
+            "grid.toml",
+            "--out",
+            "grid",
+            "--device",
+            "cpu",
+        ]
         return subprocess.Popen(
             words, cwd=place, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
@@ -429,7 +465,10 @@ def killed_grid(bench: Bench, number: int, rng: np.random.Generator, folder: Pat
         again.communicate()
         return label, "hang: started again"
     if again.returncode or "Traceback" in said:
-        return label, f"lost: started again it ends with {again.returncode}: {' '.join(said.split())[-200:]}"
+        return (
+            label,
+            f"lost: started again it ends with {again.returncode}: {' '.join(said.split())[-200:]}",
+        )
     if any(path.read_bytes() != data for path, data in done.items()):
         return label, "lost: a finished run was made again"
     for path in good.glob("*/scores.csv"):
@@ -449,6 +488,12 @@ ROWS = [
     Row("kill-grid", "SIGKILL of experiments, with and without its children", 100, killed_grid),
     Row("signals", "SIGINT and SIGTERM at random", 200, interrupted, real=10),
     Row("two", "two processes on one folder or file", 100, two_at_once),
-    Row("streams", "standard streams closed, full, without reader, or ASCII", 180, talk_to_nobody, real=9),
+    Row(
+        "streams",
+        "standard streams closed, full, without reader, or ASCII",
+        180,
+        talk_to_nobody,
+        real=9,
+    ),
     Row("unicode", "names that the streams cannot spell", 60, unicode_names),
 ]
