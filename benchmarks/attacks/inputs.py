@@ -8,6 +8,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -426,10 +427,9 @@ def mutated_pickle(
             if armed[0] and (name in events or writes):
                 os.write(2, f"RAN {name} {arguments!r}\n".encode())
 
-        for codec in ("raw_unicode_escape", "unicode_escape", "latin1", "ascii"):
-            b"".decode(
-                codec
-            )  # Python imports a codec when it is first used, which is no harm of the file
+        for codec in ("raw_unicode_escape", "unicode_escape", "latin_1", "ascii"):
+            # Python imports a codec when it is first used, which is no harm of the file
+            import_module(f"encodings.{codec}")
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         resource.setrlimit(resource.RLIMIT_AS, (12 * 2**30, 12 * 2**30))
         sys.addaudithook(hook)

@@ -131,7 +131,7 @@ def failing_write(
 ) -> tuple[str, str | None]:
     """One write of a command fails, each in turn: no space, no permission, a failing disk."""
     work = Work(bench, _KINDS[number % len(_KINDS)])
-    event = (number // len(_KINDS)) % work.writes
+    event = (number // len(_KINDS)) * 7 % work.writes
     code = [errno.ENOSPC, errno.EACCES, errno.EIO, errno.EROFS, errno.EDQUOT][int(rng.integers(5))]
     label = f"{work.kind}, {errno.errorcode[code]} at write {event} of {work.writes}"
     found = command(work.words, folder, prepare=at_write(event, folder, failing(code)))
