@@ -59,6 +59,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'deepseq_nb.cli.main._strict': ('workshop/command_line.html#_strict', 'deepseq_nb/cli/main.py'),
                                      'deepseq_nb.cli.main._warnings_as_notes': ( 'workshop/command_line.html#_warnings_as_notes',
                                                                                  'deepseq_nb/cli/main.py'),
+                                     'deepseq_nb.cli.main._worked': ('workshop/command_line.html#_worked', 'deepseq_nb/cli/main.py'),
                                      'deepseq_nb.cli.main.main': ('workshop/command_line.html#main', 'deepseq_nb/cli/main.py')},
             'deepseq_nb.cli.options': { 'deepseq_nb.cli.options.Command': ('workshop/options.html#command', 'deepseq_nb/cli/options.py'),
                                         'deepseq_nb.cli.options.Parser': ('workshop/options.html#parser', 'deepseq_nb/cli/options.py'),
