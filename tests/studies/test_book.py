@@ -87,7 +87,11 @@ def test_the_first_failing_cell_stops_the_book_and_is_shown(tiny):
 
 
 def test_lines_come_in_the_order_of_the_book_whatever_ends_first(tiny, capsys):
-    slow = code("import time\ntime.sleep(3)")
+    mark = str(tiny / "the other has ended")
+    first = code(f"open({mark!r}, 'w').close()")
+    write_notebook(tiny / "book" / "a_first.ipynb", prose("# First"), first)
+    wait = f"import os, time\nend = time.time() + 300\nwhile not os.path.exists({mark!r}) and time.time() < end:\n"
+    slow = code(wait + "    time.sleep(0.05)")
     write_notebook(tiny / "book" / "b" / "second.ipynb", prose("# Second"), slow)
     lines = []
     result = book.run_book(root=tiny, echo=lines.append, site=False, jobs=2)
