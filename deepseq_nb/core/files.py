@@ -146,8 +146,8 @@ def _read_whole(stream: io.BufferedIOBase) -> bytes:
         whole.write(piece)
         if whole.tell() > most:
             raise MemoryError(
-                f"it holds more than {most / 2**30:.2g} GiB, the part of this "
-                f"machine's memory ({hand / 2**30:.2g} GiB at hand) that a file may take"
+                f"it holds more than {most / 2**30:.2g} GiB, the part of the memory "
+                f"({hand / 2**30:.2g} GiB at hand) that a file may take"
             )
     return whole.getvalue()
 
