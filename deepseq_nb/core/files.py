@@ -8,6 +8,7 @@ __all__ = ['temporary_name', 'write_atomic', 'read_unpacked', 'read_json', 'remo
 # %% ../../book/workshop/files.ipynb #590b4a6b
 import contextlib
 import gzip
+import io
 import json
 import os
 import re
@@ -108,6 +109,48 @@ def _linked(temporary: Path, target: Path) -> bool:
         return False
     return True
 
+# %% ../../book/workshop/files.ipynb #c466fffa
+def _memory_at_hand() -> int:
+    """Bytes that this process may still take, as far as the system says."""
+    sizes = [8 * 2**30]  # where it says nothing
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        line = next(line for line in lines if line.startswith("MemAvailable"))
+        sizes.append(1024 * int(line.split()[1]))
+    with contextlib.suppress(OSError, ValueError):  # a container
+        group = Path("/sys/fs/cgroup")
+        most, used = (
+            int((group / f"memory.{x}").read_text()) for x in ("max", "current")
+        )
+        sizes.append(most - used)
+    with contextlib.suppress(ImportError, OSError, ValueError):  # ulimit -v
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        if most != resource.RLIM_INFINITY:
+            sizes.append(most - pages * os.sysconf("SC_PAGE_SIZE"))
+    return max(0, min(sizes))
+
+# %% ../../book/workshop/files.ipynb #cddcc552
+_HELD = 3  # how often a reader holds a file: text, records, letters
+
+
+def _read_whole(stream: io.BufferedIOBase) -> bytes:
+    """All that a stream holds; `MemoryError` says so where it is too much."""
+    hand = _memory_at_hand()
+    most, whole = hand // _HELD, io.BytesIO()
+    while piece := stream.read(2**20):
+        whole.write(piece)
+        if whole.tell() > most:
+            raise MemoryError(
+                f"it holds more than {most / 2**30:.2g} GiB, the part of the memory "
+                f"({hand / 2**30:.2g} GiB at hand) that a file may take"
+            )
+    return whole.getvalue()
+
 # %% ../../book/workshop/files.ipynb #5d0c0002
 def read_unpacked(path: Path | str, error: type[DeepseqError], expected: str) -> bytes:
     """The bytes of a file, unpacked where they are gzip's.
@@ -117,16 +160,18 @@ def read_unpacked(path: Path | str, error: type[DeepseqError], expected: str) ->
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        with open(path, "rb") as raw:
+            packed = raw.peek(2)[:2] == b"\x1f\x8b"
+            with gzip.GzipFile(fileobj=raw) if packed else raw as stream:
+                return _read_whole(stream)
     except FileNotFoundError:
         said = f"no such file; the current folder is {Path.cwd()}"
     except IsADirectoryError:
         said = f"a folder, expected {expected}"
     except (EOFError, zlib.error, gzip.BadGzipFile) as found:
         said = f"the gzip file is cut short or damaged ({found}); fetch it again"
-    except MemoryError:
-        said = "the file is larger than the memory of this machine"
+    except MemoryError as found:
+        said = str(found) or "the file is larger than the memory of this machine"
     except OSError as found:
         said = f"cannot be read ({found.strerror or found})"
     except ValueError as found:

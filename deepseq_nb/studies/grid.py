@@ -477,17 +477,7 @@ def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
     nothing is measured)."""
     about, origin = result["experiment"], result["origin"]
     seconds = {f"{name}_s": value for name, value in result["seconds"].items()}
-    kept = (
-        "version",
-        "commit",
-        "device",
-        "cores",
-        "threads",
-        "python",
-        "torch",
-        "numpy",
-        "made",
-    )
+    kept = "version commit device cores threads python torch numpy made".split()
     row = (
         about
         | result["data"]
