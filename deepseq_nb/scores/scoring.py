@@ -376,7 +376,7 @@ def embed(run: Run, alignment: Alignment) -> Float32[np.ndarray, "n latent"]:
 def sample_sequences(run: Run, n: int, seed: int = 1) -> list[str]:
     """`n` new sequences of the modelled columns: z from the prior, fresh decoder
     weights for every 100, letters drawn at each position."""
-    check_range("n", n, at_least=1, whole=True)
+    check_range("n", n, at_least=1, at_most=10_000_000, whole=True)
     decoder, letters, sequences = (
         run.model.decoder,
         np.array(list(run.focus_map.alphabet)),
