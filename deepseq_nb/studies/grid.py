@@ -145,6 +145,8 @@ class Experiment:
     def configurations(self, device: str = "auto") -> tuple[ModelConfig, TrainConfig]:
         """What `fit` takes; raises `ConfigError` for a setting that is unknown or out
         of range."""
+        check_range("samples", self.samples, at_least=1, at_most=1_000_000, whole=True)
+        check_range("offset", self.offset, at_least=-1e9, at_most=1e9, whole=True)
         train = {"steps": self.steps, "seed": self.seed, "device": device} | json.loads(
             self.train
         )
@@ -328,10 +330,10 @@ class Grid:
                 raise ExperimentError(
                     f"{name} lists {twice!r} twice: every run is made once"
                 )
-        if odd := [name for name in self.families if not name.isprintable()]:
-            raise ExperimentError(f"families lists {odd[0]!r}, which is no name")
         if self.background is not None:
             check_choice("background", self.background, BACKGROUNDS)
+        if odd := [name for name in self.families if not name.isprintable()]:
+            raise ExperimentError(f"families lists {odd[0]!r}, which is no name")
         for name in ("model", "train", "data"):
             if not isinstance(getattr(self, name), dict):
                 raise ExperimentError(f"{name} is a table of settings: write [{name}]")
@@ -341,6 +343,7 @@ class Grid:
             )
 
 # %% ../../book/performance/grid.ipynb #241ed5ba
+_MOST_RUNS = 20_000  # whoever means more has mistyped
 _LISTED = ("families", "variants", "presets", "steps", "seeds")
 _ELSEWHERE = {"steps": "steps", "seed": "seeds", "device": "--device"}  # not in [train]
 
@@ -377,6 +380,12 @@ def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
         _combinations(grid.model, ModelConfig),
         _combinations(grid.train, TrainConfig),
     ]
+    number = math.prod(map(len, axes))
+    if number > _MOST_RUNS:
+        raise ExperimentError(
+            f"the grid has {number:,} runs, expected at most {_MOST_RUNS:,}: make "
+            "several grids of it"
+        )
     runs = []
     for seed, family, size, variant, steps, model, train in itertools.product(*axes):
         run = Experiment(
@@ -391,7 +400,6 @@ def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
             train=train,
             **_own_files(grid, family, Path(folder)),
         )
-        check_range("samples", run.samples, at_least=1, whole=True)
         run.configurations()
         runs.append(run)
     return runs
@@ -422,6 +430,8 @@ def _own_files(grid: Grid, family: str, folder: Path) -> dict[str, Any]:
     reading = {name: own[name] for name in options if name in own}
     ReadOptions.from_json(reading)  # raises for a value that cannot be used
     assay = {name: own[name] for name in OWN_ASSAY if name in own}
+    named = {"family": family, "alignment": own["alignment"]} | assay
+    config_from_json(Experiment, named, f"[data.{family}]")  # the same
     if assay and "assay" not in own:
         raise ExperimentError(
             f"[data.{family}]: {min(assay)} is about an assay: name it, assay ="
@@ -443,7 +453,9 @@ def read_grid(path: Path | str) -> tuple[Grid, list[Experiment]]:
         data = tomllib.loads(text)
     except OSError as error:
         raise ExperimentError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ExperimentError(f"{path}: its brackets are nested too deep") from None
+    except ValueError as error:  # no UTF-8, no TOML, a number of 5,000 digits
         raise ExperimentError(f"{path} is not TOML: {error}") from None
     data |= {
         k: [data[k]] for k in _LISTED if k in data and not isinstance(data[k], list)
@@ -455,7 +467,7 @@ def read_grid(path: Path | str) -> tuple[Grid, list[Experiment]]:
         raise ExperimentError(f"{path}{_line_of(text, str(error))}: {error}") from None
 
 
-_SINGULAR = {"families": "family", "variants": "variant", "presets": "preset"}
+_SINGULAR = {"families": "family"} | {name: name[:-1] for name in _LISTED[1:]}
 
 
 def _line_of(text: str, message: str) -> str:
