@@ -479,7 +479,9 @@ def bomb(
         ):
             made[name] = place / f"{name}.gz"
             packed = gzip.compress(body, 9)
-            with open(made[name], "wb") as file:  # members of a gzip file are joined when it is unpacked
+            with open(
+                made[name], "wb"
+            ) as file:  # members of a gzip file are joined when it is unpacked
                 file.write(gzip.compress(head))
                 for _ in range(size // len(body)):
                     file.write(packed)
