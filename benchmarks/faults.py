@@ -60,6 +60,7 @@ def save(results: pd.DataFrame, parameters: dict) -> Path:
     if before := read_result("faults"):
         kept = before[0][~before[0].row.isin(results.row)]
         order = [row.name for row in rows.ROWS]
+        kept = kept[kept.row.isin(order)]
         results = pd.concat([kept, results]).sort_values(
             "row", key=lambda names: names.map(order.index)
         )
