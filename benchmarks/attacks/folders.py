@@ -215,7 +215,7 @@ def damaged_folder(
         for path in run.rglob("*")
         if path.is_file() and not path.is_symlink()
     }
-    kinds = ["score", "score", "embed", "sample", "plot", "resume"]
+    kinds = ["score"] * 5 + ["embed"] * 3 + ["sample"] * 3 + ["resume"] * 4 + ["plot"]
     kind = kinds[int(rng.integers(len(kinds)))]
     words = {
         "score": ["score", "run", *SCORE, "--out", "s.csv"],
