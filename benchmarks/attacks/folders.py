@@ -287,7 +287,9 @@ def two_runs_swapped(
     if scores == bench.scores(good).read_bytes():
         return label, None
     needed = {"model.safetensors", "config.json" if other == others[1] else "alignment.json"}
-    whole = set(names) >= needed  # runs of one family have the same alignment, and these two families the same settings
+    whole = (
+        set(names) >= needed
+    )  # runs of one family have the same alignment, and these two families the same settings
     if whole and scores == bench.scores(other).read_bytes():
         return label, None
     return label, "wrong: scores of a mixture without a word"
