@@ -99,12 +99,12 @@ def main() -> None:
             numbers = list(range(max(1, math.ceil(known[name].full * args.n))))
             numbers = numbers if args.case is None else [args.case]
             table.append(attack(known[name], bench, numbers, args.seed))
+            if args.save:  # row by row: a long run may be cut off
+                save(pd.DataFrame(table[-1:]), {"n": args.n, "seed": args.seed, "rows": wanted})
     finally:
         shutil.rmtree(root, ignore_errors=True)
     results = pd.DataFrame(table)
     print(results[["row", "tried", "failed", "how"]].to_string(index=False))
-    if args.save:
-        print("wrote", save(results, {"n": args.n, "seed": args.seed, "rows": wanted}))
     sys.exit(bool(results.failed.sum()))
 
 
