@@ -18,6 +18,7 @@ from deepseq_nb.core.errors import (
     ConfigError,
 )
 from deepseq_nb.core.files import (
+    held,
     write_atomic,
 )
 from deepseq_nb.family.alignment import (
@@ -30,7 +31,6 @@ from deepseq_nb.model.checkpoints import (
     RunFolder,
     RunSettings,
     RunWriter,
-    about_alignment,
     check_folder,
 )
 from deepseq_nb.model.network import (
@@ -38,6 +38,9 @@ from deepseq_nb.model.network import (
 )
 from deepseq_nb.model.priors import (
     SparsityPrior,
+)
+from deepseq_nb.model.run_files import (
+    about_alignment,
 )
 from deepseq_nb.model.runs import (
     Run,
@@ -228,8 +231,9 @@ def import_original(
     settings = RunSettings(model=model.config, train=train, decisions={})
     about = about_alignment(Family.of(alignment, theta))
     writer = RunWriter(out, settings, about, overwrite)
-    writer.begin()
-    writer.finish(model, 0, imported=Path(path).name)
+    with held(RunFolder(out).lock, out):
+        writer.begin()
+        writer.finish(model, 0, imported=Path(path).name)
     return load_run(out)
 
 
