@@ -313,7 +313,7 @@ def test_a_full_disk_names_the_file_and_keeps_the_last_checkpoint(alignment, tmp
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
-        with pytest.raises(OSError, match="/run/.* cannot be written: No space left") as caught:
+        with pytest.raises(OSError, match=r"/run/.* cannot be written: No space") as caught:
             fit(alignment, TINY, QUICK, tmp_path / "run")
     assert ".tmp" not in str(caught.value)
     assert load_tensors(tmp_path / "run/checkpoint/state.safetensors")[1]["step"] == 20
