@@ -27,12 +27,12 @@ ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
         "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "hits", "rounds", "search", "notation", "variants",
-        "assays", "landscape", "synthetic", "registry",
+        "assays", "landscape", "synthetic", "transfer", "registry",
         "structure_files", "structures", "understanding",
     ),
     "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "run_files", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
-        "background", "scoring", "outputs", "metrics", "matching", "evaluation", "style", "curves", "heatmap", "logo", "figures",
+        "background", "scoring", "outputs", "metrics", "matching", "evaluation", "classes", "labels", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
@@ -40,7 +40,7 @@ ROOMS = {
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
-        "options", "check", "train", "search", "score", "evaluate", "data", "original", "studies", "proteingym", "main",
+        "options", "check", "train", "search", "score", "evaluate", "classify", "data", "original", "studies", "proteingym", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)
@@ -222,6 +222,20 @@ def test_a_figure_has_its_caption_below_it(path):
         if not below.startswith("**Figure"):
             without.append(cell.id)
     assert without == []
+
+
+ONE_SIDED = {"Greys", "cividis"}  # maps of quantities without a better end
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_no_figure_has_colours_that_mean_something_else_elsewhere(path):
+    """Named maps are one-sided, or red is the low end (`RdBu`); a map of one's own has blue as its better end."""
+    code = "\n".join(cell.source for cell in cells_of(path) if cell.cell_type == "code")
+    named = set(re.findall(r"(?:cmap=|get_cmap\(|colormaps\[)\"(\w+)\"", code))
+    assert named <= ONE_SIDED | {"RdBu"}
+    for ends in re.findall(r"LinearSegmentedColormap\.from_list\(([^)]*)\)", code):
+        sides = re.findall(r"\"(vermillion|blue)\"", ends)
+        assert sides in ([], ["vermillion", "blue"])
 
 
 def test_citations_are_in_the_bibliography():
