@@ -82,6 +82,16 @@ def _named(error: OSError, path: Path, done: str = "written") -> OSError:
     return said
 
 
+def _make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it; returns the new ones, innermost first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _named(error, folder, "made") from None
+    return missing
+
+
 def _put(target: Path, content: bytes, overwrite: bool) -> None:
     """Write to a temporary name, wait for the disk, rename; without `overwrite`, only
     where nobody has made the file meanwhile."""
@@ -228,16 +238,6 @@ def held(lock: Path | str, what: Path | str) -> Iterator[None]:
                 folder.rmdir()
 
 # %% ../../book/workshop/files.ipynb #8a3b753b
-def _make_folders(folder: Path) -> list[Path]:
-    """Make a folder and those above it; returns the new ones, innermost first."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _named(error, folder, "made") from None
-    return missing
-
-
 def _locked(lock: Path, what: Path | str) -> int | None:
     """The number of the open file that holds the lock; None where there are no
     locks."""
