@@ -33,9 +33,6 @@ from deepseq_nb.core.files import (
     temporary_name,
     write_atomic,
 )
-from deepseq_nb.core.settings import (
-    check_range,
-)
 from deepseq_nb.family.focus import (
     FocusMap,
 )
@@ -47,7 +44,9 @@ from deepseq_nb.model.priors import (
 )
 from deepseq_nb.model.run_files import (
     as_written,
+    check_history,
     history_table,
+    load_stamped,
     load_tensors,
     read_about,
     read_table,
@@ -173,99 +172,54 @@ class RunFolder:
         if self.source == self.state:
             state, stamp = self.checkpoint()
             return {k[6:]: v for k, v in state.items() if k.startswith("model.")}, stamp
-        tensors, stamp = load_tensors(self.source)
-        _check_stamp(self.source, stamp)
-        return tensors, stamp
+        return load_stamped(self.source)
 
     def checkpoint(self) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         """The tensors of the last checkpoint, its history among them, and the header;
         raises `CheckpointError`."""
-        state, stamp = load_tensors(self.state)
-        _check_stamp(self.state, stamp)
-        _check_history(self.state, state, stamp)
+        state, stamp = load_stamped(self.state)
+        check_history(self.state, state, stamp)
         return state, stamp
 
     def table(self) -> pd.DataFrame:
         """The training history, a row per update; a damaged one is warned of, and the
         checkpoint's own taken."""
-        nothing = torch.empty((0, len(HISTORY)))
-        return self._table(
-            self.history, "history", nothing, lambda rows: history_table(rows.numpy())
-        )
+        return _kept_table(self, self.history, "history")
 
     def movements(self) -> pd.DataFrame:
         """How far the ranking moved, a row per check; none for a run that was not
         watched. A damaged one as in `table`."""
-        nothing = torch.empty((0, 3))
-        return self._table(
-            self.ranking,
-            "ranking.rows",
-            nothing,
-            lambda rows: movement_table([tuple(row) for row in rows.tolist()]),
-        )
-
-    def _table(
-        self,
-        path: Path,
-        name: str,
-        nothing: torch.Tensor,
-        shown: Callable[[torch.Tensor], pd.DataFrame],
-    ) -> pd.DataFrame:
-        """A table for people, or where it is damaged the same from the checkpoint."""
-        if not path.exists():
-            return shown(nothing)
-        try:
-            return read_table(path, like=shown(nothing))
-        except CheckpointError as error:
-            said = f"{error}; scores do not need it"
-            warnings.warn(said, stacklevel=3)
-        try:
-            return shown(self.checkpoint()[0].get(name, nothing))
-        except CheckpointError:
-            return shown(nothing)
+        return _kept_table(self, self.ranking, "ranking.rows")
 
     def advice(self) -> str:
         """What is safe, and what to try, when training blows up."""
         if not self.state.exists():
             return _NOTHING_SAVED
-        step = load_tensors(self.state)[1]["step"]
-        return (
-            f"the last good checkpoint, update {step}, is in {self.state.parent}; "
-            f"{_HINT}"
-        )
+        step, where = load_tensors(self.state)[1]["step"], self.state.parent
+        return f"the last good checkpoint, update {step}, is in {where}; {_HINT}"
 
-# %% ../../book/workshop/checkpoints.ipynb #8407f5f5
-def _check_stamp(file: Path, stamp: dict[str, Any]) -> None:
-    """Raise `CheckpointError` for a header that does not say what a run's does."""
-    with as_written(file):
-        if not isinstance(stamp["checksum"], str):
-            raise TypeError("the checksum of its alignment is no text")
-        check_range("step", stamp["step"], at_least=0, whole=True)
-        check_range("seed", stamp["seed"], whole=True)
-        check_range("seconds", stamp.get("seconds", 0.0), at_least=0)
-        if stamp["theta"] is not None:
-            check_range("theta", stamp["theta"])
+# %% ../../book/workshop/checkpoints.ipynb #7dc0d905
+def _kept_table(folder: RunFolder, path: Path, name: str) -> pd.DataFrame:
+    """A table for people of a run, none where there is no file; where it is damaged
+    the same from the checkpoint."""
+    if not path.exists():
+        return _shown(name, None)
+    try:
+        return read_table(path, like=_shown(name, None))
+    except CheckpointError as error:
+        warnings.warn(f"{error}; scores do not need it", stacklevel=3)
+    try:
+        return _shown(name, folder.checkpoint()[0].get(name))
+    except CheckpointError:
+        return _shown(name, None)
 
 
-def _check_history(
-    file: Path, state: dict[str, torch.Tensor], stamp: dict[str, Any]
-) -> None:
-    """Raise `CheckpointError` for a history, or a ranking, of another shape or
-    type."""
-    with as_written(file):
-        history = state["history"]
-        shape = stamp["step"], len(HISTORY)
-        if history.shape != shape or history.dtype != torch.float64:
-            raise ValueError(f"its history is not that of {stamp['step']} updates")
-        if "ranking.rows" in state:
-            rows, steps = state["ranking.rows"], state["ranking.steps"]
-            scores = state["ranking.scores"]
-            shaped = rows.ndim == scores.ndim == 2 and rows.shape[1] == 3
-            finite = rows.is_floating_point() and bool(rows.isfinite().all())
-            if not shaped or len(steps) != len(scores) or not finite:
-                raise ValueError("what it says of the ranking is not of one size")
-            if steps.dtype != torch.int64 or not scores.is_floating_point():
-                raise ValueError("what it says of the ranking is of another type")
+def _shown(name: str, rows: torch.Tensor | None) -> pd.DataFrame:
+    """The rows of a checkpoint's tensor as the table that a run's file has."""
+    if name == "history":
+        nothing = np.empty((0, len(HISTORY)))
+        return history_table(nothing if rows is None else rows.numpy())
+    return movement_table([] if rows is None else [tuple(r) for r in rows.tolist()])
 
 # %% ../../book/workshop/checkpoints.ipynb #826affa2
 def check_folder(
@@ -364,6 +318,11 @@ def _write_config(folder: RunFolder, settings: RunSettings) -> None:
     write_atomic(folder.config, text, follow=False)
 
 
+def _write_about(folder: RunFolder, about: dict[str, Any]) -> None:
+    """`alignment.json`, written anew."""
+    write_atomic(folder.alignment, json.dumps(about) + "\n", follow=False)
+
+
 def _write_table(path: Path, table: pd.DataFrame) -> None:
     """A table for people, written anew."""
     text = table.to_csv(index=False, lineterminator="\n")
@@ -410,8 +369,7 @@ class RunWriter:
         if self.place is not None:
             self.place.begin()
             _write_config(self.place.now, self.settings)
-            text = json.dumps(self.about) + "\n"
-            write_atomic(self.place.now.alignment, text, follow=False)
+            _write_about(self.place.now, self.about)
 
     def checkpoint(
         self,
@@ -448,8 +406,7 @@ class RunWriter:
         if self.place is not None:
             now, header = self.place.now, self.stamp | {"step": steps} | more
             _write_config(now, self.settings)
-            rows = np.empty((0, len(HISTORY))) if history is None else history.numpy()
-            _write_table(now.history, history_table(rows))
+            _write_table(now.history, _shown("history", history))
             save_tensors(now.model, model.state_dict(), header)
             self.place.arrive()
 

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['as_written', 'save_tensors', 'load_tensors', 'load_parameters', 'trainer_state', 'restore_trainer', 'about_alignment',
-           'read_about', 'history_table', 'read_table']
+           'read_about', 'check_stamp', 'check_history', 'load_stamped', 'check_neighbours', 'history_table',
+           'read_table']
 
 # %% ../../book/workshop/run_files.ipynb #25e332ea
 import contextlib
@@ -30,6 +31,7 @@ from deepseq_nb.core.files import (
     write_atomic,
 )
 from deepseq_nb.core.settings import (
+    check_range,
     config_from_json,
 )
 from deepseq_nb.family.depth import (
@@ -46,6 +48,7 @@ from deepseq_nb.model.network import (
 )
 from deepseq_nb.model.training import (
     HISTORY,
+    TrainConfig,
     Trainer,
 )
 
@@ -203,7 +206,7 @@ def restore_trainer(
             for key, value in found.items()
         }
 
-
+# %% ../../book/workshop/run_files.ipynb #6d083aef
 def _check_moments(
     trainer: Trainer,
     name: str,
@@ -218,7 +221,8 @@ def _check_moments(
         needed |= {"step", "exp_avg", "exp_avg_sq"}
     if lacking := sorted(needed - found.keys()):
         raise CheckpointError(
-            f"{file} lacks {lacking[0]} of {name}, which the optimiser needs: {_DAMAGED}"
+            f"{file} lacks {lacking[0]} of {name}, which the optimiser needs: "
+            f"{_DAMAGED}"
         )
     for key, value in found.items():
         alike = value.shape == parameter.shape
@@ -291,6 +295,66 @@ def _check_kind(name: str, value: object, kind: Any) -> None:
     number = isinstance(value, float) and not np.isfinite(value)
     if not isinstance(value, kind) or isinstance(value, bool) or number:
         raise TypeError(f"{name} is {value!r:.80}, which it cannot be")
+
+# %% ../../book/workshop/run_files.ipynb #46598d60
+def check_stamp(file: Path, stamp: dict[str, Any]) -> None:
+    """Raise `CheckpointError` for a header that does not say what a run's does."""
+    with as_written(file):
+        if not isinstance(stamp["checksum"], str):
+            raise TypeError("the checksum of its alignment is no text")
+        check_range("step", stamp["step"], at_least=0, whole=True)
+        check_range("seed", stamp["seed"], whole=True)
+        check_range("seconds", stamp.get("seconds", 0.0), at_least=0)
+        if stamp["theta"] is not None:
+            check_range("theta", stamp["theta"])
+
+
+def check_history(
+    file: Path, state: dict[str, torch.Tensor], stamp: dict[str, Any]
+) -> None:
+    """Raise `CheckpointError` for a history, or a ranking, of another shape or
+    type."""
+    with as_written(file):
+        history = state["history"]
+        shape = stamp["step"], len(HISTORY)
+        if history.shape != shape or history.dtype != torch.float64:
+            raise ValueError(f"its history is not that of {stamp['step']} updates")
+        if "ranking.rows" in state:
+            rows, steps = state["ranking.rows"], state["ranking.steps"]
+            scores = state["ranking.scores"]
+            shaped = rows.ndim == scores.ndim == 2 and rows.shape[1] == 3
+            finite = rows.is_floating_point() and bool(rows.isfinite().all())
+            if not shaped or len(steps) != len(scores) or not finite:
+                raise ValueError("what it says of the ranking is not of one size")
+            if steps.dtype != torch.int64 or not scores.is_floating_point():
+                raise ValueError("what it says of the ranking is of another type")
+
+
+def load_stamped(
+    file: Path | str,
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and header of a run's file, as `load_tensors`, the header checked."""
+    tensors, stamp = load_tensors(file)
+    check_stamp(file, stamp)
+    return tensors, stamp
+
+# %% ../../book/workshop/run_files.ipynb #29684c23
+def check_neighbours(
+    file: Path | str, stamp: dict[str, Any], about: dict[str, Any], train: TrainConfig
+) -> None:
+    """Raise `CheckpointError` where a file of parameters and the other files of its
+    folder belong to different runs."""
+    if stamp["checksum"] != about["checksum"]:
+        raise CheckpointError(
+            f"{file} is of a model that was trained on another alignment than "
+            "alignment.json describes"
+        )
+    for name in ("seed", "theta"):
+        if stamp[name] != getattr(train, name):
+            raise CheckpointError(
+                f"{file} is of a run with {name} {stamp[name]}, config.json of one "
+                f"with {getattr(train, name)}: they belong to different runs"
+            )
 
 # %% ../../book/workshop/run_files.ipynb #08873229
 def history_table(rows: np.ndarray) -> pd.DataFrame:

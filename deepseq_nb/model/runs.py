@@ -41,6 +41,8 @@ from deepseq_nb.family.focus import (
 from deepseq_nb.family.understanding import (
     understood,
 )
+
+# %% ../../book/structure/runs.ipynb #10ebe090
 from deepseq_nb.model.checkpoints import (
     RunFolder,
     RunSettings,
@@ -50,6 +52,7 @@ from deepseq_nb.model.checkpoints import (
 from deepseq_nb.model.choices import (
     SHALLOW_WIDTH_RATE,
     chosen_settings,
+    continued,
     for_shallow_family,
     shallow_decision,
 )
@@ -67,6 +70,7 @@ from deepseq_nb.model.network import (
 )
 from deepseq_nb.model.run_files import (
     about_alignment,
+    check_neighbours,
     history_table,
     load_parameters,
 )
@@ -303,17 +307,6 @@ def _stored(folders: list[Path | str | None], resume: bool) -> RunSettings | Non
     taken = [folder for folder in known if folder.taken]
     return taken[0].settings() if resume and taken else None
 
-
-def _continued(settings: RunSettings, before: RunSettings) -> RunSettings:
-    """The settings with which a run is to be continued: what was decided for it holds again."""
-    plain = ModelConfig().site_prior, TrainConfig().width_rate
-    given = settings.model.site_prior, settings.train.width_rate
-    settings = replace(settings, decisions=before.decisions)
-    if given == plain and before.decisions.get("shallow", {}).get("applied"):
-        model, train = for_shallow_family(settings.model, settings.train)
-        settings = replace(settings, model=model, train=train)
-    return settings
-
 # %% ../../book/structure/runs.ipynb #7e45fd61
 def _make(
     alignment: Alignment,
@@ -326,7 +319,7 @@ def _make(
 
     All folders are looked at, and held, before anything is made; `say` hears of the first group.
     """
-    settings = _continued(settings, before) if before else settings
+    settings = continued(settings, before) if before else settings
     wanted = {seed: out for group in groups for seed, out in group.items()}
     with memory_explained(), contextlib.ExitStack() as stack:
         for seed, out in wanted.items():
@@ -425,7 +418,7 @@ def load_run(path: Path | str, device: str = "cpu") -> Run:
     folder = RunFolder(path)
     settings, (about, focus_map) = folder.settings(), folder.about()
     parameters, stamp = folder.parameters()
-    _check_neighbours(folder, settings, about, stamp)
+    check_neighbours(folder.source, stamp, about, settings.train)
     with memory_explained():
         model = DeepSequence(
             settings.model, len(focus_map.residues), len(focus_map.alphabet)
@@ -443,27 +436,6 @@ def load_run(path: Path | str, device: str = "cpu") -> Run:
         about={name: value for name, value in about.items() if name != "focus_map"},
         path=folder.path,
     )
-
-
-def _check_neighbours(
-    folder: RunFolder,
-    settings: RunSettings,
-    about: dict[str, Any],
-    stamp: dict[str, Any],
-) -> None:
-    """Raise `CheckpointError` where the files of a folder belong to different runs."""
-    if stamp["checksum"] != about["checksum"]:
-        raise CheckpointError(
-            f"{folder.path}: the model was trained on another alignment than "
-            "alignment.json describes"
-        )
-    for name in ("seed", "theta"):
-        if stamp[name] != getattr(settings.train, name):
-            raise CheckpointError(
-                f"{folder.path}: {folder.source.name} is of a run with {name} "
-                f"{stamp[name]}, config.json of one with "
-                f"{getattr(settings.train, name)}: they belong to different runs"
-            )
 
 # %% ../../book/structure/runs.ipynb #01177457
 def fit_many(
