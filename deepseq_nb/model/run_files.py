@@ -323,8 +323,8 @@ def check_history(
             rows, steps = state["ranking.rows"], state["ranking.steps"]
             scores = state["ranking.scores"]
             shaped = rows.ndim == scores.ndim == 2 and rows.shape[1] == 3
-            finite = rows.is_floating_point() and bool(rows.isfinite().all())
-            if not shaped or len(steps) != len(scores) or not finite:
+            numbered = rows.is_floating_point() and bool(rows[:, :2].isfinite().all())
+            if not shaped or len(steps) != len(scores) or not numbered:
                 raise ValueError("what it says of the ranking is not of one size")
             if steps.dtype != torch.int64 or not scores.is_floating_point():
                 raise ValueError("what it says of the ranking is of another type")

@@ -7,7 +7,7 @@ __all__ = ['Run', 'fit', 'load_run', 'fit_many', 'prepare']
 
 # %% ../../book/structure/runs.ipynb #503ddb98
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,9 +19,6 @@ import torch
 from deepseq_nb.core.errors import (
     CheckpointError,
     ConfigError,
-)
-from deepseq_nb.core.files import (
-    held,
 )
 from deepseq_nb.core.machine import (
     choose_device,
@@ -47,7 +44,7 @@ from deepseq_nb.model.checkpoints import (
     RunFolder,
     RunSettings,
     RunWriter,
-    check_folder,
+    claimed,
 )
 from deepseq_nb.model.choices import (
     SHALLOW_WIDTH_RATE,
@@ -324,20 +321,10 @@ def _make(
     with memory_explained(), contextlib.ExitStack() as stack:
         for seed, out in wanted.items():
             if out is not None:
-                train = replace(settings.train, seed=seed)
-                stack.enter_context(_claimed(out, settings.model, train, options))
+                one = settings.model, replace(settings.train, seed=seed)
+                claim = claimed(out, *one, options.resume, options.overwrite)
+                stack.enter_context(claim)
         return _make_all(alignment, settings, before, groups, options)
-
-
-@contextlib.contextmanager
-def _claimed(
-    out: Path | str, model: ModelConfig, train: TrainConfig, options: _Options
-) -> Iterator[None]:
-    """Hold a folder that a run may be written to, as it is once nobody else holds it."""
-    check_folder(out, model, train, options.resume, options.overwrite)
-    with held(RunFolder(out).lock, out):
-        check_folder(out, model, train, options.resume, options.overwrite)
-        yield
 
 
 def _make_all(

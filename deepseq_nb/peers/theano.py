@@ -18,7 +18,6 @@ from deepseq_nb.core.errors import (
     ConfigError,
 )
 from deepseq_nb.core.files import (
-    held,
     write_atomic,
 )
 from deepseq_nb.family.alignment import (
@@ -31,7 +30,7 @@ from deepseq_nb.model.checkpoints import (
     RunFolder,
     RunSettings,
     RunWriter,
-    check_folder,
+    claimed,
 )
 from deepseq_nb.model.network import (
     DeepSequence,
@@ -227,11 +226,10 @@ def import_original(
             f"{out} already holds a run: replace it with --overwrite, or choose "
             "another folder"
         )
-    check_folder(out, model.config, train, resume=False, overwrite=overwrite)
     settings = RunSettings(model=model.config, train=train, decisions={})
     about = about_alignment(Family.of(alignment, theta))
     writer = RunWriter(out, settings, about, overwrite)
-    with held(RunFolder(out).lock, out):
+    with claimed(out, model.config, train, resume=False, overwrite=overwrite):
         writer.begin()
         writer.finish(model, 0, imported=Path(path).name)
     return load_run(out)
