@@ -369,7 +369,7 @@ def read_table(path: Path | str, like: pd.DataFrame) -> pd.DataFrame:
     anything else."""
     with as_written(path):
         try:
-            table = pd.read_csv(path)
+            table = pd.read_csv(path, float_precision="round_trip")
         except OSError as error:
             raise ValueError(error.strerror or str(error)) from None
         if list(table.columns) != list(like.columns):
