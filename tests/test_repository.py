@@ -30,7 +30,7 @@ ROOMS = {
         "assays", "landscape", "synthetic", "transfer", "registry",
         "structure_files", "structures", "understanding",
     ),
-    "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "checkpoints", "choices", "loop", "graphs", "runs"),
+    "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "run_files", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
         "background", "scoring", "outputs", "metrics", "matching", "evaluation", "classes", "labels", "style", "curves", "heatmap", "logo", "figures",
     ),
