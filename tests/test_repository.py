@@ -35,6 +35,7 @@ ROOMS = {
         "background", "scoring", "outputs", "metrics", "matching", "evaluation", "classes", "labels", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
+        "unirep", "unirep_weights", "unirep_fast", "representations",
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
         "pyro_model", "engines", "guests",
     ),
