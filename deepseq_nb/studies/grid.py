@@ -12,7 +12,8 @@ import itertools
 import json
 import math
 import re
-from dataclasses import dataclass, field, replace
+import tomllib
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,12 +25,16 @@ from deepseq_nb.core.errors import (
 from deepseq_nb.core.settings import (
     check_choice,
     check_range,
+    config_from_json,
 )
 from deepseq_nb.family.assays import (
     read_assay,
 )
 from deepseq_nb.family.notation import (
     canonical_variants,
+)
+from deepseq_nb.family.reading import (
+    ReadOptions,
 )
 from deepseq_nb.family.registry import (
     find,
@@ -50,6 +55,9 @@ from deepseq_nb.model.sizes import (
 )
 from deepseq_nb.model.training import (
     TrainConfig,
+)
+from deepseq_nb.scores.background import (
+    BACKGROUNDS,
 )
 from deepseq_nb.scores.evaluation import (
     evaluate,
@@ -246,14 +254,12 @@ def measurements(
 def wanted_variants(sets: list[Measured]) -> list[str]:
     """The variants to score for these sets, each once: all that are measured, and the
     singles of each double."""
-    names = itertools.chain.from_iterable(measured.table.variant for measured in sets)
+    names = [name for measured in sets for name in measured.table.variant]
     doubles = [
         measured.table.variant for measured in sets if measured.name == "doubles"
     ]
-    parts = itertools.chain.from_iterable(
-        v.split(":") for v in itertools.chain(*doubles)
-    )
-    return list(dict.fromkeys([*names, *parts]))
+    parts = [part for listed in doubles for name in listed for part in name.split(":")]
+    return list(dict.fromkeys(names + parts))
 
 
 def compare(
@@ -267,19 +273,12 @@ def compare(
     """
     rows = []
     for measured in sets:
-        table = (
-            epistatic_part(scores, "score") if measured.name == "epistasis" else scores
-        )
-        higher = measured.higher_is_fitter
+        table, higher = scores, measured.higher_is_fitter
+        if measured.name == "epistasis":
+            table = epistatic_part(scores, "score")
         times = int(bootstrap * min(1, max(0.2, 20_000 / len(measured.table))))
-        result = evaluate(
-            table,
-            measured.table,
-            "value",
-            higher_is_fitter=higher,
-            seed=seed,
-            bootstrap=times,
-        )
+        how = {"higher_is_fitter": higher, "seed": seed, "bootstrap": times}
+        result = evaluate(table, measured.table, "value", **how)
         row = {"set": measured.name, "n": result.n, "metric": measured.metric}
         row |= _rounded(result[measured.metric])
         for name in METRICS:
@@ -322,5 +321,181 @@ class Grid:
                 raise ExperimentError(
                     f"{name} lists {twice!r} twice: every run is made once"
                 )
+        if self.background is not None:
+            check_choice("background", self.background, BACKGROUNDS)
         if odd := [name for name in self.families if not name.isprintable()]:
             raise ExperimentError(f"families lists {odd[0]!r}, which is no name")
+        for name in ("model", "train", "data"):
+            if not isinstance(getattr(self, name), dict):
+                raise ExperimentError(f"{name} is a table of settings: write [{name}]")
+        if not re.fullmatch(r"\w*", self.result):
+            raise ExperimentError(
+                f"result is {self.result!r}: use letters, digits and _"
+            )
+
+# %% ../../book/performance/grid.ipynb #241ed5ba
+_MOST_RUNS = 20_000  # whoever means more has mistyped
+_LISTED = ("families", "variants", "presets", "steps", "seeds")
+_ELSEWHERE = {"steps": "steps", "seed": "seeds", "device": "--device"}  # not in [train]
+
+
+def _combinations(table: dict[str, Any], config: type) -> list[str]:
+    """Every combination of the settings of one table, as JSON text; a list is one value
+    for a setting that is a tuple."""
+    default = config()
+    axes = []
+    for key, value in table.items():
+        listed = isinstance(value, list)
+        if listed and isinstance(getattr(default, key, None), tuple):
+            listed = bool(value) and isinstance(value[0], list)
+        axes.append([(key, item) for item in (value if listed else [value])])
+    return [
+        json.dumps(dict(chosen), default=str) for chosen in itertools.product(*axes)
+    ]
+
+# %% ../../book/performance/grid.ipynb #0e98cf74
+def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
+    """All runs of a grid, all with the first seed before any with the second; files of
+    your own are looked for in `folder`.
+
+    Raises `ConfigError` or `ExperimentError` for the first setting that is unknown or
+    cannot be used.
+    """
+    if wrong := _ELSEWHERE.keys() & grid.train.keys():
+        key = min(wrong)
+        raise ExperimentError(
+            f"{key} is not for [train]: say {_ELSEWHERE[key]} instead"
+        )
+    axes = [grid.seeds, grid.families, grid.presets, grid.variants, grid.steps]
+    axes += [
+        _combinations(grid.model, ModelConfig),
+        _combinations(grid.train, TrainConfig),
+    ]
+    number = math.prod(map(len, axes))
+    if number > _MOST_RUNS:
+        raise ExperimentError(
+            f"the grid has {number:,} runs, expected at most {_MOST_RUNS:,}: make "
+            "several grids of it"
+        )
+    runs = []
+    for seed, family, size, variant, steps, model, train in itertools.product(*axes):
+        run = Experiment(
+            family=family,
+            variant=variant,
+            preset=size,
+            steps=steps,
+            seed=seed,
+            samples=grid.samples,
+            background=grid.background,
+            model=model,
+            train=train,
+            **_own_files(grid, family, Path(folder)),
+        )
+        run.configurations()
+        runs.append(run)
+    return runs
+
+# %% ../../book/performance/grid.ipynb #21328d09
+def _own_files(grid: Grid, family: str, folder: Path) -> dict[str, Any]:
+    """Files of one's own as absolute paths; raises `ExperimentError` for a family that
+    is neither one's own nor registered."""
+    for name in grid.data.keys() - set(grid.families):
+        raise ExperimentError(
+            f"[data.{name}] is about a family that is not in families"
+        )
+    own = grid.data.get(family)
+    if own is None:
+        find(*family.split("/", 1))  # raises for a name that the registry does not have
+        return {}
+    if not isinstance(own, dict) or "alignment" not in own:
+        raise ExperimentError(
+            f"[data.{family}] needs alignment, the file of the family"
+        )
+    options = [field.name for field in fields(ReadOptions)]
+    known = {"alignment", *OWN_ASSAY, *options}
+    if wrong := sorted(own.keys() - known):
+        raise ExperimentError(
+            f"[data.{family}]: {wrong[0]} is unknown; it takes "
+            f"{', '.join(sorted(known))}"
+        )
+    reading = {name: own[name] for name in options if name in own}
+    ReadOptions.from_json(reading)  # raises for a value that cannot be used
+    assay = {name: own[name] for name in OWN_ASSAY if name in own}
+    named = {"family": family, "alignment": own["alignment"]} | assay
+    config_from_json(Experiment, named, f"[data.{family}]")  # the same
+    if assay and "assay" not in own:
+        raise ExperimentError(
+            f"[data.{family}]: {min(assay)} is about an assay: name it, assay ="
+        )
+    if "assay" in own and "column" not in own:
+        raise ExperimentError(f"[data.{family}]: assay and column go together")
+    files = {
+        k: str((folder / own[k]).resolve()) for k in ("alignment", "assay") if k in own
+    }
+    return assay | files | ({"reading": json.dumps(reading)} if reading else {})
+
+# %% ../../book/performance/grid.ipynb #886808c1
+def read_grid(path: Path | str) -> tuple[Grid, list[Experiment]]:
+    """A grid file and its runs; raises `ExperimentError`, one sentence with file, line
+    and key."""
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except OSError as error:
+        raise ExperimentError(f"{path}: {error.strerror}") from None
+    except RecursionError:
+        raise ExperimentError(f"{path}: its brackets are nested too deep") from None
+    except ValueError as error:  # no UTF-8, no TOML, a number of 5,000 digits
+        raise ExperimentError(f"{path} is not TOML: {error}") from None
+    data |= {
+        k: [data[k]] for k in _LISTED if k in data and not isinstance(data[k], list)
+    }
+    try:
+        grid = config_from_json(Grid, data, "the grid")
+        return grid, grid_experiments(grid, path.parent)
+    except ValueError as error:  # ConfigError, DatasetError and our own
+        raise ExperimentError(f"{path}{_line_of(text, str(error))}: {error}") from None
+
+
+_SINGULAR = {"families": "family"} | {name: name[:-1] for name in _LISTED[1:]}
+
+
+def _line_of(text: str, message: str) -> str:
+    """ ", line N" for the key of the file that the message names first; "" where it
+    names none."""
+    places = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if key := re.match(r"\s*\[?\s*([\w.]+)\s*[=\]]", line):
+            name = key[1].split(".")[-1]
+            names = f"{re.escape(name)}|{_SINGULAR.get(name, name)}"
+            if found := re.search(rf"(?<!\w)({names})(?!\w)", message):
+                places.append((found.start(), number))
+    return f", line {min(places)[1]}" if places else ""
+
+# %% ../../book/performance/grid.ipynb #f6fa48d9
+def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """One flat row for each set of measurements of a run (one without numbers where
+    nothing is measured)."""
+    about, origin = result["experiment"], result["origin"]
+    seconds = {f"{name}_s": value for name, value in result["seconds"].items()}
+    kept = (
+        "version",
+        "commit",
+        "device",
+        "cores",
+        "threads",
+        "python",
+        "torch",
+        "numpy",
+        "made",
+    )
+    row = (
+        about
+        | result["data"]
+        | result["trained"]
+        | result.get("scored", {"background": "none"})  # as before it could be chosen
+        | seconds
+        | {k: origin[k] for k in kept}
+    )
+    return [row | found for found in result["sets"] or [{}]]
