@@ -233,7 +233,7 @@ class UniRep(nn.Module):
     def logits(
         self, hidden: Float[Tensor, "*rows width"]
     ) -> Float[Tensor, "*rows classes"]:
-        """Unnormalised log-probabilities of the next symbol; class k is symbol k + 1."""
+        """Unnormalised log p of the next symbol; class k is symbol k + 1."""
         return hidden @ self.dense_w + self.dense_b
 
 # %% ../../book/beyond/unirep.ipynb #f8dd320e

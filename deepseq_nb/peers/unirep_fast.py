@@ -230,8 +230,8 @@ class Recurrence:
         tokens: Sequence[np.ndarray],
         done: Callable[[int], object] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """h_avg, h_final and c_final, each float32 `(n, width)`, of encoded sequences in
-        their order. `done` is told how many have been read since it was last called."""
+        """h_avg, h_final and c_final, each float32 `(n, width)`, of encoded sequences
+        in their order. `done` is told how many have been read since it was last called."""
         order = np.argsort([-len(row) for row in tokens], kind="stable")
         shape = (3, len(tokens), self.config.width)
         found = np.empty(shape, np.float32)

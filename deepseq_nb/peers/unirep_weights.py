@@ -62,8 +62,8 @@ def _published(size: int) -> Path:
     """The file of a published model; says its licence once in a process."""
     if size not in SIZES:
         raise ConfigError(
-            f"size is {size}, expected one of {', '.join(map(str, SIZES))}, or the path "
-            "of a model",
+            f"size is {size}, expected one of {', '.join(map(str, SIZES))}, or the "
+            "path of a model",
             setting="size",
         )
     path = _carried(size)
@@ -98,7 +98,7 @@ def _model_of(arrays: dict[str, torch.Tensor], path: Path) -> UniRep:
         )
     except (KeyError, IndexError):
         raise CheckpointError(
-            f"{path} holds no UniRep: expected arrays embedding, mlstm.0.wmh and others",
+            f"{path} holds no UniRep: expected arrays embedding, mlstm.0.wmh, ...",
             file=str(path),
         ) from None
     return _filled(config, arrays, path)
