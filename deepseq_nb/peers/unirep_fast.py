@@ -232,36 +232,48 @@ class Recurrence:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """h_avg, h_final and c_final, each float32 `(n, width)`, of encoded sequences
         in their order. `done` is told how many have been read since it was last called."""
-        order = np.argsort([-len(row) for row in tokens], kind="stable")
-        shape = (3, len(tokens), self.config.width)
-        found = np.empty(shape, np.float32)
-        for first in range(0, len(order), self.most):
-            some = order[first : first + self.most]
-            found[:, some] = self._wave([tokens[k] for k in some]).cpu().numpy()
-            if done is not None:
-                done(len(some))
-        return tuple(found)
-
-    def _wave(self, tokens: list[np.ndarray]) -> Tensor:
-        """The three representations `(3, n, width)` of at most `most` sequences,
-        longest first."""
-        lengths = np.array([len(row) for row in tokens])
-        found = torch.empty(3, len(tokens), self.config.width, device=self.device)
-        # float64: a sum over hundreds of positions keeps the digits of its terms
-        total = found.new_zeros(found.shape[1:], dtype=torch.float64)
-        for moment in self.moments(tokens):
-            h, c = moment.h[-1], moment.c[-1]
-            total[: moment.active] += h[: moment.active]
-            ended = np.searchsorted(-lengths, -(moment.t + 1), side="left")
-            rows = slice(int(ended), moment.active)  # those that end here
-            found[0, rows] = (total[rows] / (moment.t + 1)).float()
-            found[1, rows], found[2, rows] = h[rows], c[rows]
-        return found
+        return _read_all(self, tokens, done)
 
     def log_probabilities(self, h: Tensor) -> Tensor:
         """log p of each class, float64 `(n, classes)`, after a hidden state."""
         logits = self.head(h) + self.head_bias
         return logits.double().log_softmax(dim=1)
+
+# %% ../../book/workshop/unirep_fast.ipynb #93bb5ce7
+def _wave(recurrence: Recurrence, tokens: list[np.ndarray]) -> Tensor:
+    """The three representations `(3, n, width)` of at most `most` sequences,
+    longest first."""
+    lengths = np.array([len(row) for row in tokens])
+    found = torch.empty(
+        3, len(tokens), recurrence.config.width, device=recurrence.device
+    )
+    # float64: a sum over hundreds of positions keeps the digits of its terms
+    total = found.new_zeros(found.shape[1:], dtype=torch.float64)
+    for moment in recurrence.moments(tokens):
+        h, c = moment.h[-1], moment.c[-1]
+        total[: moment.active] += h[: moment.active]
+        ended = np.searchsorted(-lengths, -(moment.t + 1), side="left")
+        rows = slice(int(ended), moment.active)  # those that end here
+        found[0, rows] = (total[rows] / (moment.t + 1)).float()
+        found[1, rows], found[2, rows] = h[rows], c[rows]
+    return found
+
+
+def _read_all(
+    recurrence: Recurrence,
+    tokens: Sequence[np.ndarray],
+    done: Callable[[int], object] | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `Recurrence.representations` promises, batch after batch."""
+    order = np.argsort([-len(row) for row in tokens], kind="stable")
+    shape = (3, len(tokens), recurrence.config.width)
+    found = np.empty(shape, np.float32)
+    for first in range(0, len(order), recurrence.most):
+        some = order[first : first + recurrence.most]
+        found[:, some] = _wave(recurrence, [tokens[k] for k in some]).cpu().numpy()
+        if done is not None:
+            done(len(some))
+    return tuple(found)
 
 # %% ../../book/workshop/unirep_fast.ipynb #7dd493e3
 class _Parent(NamedTuple):
