@@ -193,14 +193,6 @@ class Recurrence:
         """The smallest number of rows that is worked with and holds these."""
         return next(count for count in self.counts if count >= active)
 
-    def _begin(self, count: int, states: State | None) -> tuple[list, list]:
-        """h and c of each layer, `count` rows, the first of them those given."""
-        shape = (self.config.layers, count, self.config.width)
-        h, c = (torch.zeros(shape, device=self.device) for _ in range(2))
-        if states is not None:
-            h[:, : states.h.shape[1]], c[:, : states.c.shape[1]] = states
-        return list(h), list(c)
-
     def moments(
         self, tokens: Sequence[np.ndarray], states: State | None = None
     ) -> Iterator[_Moment]:
@@ -211,7 +203,7 @@ class Recurrence:
         for row, symbols in enumerate(tokens):
             grid[row, : len(symbols)] = symbols
         by_time = torch.from_numpy(grid.T.copy()).to(self.device)
-        h, c = self._begin(len(grid), states)
+        h, c = _begin(self, len(grid), states)
         active = len(tokens)
         for t in range(lengths[0]):
             while lengths[active - 1] <= t:
@@ -239,7 +231,18 @@ class Recurrence:
         logits = self.head(h) + self.head_bias
         return logits.double().log_softmax(dim=1)
 
-# %% ../../book/workshop/unirep_fast.ipynb #93bb5ce7
+# %% ../../book/workshop/unirep_fast.ipynb #3aa24907
+def _begin(
+    recurrence: Recurrence, count: int, states: State | None
+) -> tuple[list, list]:
+    """h and c of each layer, `count` rows, the first of them those given."""
+    shape = (recurrence.config.layers, count, recurrence.config.width)
+    h, c = (torch.zeros(shape, device=recurrence.device) for _ in range(2))
+    if states is not None:
+        h[:, : states.h.shape[1]], c[:, : states.c.shape[1]] = states
+    return list(h), list(c)
+
+
 def _wave(recurrence: Recurrence, tokens: list[np.ndarray]) -> Tensor:
     """The three representations `(3, n, width)` of at most `most` sequences,
     longest first."""
