@@ -185,7 +185,6 @@ class Recurrence:
         self.layers = _layers(model, self.device, dtype)
         self.head = _Product(model.dense_w.detach().to(self.device))
         self.head_bias = model.dense_b.detach().to(self.device)
-        # a narrow network has more rows at a time, for the same work in a step
         self.most = min(2048, max(64, 64 * 1900 // self.config.width))
         self.counts = _row_counts(self.most)
 
