@@ -165,7 +165,7 @@ def _read_older(path: Path) -> dict[str, torch.Tensor]:
 # %% ../../book/workshop/unirep_weights.ipynb #812362e9
 def _read_ours(folder: Path) -> UniRep:
     """A model that `save_unirep` kept."""
-    from deepseq_nb.model.checkpoints import load_tensors
+    from deepseq_nb.model.run_files import load_tensors
 
     path = folder / "config.json"
     try:
@@ -230,7 +230,7 @@ def save_unirep(
     `ConfigError` where a model is kept already and `overwrite` is false.
     """
     from deepseq_nb.core.files import write_atomic
-    from deepseq_nb.model.checkpoints import save_tensors
+    from deepseq_nb.model.run_files import save_tensors
 
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
