@@ -37,6 +37,7 @@ ROOMS = {
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
         "pyro_model", "engines", "guests",
+        "unirep", "unirep_weights", "unirep_fast", "representations",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
@@ -449,7 +450,9 @@ def test_conda_users_get_the_same_environment():
         "torch first, nothing that constraints.txt does not pin"
     )
     whole = next(text for text in PROJECT["optional-dependencies"]["test"] if "deepseq-nb" in text)
-    assert whole == "deepseq-nb[book,engines]", "the tests have everything; nothing is skipped"
+    assert whole == "deepseq-nb[book,engines,unirep]", (
+        "the tests have everything; nothing is skipped"
+    )
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     assert f"python{PROJECT['requires-python']}" in conda
     assert re.search(
