@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
-        "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "hits", "rounds", "search", "notation", "variants",
+        "focus", "formats", "reading", "alignment", "neighbours", "weights", "clusters", "weight_files", "depth", "hits", "rounds", "search", "notation", "variants",
         "assays", "landscape", "synthetic", "registry",
         "structure_files", "structures", "understanding",
     ),
@@ -36,7 +36,7 @@ ROOMS = {
     ),
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
-        "pyro_model", "engines", "guests",
+        "pyro_model", "engines", "guests", "length_batches", "family_loss", "tuning_folders", "evotuning",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
