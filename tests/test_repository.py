@@ -27,12 +27,12 @@ ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
         "focus", "formats", "reading", "alignment", "neighbours", "weights", "clusters", "weight_files", "depth", "hits", "rounds", "search", "notation", "variants",
-        "assays", "landscape", "synthetic", "registry",
+        "assays", "landscape", "synthetic", "transfer", "registry",
         "structure_files", "structures", "understanding",
     ),
     "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
-        "background", "scoring", "outputs", "metrics", "matching", "evaluation", "style", "curves", "heatmap", "logo", "figures",
+        "background", "scoring", "outputs", "metrics", "matching", "evaluation", "classes", "labels", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
@@ -40,7 +40,7 @@ ROOMS = {
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
-        "options", "check", "train", "search", "score", "evaluate", "data", "original", "studies", "proteingym", "main",
+        "options", "check", "train", "search", "score", "evaluate", "classify", "data", "original", "studies", "proteingym", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)

@@ -23,6 +23,9 @@ from deepseq_nb import (
 from deepseq_nb.cli.check import (
     CHECK,
 )
+from deepseq_nb.cli.classify import (
+    CLASSIFY,
+)
 from deepseq_nb.cli.data import (
     DATA,
     WEIGHTS,
@@ -58,6 +61,7 @@ from deepseq_nb.cli.train import (
 )
 from deepseq_nb.core.errors import (
     DeepseqError,
+    printable,
 )
 
 # %% ../../book/workshop/command_line.ipynb #fc0cb2ce
@@ -67,6 +71,7 @@ COMMANDS = {
     "train": TRAIN,
     "score": SCORE,
     "evaluate": EVALUATE,
+    "classify": CLASSIFY,
     "plot": PLOT,
     "weights": WEIGHTS,
     "embed": EMBED,
@@ -103,6 +108,11 @@ def _parser(words: Sequence[str]) -> Parser:
     return parser
 
 # %% ../../book/workshop/command_line.ipynb #eec00810
+_LONGEST = (
+    1000  # letters of a word: a path may be long, a name of a million is not shown
+)
+
+
 class _Voice:
     """Prints lines to a stream for as long as it takes them; `fault` is what ended
     that, if anything did."""
@@ -111,6 +121,10 @@ class _Voice:
         self.stream, self.fault = stream, None
 
     def __call__(self, line: str) -> None:
+        self.write(printable(line, _LONGEST))
+
+    def write(self, line: str) -> None:
+        """A line as it is, such as JSON, which has its own escapes."""
         if self.stream is None or self.fault:
             return
         encoding = self.stream.encoding or "utf-8"
@@ -199,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"deepseq {args.command}: {str(error) or 'interrupted'}")
         return 130
     if as_json:
-        out(json.dumps(_strict(result), allow_nan=False))
+        out.write(json.dumps(_strict(result), allow_nan=False))
         if out.fault and not isinstance(out.fault, BrokenPipeError):
             complain(
                 f"deepseq {args.command}: the result could not be printed: {out.fault}"

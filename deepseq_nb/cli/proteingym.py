@@ -66,7 +66,7 @@ def _proteingym_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--background",
         choices=("none", "proteome"),
-        help="as of `deepseq score`",
+        help="as of `deepseq score` (default: proteome, for proteins)",
     )
     common_options(parser)
 

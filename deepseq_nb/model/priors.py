@@ -198,8 +198,12 @@ class PriorSettings:
     def __post_init__(self) -> None:
         check_choice("SparsityPrior.kind", self.kind, SPARSITY_PRIORS)
         check_range("SparsityPrior.logit_p", self.logit_p, above=0, below=1)
-        check_range("SparsityPrior.logit_sigma", self.logit_sigma, above=0)
-        check_range("SparsityPrior.global_scale", self.global_scale, above=0)
+        check_range(
+            "SparsityPrior.logit_sigma", self.logit_sigma, at_least=1e-6, at_most=1e6
+        )
+        check_range(
+            "SparsityPrior.global_scale", self.global_scale, at_least=1e-6, at_most=1e6
+        )
 
 # %% ../../book/structure/priors.ipynb #7f6c8ced
 _DENSITIES = {"horseshoe": _log_horseshoe, "laplacian": _log_laplacian, "ard": _log_ard}

@@ -64,6 +64,7 @@ from deepseq_nb.model.training import (
 )
 from deepseq_nb.scores.background import (
     chosen_background,
+    is_taken_out,
     with_background,
 )
 
@@ -94,8 +95,8 @@ def score(
     estimator: str | Callable[..., Scorer] = "fast",
     background: str | None = None,
 ) -> pd.DataFrame:
-    """Score variants by delta ELBO (Riesselman 2018, eq. 5) with noise shared between
-    each variant and the wild type.
+    """Score variants by delta ELBO (Riesselman 2018, eq. 5), less half of what their
+    letters owe to the background, with noise shared between variant and wild type.
 
     Parameters
     ----------
@@ -119,14 +120,14 @@ def score(
         the same expectation; or what makes another `Scorer`, as `engine_estimator`
         of `deepseq_nb.peers.engines` does.
     background
-        "proteome", "none", or None for the default: see `with_background`.
+        "proteome", "none", or None for the default, which is "proteome" for proteins:
+        see `with_background`.
 
     Returns
     -------
     One row per input row, in order: variant, score (nats; higher is more like the
-    family), std_error, status, reason, occupancy; last, where a background was taken
-    out, `delta_elbo`, the score with it. For one run std_error is the error of
-    sampling, nan below two independent samples. For several it is the standard error
+    family), std_error, status, reason, occupancy, and `delta_elbo`, the score with the
+    background left in. For one run std_error is the error of sampling, nan below two independent samples. For several it is the standard error
     of the mean over runs, and `sampling_error` the part from sampling alone.
 
     Raises
@@ -254,10 +255,10 @@ def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         raise ConfigError(
             "the tables have other variants, or another order: score the same list with every run"
         )
-    corrected = sum("delta_elbo" in table for table in tables)
+    corrected = sum(map(is_taken_out, tables))
     if corrected not in (0, n):
         raise ConfigError(
-            f"{corrected} of {n} tables have the background taken out (a column delta_elbo): score all with the same `background`"
+            f"{corrected} of {n} tables have the background taken out (score is not delta_elbo): score all with the same `background`"
         )
     if n == 1:
         return combined
@@ -268,9 +269,11 @@ def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         ].to_numpy()[bad]
     scores = np.stack([table.score.to_numpy(float) for table in tables])  # (R, V)
     combined["score"] = scores.mean(0)
-    if corrected:
+    if all("delta_elbo" in table for table in tables):
         before = [table.delta_elbo.to_numpy(float) for table in tables]
         combined["delta_elbo"] = np.mean(before, axis=0)
+    else:
+        combined = combined.drop(columns="delta_elbo", errors="ignore")
     sampled = all("std_error" in table for table in tables)
     if sampled:
         errors = np.stack([table.std_error.to_numpy(float) for table in tables])
@@ -373,7 +376,7 @@ def embed(run: Run, alignment: Alignment) -> Float32[np.ndarray, "n latent"]:
 def sample_sequences(run: Run, n: int, seed: int = 1) -> list[str]:
     """`n` new sequences of the modelled columns: z from the prior, fresh decoder
     weights for every 100, letters drawn at each position."""
-    check_range("n", n, at_least=1, whole=True)
+    check_range("n", n, at_least=1, at_most=10_000_000, whole=True)
     decoder, letters, sequences = (
         run.model.decoder,
         np.array(list(run.focus_map.alphabet)),

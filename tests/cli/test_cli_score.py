@@ -77,9 +77,12 @@ def test_background_is_switched_on_the_command_line_and_said(deepseq, work):
     line = f"score run --all-singles {SAME}"
     _, out, _ = deepseq(f"{line} --background proteome --out half.csv")
     assert "delta_elbo" in out
+    _, unsaid_out, _ = deepseq(f"{line} --out unsaid.csv")
+    assert "delta_elbo" in unsaid_out
+    assert (work / "unsaid.csv").read_text() == (work / "half.csv").read_text()
     _, plain_out, _ = deepseq(f"{line} --background none --out plain.csv")
     half, plain = pd.read_csv(work / "half.csv"), pd.read_csv(work / "plain.csv")
-    assert "delta_elbo" not in plain and "delta_elbo" not in plain_out
+    assert plain.delta_elbo.equals(plain.score) and "delta_elbo" not in plain_out
     assert np.allclose(half.delta_elbo, plain.score) and not np.allclose(half.score, plain.score)
     assert np.allclose(half.std_error, plain.std_error, equal_nan=True)
 

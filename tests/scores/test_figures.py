@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from matplotlib.figure import Figure
 
-from deepseq_nb.core.errors import EvaluationError, FigureError
+from deepseq_nb.core.errors import EvaluationError, FigureError, printable
 from deepseq_nb.family.focus import ALPHABETS, FocusMap
 from deepseq_nb.family.weights import letter_counts
 from deepseq_nb.scores import figures, heatmap, logo
@@ -536,3 +536,32 @@ def test_table_without_a_score_column_is_one_clear_error(run_dir):
 def test_any_protein_can_be_drawn(sequence, start):
     focus_map = make_map(sequence, start=start)
     assert plot_heatmap(all_singles_table(focus_map), focus_map).axes
+
+
+HOSTILE = [
+    r"$\frac{1}{$",
+    "$x^2$ and more",
+    "\x1b[2J\x07",
+    "\ufffe\u202e",
+    "<script>alert(1)</script>&]]>",
+    "L" * 100_000,
+    "=1+1",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=lambda name: repr(name[:12]))
+def test_a_hostile_name_is_drawn_as_text_in_well_formed_files(toy_map, toy_table, tmp_path, name):
+    measured = toy_table.rename(columns={"score": name})
+    shares = np.full((len(toy_map.residues), 20), 1 / 20)
+    drawn = [
+        plot_heatmap(toy_table, toy_map, title=name, label=name),
+        plot_heatmap_pair(measured, toy_table, toy_map, columns=(name, "score"), names=(name, "b")),
+        plot_logo(shares, toy_map, title=name),
+        plot_history(make_history(5), title=name),
+        plot_correlation(toy_table, measured, name, title=name, bootstrap=20),
+    ]
+    for number, figure in enumerate(drawn):
+        svg, _ = save_figure(figure, tmp_path / str(number))
+        drawn_texts = ElementTree.fromstring(svg.read_bytes()).iter(f"{SVG}text")
+        texts = ["".join(element.itertext()) for element in drawn_texts]
+        assert any(printable(name, 60) in text for text in texts), texts

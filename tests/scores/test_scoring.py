@@ -24,7 +24,8 @@ def test_every_row_comes_back_in_order(tiny_run):
     rows = ["A15W", "nonsense", "A999W", "V13A", "G15A", "A15A"]
     table = score(tiny_run, rows, samples=2)
     assert table.variant.tolist() == rows
-    assert list(table.columns) == ["variant", "score", "std_error", "status", "reason", "occupancy"]
+    first = ["variant", "score", "std_error", "status", "reason", "occupancy"]
+    assert list(table.columns) == [*first, "delta_elbo"]
     assert table.score.notna().tolist() == [True, False, False, False, False, True]
     assert (table.reason[table.status != "ok"] != "").all()
 
@@ -75,6 +76,8 @@ def test_table_of_variants_is_accepted_and_a_wrong_one_explained(tiny_run):
     ("wrong", "text"),
     [
         ({"samples": 0}, "samples is 0"),
+        ({"samples": 10**15}, "samples is 10"),
+        ({"seed": 10**23}, "seed is 10"),
         ({"precision": 0.0}, "precision is 0.0"),
         ({"seed": -1}, "seed is -1"),
         ({"max_samples": 0}, "max_samples is 0"),
@@ -326,3 +329,8 @@ def test_a_precision_that_is_reached_is_not_spoken_of(tiny_run):
 @pytest.mark.parametrize(("samples", "known"), [(1, False), (4, False), (5, True), (8, True)])
 def test_standard_errors_of_the_fast_estimator_need_two_groups_of_four(tiny_run, samples, known):
     assert score(tiny_run, ["A15W"], samples=samples).std_error.notna()[0] == known
+
+
+def test_more_sequences_than_anybody_waits_for_are_refused(tiny_run):
+    with pytest.raises(ConfigError, match="n is 1000000000000: expected a whole number"):
+        sample_sequences(tiny_run, 10**12)
