@@ -224,6 +224,20 @@ def test_a_figure_has_its_caption_below_it(path):
     assert without == []
 
 
+ONE_SIDED = {"Greys", "cividis"}  # maps of quantities without a better end
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_no_figure_has_colours_that_mean_something_else_elsewhere(path):
+    """Named maps are one-sided, or red is the low end (`RdBu`); a map of one's own has blue as its better end."""
+    code = "\n".join(cell.source for cell in cells_of(path) if cell.cell_type == "code")
+    named = set(re.findall(r"(?:cmap=|get_cmap\(|colormaps\[)\"(\w+)\"", code))
+    assert named <= ONE_SIDED | {"RdBu"}
+    for ends in re.findall(r"LinearSegmentedColormap\.from_list\(([^)]*)\)", code):
+        sides = re.findall(r"\"(vermillion|blue)\"", ends)
+        assert sides in ([], ["vermillion", "blue"])
+
+
 def test_citations_are_in_the_bibliography():
     keys = set(
         re.findall(

@@ -217,6 +217,9 @@ def _summary(
         say(f"median standard error {error:.2g} {unit}")
     else:
         say("no standard errors: more --samples are needed for them")
+    if "spread" in scores:
+        apart = float(scores["spread"][scores.status == "ok"].median())
+        say(f"one run and another differ: median standard deviation {apart:.2g} nats")
     if background == "proteome":
         whose = "of the runs in it, score" if args.mix else "score"
         say(

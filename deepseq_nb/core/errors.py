@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['DeepseqError', 'printable', 'AlignmentError', 'WeightsError', 'VariantError', 'DatasetError', 'ConfigError',
-           'TrainingError', 'CheckpointError', 'EvaluationError', 'FigureError', 'ExperimentError', 'BookError']
+           'TrainingError', 'CheckpointError', 'ResourceError', 'EvaluationError', 'FigureError', 'ExperimentError',
+           'BookError']
 
 # %% ../../book/workshop/errors.ipynb #6e37cd44
 import re
@@ -88,6 +89,12 @@ class TrainingError(DeepseqError):
 class CheckpointError(DeepseqError):
     """A run folder or one of its files that cannot be used; the text names it and
     says what to do.
+    """
+
+
+class ResourceError(DeepseqError):
+    """The machine has too little memory for what was asked; the text says what takes
+    less.
     """
 
 # %% ../../book/workshop/errors.ipynb #9e9f6287

@@ -10,7 +10,6 @@ __all__ = ['KINDS', 'DERIVATIONS', 'DatasetFile', 'registry', 'dataset_files', '
 import hashlib
 import json
 import os
-import tempfile
 import tomllib
 import warnings
 from collections.abc import Callable

@@ -136,10 +136,10 @@ def test_score_of_a_run_is_its_elbo_difference_less_half_of_the_background(tiny_
 
 def test_several_runs_have_the_background_taken_out_of_their_mean(tiny_run):
     runs = [tiny_run, tiny_run]
-    plain = score(runs, ["A15W"], samples=4, background="none")
-    told = score(runs, ["A15W"], samples=4, background="proteome")
+    plain = score(runs, ["A15W"], samples=8, background="none")
+    told = score(runs, ["A15W"], samples=8, background="proteome")
     assert told.delta_elbo[0] == plain.score[0] and told.std_error[0] == plain.std_error[0]
-    parts = [score(tiny_run, ["A15W"], samples=4, seed=s, background="proteome") for s in (1, 2)]
+    parts = [score(tiny_run, ["A15W"], samples=8, seed=s, background="proteome") for s in (1, 2)]
     joined = combine(parts)
     assert joined.score[0] == pytest.approx(told.score[0])
     assert joined.delta_elbo[0] == pytest.approx(told.delta_elbo[0])

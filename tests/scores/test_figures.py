@@ -434,6 +434,26 @@ def test_missing_ingredients_are_said_in_one_line_each(run_dir):
     assert len(lines) == 2 and "no training curves" in lines[0] and "--all-singles" in lines[1]
 
 
+@pytest.mark.parametrize(
+    ("kind", "column", "label"),
+    [
+        ("Potts", "occupancy", "score (nats)"),
+        ("Nearest", "occupancy", "score"),
+        ("Potts", "score_1", "score (standard deviations of a single)"),
+    ],
+)
+def test_simple_models_lack_no_training_and_scores_have_their_unit(run_dir, kind, column, label):
+    (run_dir / "history.csv").unlink()
+    (run_dir / "config.json").write_text(json.dumps({"kind": kind}))
+    table = pd.read_csv(run_dir / "scores.csv").assign(**{column: 1.0})
+    table.to_csv(run_dir / "scores.csv", index=False)
+    lines: list[str] = []
+    plot_run(run_dir, formats=("svg",), say=lines.append)
+    assert lines == []
+    drawn = (run_dir / "figures" / "heatmap.svg").read_text()
+    assert f">{label}</text>" in drawn
+
+
 def test_empty_run_folder_is_refused_after_saying_what_is_missing(tmp_path):
     lines: list[str] = []
     with pytest.raises(FigureError, match="nothing to draw"):
