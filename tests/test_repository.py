@@ -36,7 +36,7 @@ ROOMS = {
     ),
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
-        "pyro_model", "engines", "guests", "length_batches", "family_loss", "tuning_folders", "evotuning",
+        "pyro_model", "engines", "guests", "unirep", "unirep_weights", "unirep_fast", "representations", "length_batches", "family_loss", "tuning_folders", "evotuning",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
