@@ -8,6 +8,7 @@ __all__ = ['Edit', 'read_edit', 'Mutant', 'mutant_of', 'mutants_of']
 # %% ../../book/workshop/indels.ipynb #74fb857c
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 from deepseq_nb.family.focus import (
@@ -139,7 +140,7 @@ class Mutant(NamedTuple):
 
 def _overlap(edits: list[Edit]) -> bool:
     """Whether any two of the edits, in order, touch."""
-    for one, other in zip(edits, edits[1:], strict=False):
+    for one, other in pairwise(edits):
         both_insert = one.first == one.last == other.first == other.last
         if other.first < one.last or both_insert:
             return True
@@ -168,10 +169,10 @@ def _whole(text: str, wild: str) -> Mutant | None:
 def mutant_of(text: str, wild: str, start: int = 1, offset: int = 0) -> Mutant:
     """The sequence that a variant of `wild` stands for, a whole sequence standing for
     itself; never raises."""
-    whole = _whole(text, wild)
+    pieces = split_pieces(text)
+    whole = _whole(text, wild) if pieces else None  # no pieces: the wild type
     if whole is not None:
         return whole
-    pieces = split_pieces(text)
     edits = [read_edit(piece, wild, start, offset) for piece in pieces]
     for edit in edits:
         if edit.status != "ok":

@@ -207,7 +207,7 @@ class Recurrence:
         """Read at most `most` encoded sequences, longest first, symbol by symbol; the
         rows of those that have ended are left behind."""
         lengths = np.array([len(row) for row in tokens])
-        grid = np.zeros((self._count(len(tokens)), lengths[0]), np.int64)
+        grid = np.zeros((self._count(len(tokens)), lengths[0]), np.uint8)
         for row, symbols in enumerate(tokens):
             grid[row, : len(symbols)] = symbols
         by_time = torch.from_numpy(grid.T.copy()).to(self.device)
@@ -217,7 +217,7 @@ class Recurrence:
             while lengths[active - 1] <= t:
                 active -= 1
             count = self._count(active)
-            x = by_time[t, :count]
+            x = by_time[t, :count].long()
             for layer, prepared in enumerate(self.layers):
                 before = h[layer][:count], c[layer][:count]
                 h[layer], c[layer] = prepared.step(x, *before, self.dtype)
@@ -226,16 +226,20 @@ class Recurrence:
 
     @torch.inference_mode()
     def representations(
-        self, tokens: Sequence[np.ndarray]
+        self,
+        tokens: Sequence[np.ndarray],
+        done: Callable[[int], object] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """h_avg, h_final and c_final, each float32 `(n, width)`, of encoded sequences in
-        their order."""
+        their order. `done` is told how many have been read since it was last called."""
         order = np.argsort([-len(row) for row in tokens], kind="stable")
         shape = (3, len(tokens), self.config.width)
         found = np.empty(shape, np.float32)
         for first in range(0, len(order), self.most):
             some = order[first : first + self.most]
             found[:, some] = self._wave([tokens[k] for k in some]).cpu().numpy()
+            if done is not None:
+                done(len(some))
         return tuple(found)
 
     def _wave(self, tokens: list[np.ndarray]) -> Tensor:

@@ -254,14 +254,12 @@ def measurements(
 def wanted_variants(sets: list[Measured]) -> list[str]:
     """The variants to score for these sets, each once: all that are measured, and the
     singles of each double."""
-    names = itertools.chain.from_iterable(measured.table.variant for measured in sets)
+    names = [name for measured in sets for name in measured.table.variant]
     doubles = [
         measured.table.variant for measured in sets if measured.name == "doubles"
     ]
-    parts = itertools.chain.from_iterable(
-        v.split(":") for v in itertools.chain(*doubles)
-    )
-    return list(dict.fromkeys([*names, *parts]))
+    parts = [part for listed in doubles for name in listed for part in name.split(":")]
+    return list(dict.fromkeys(names + parts))
 
 
 def compare(
@@ -275,19 +273,12 @@ def compare(
     """
     rows = []
     for measured in sets:
-        table = (
-            epistatic_part(scores, "score") if measured.name == "epistasis" else scores
-        )
-        higher = measured.higher_is_fitter
+        table, higher = scores, measured.higher_is_fitter
+        if measured.name == "epistasis":
+            table = epistatic_part(scores, "score")
         times = int(bootstrap * min(1, max(0.2, 20_000 / len(measured.table))))
-        result = evaluate(
-            table,
-            measured.table,
-            "value",
-            higher_is_fitter=higher,
-            seed=seed,
-            bootstrap=times,
-        )
+        how = {"higher_is_fitter": higher, "seed": seed, "bootstrap": times}
+        result = evaluate(table, measured.table, "value", **how)
         row = {"set": measured.name, "n": result.n, "metric": measured.metric}
         row |= _rounded(result[measured.metric])
         for name in METRICS:
