@@ -50,16 +50,16 @@ class TuneConfig:
     `identity`.
     """
 
-    learning_rate: float = 1e-4
+    learning_rate: float | int = 1e-4
     epochs: int = 20
     steps: int | None = None
-    minutes: float | None = None
+    minutes: float | int | None = None
     patience: int = 2
     batch_tokens: int = 4096
-    clip: float = 1.0
-    held_out: float = 0.1
-    identity: float = 0.8
-    theta: float = 0.2
+    clip: float | int = 1.0
+    held_out: float | int = 0.1
+    identity: float | int = 0.8
+    theta: float | int = 0.2
     checkpoint_every: int = 100
     seed: int = 1
     device: str = "auto"

@@ -35,7 +35,7 @@ class WalkConfig:
 
     chains: int = 4
     steps: int = 1000
-    temperature: float = 1.0
+    temperature: float | int = 1.0
     radius: int = 10
     residues: tuple[int, ...] | None = None
     every: int = 1

@@ -146,7 +146,7 @@ def test_a_tuning_that_is_interrupted_can_go_on(alignment, tuned, tmp_path, monk
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(evotuning, "_update", interrupting)
-    with pytest.raises(KeyboardInterrupt, match="after update 5: saved in .*--resume"):
+    with pytest.raises(KeyboardInterrupt, match=r"after update 5: saved in .*--resume"):
         evotune(alignment, small_unirep(), QUICK, tmp_path, progress=False)
     monkeypatch.setattr(evotuning, "_update", update)
     with pytest.raises(CheckpointError, match="has not ended"):
@@ -188,12 +188,12 @@ def test_a_loss_that_is_not_finite_ends_it(alignment):
 
 
 def test_a_folder_that_is_taken_is_refused(alignment, tuned):
-    with pytest.raises(ConfigError, match="--resume.*--overwrite"):
+    with pytest.raises(ConfigError, match=r"--resume.*--overwrite"):
         evotune(alignment, small_unirep(), QUICK, tuned.path)
 
 
 def test_other_settings_are_refused_on_resuming(alignment, tuned):
-    with pytest.raises(ConfigError, match="learning_rate 0.01, now 0.02"):
+    with pytest.raises(ConfigError, match=r"learning_rate 0.01, now 0.02"):
         config = replace(QUICK, learning_rate=0.02)
         evotune(alignment, small_unirep(), config, tuned.path, resume=True)
 

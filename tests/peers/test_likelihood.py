@@ -19,7 +19,7 @@ def model():
 def log_p(model, sequence: str) -> float:
     """By the loss of the plain network."""
     tokens, lengths = pad([encode(sequence)])
-    return -float(next_losses(model, tokens, lengths).sum())
+    return -float(next_losses(model, tokens, lengths).detach().sum())
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_scores_do_not_hang_on_who_else_is_asked(model):
 
 
 def test_a_rejected_row_keeps_its_place_and_has_no_score(model):
-    asked = ["A12R", "K12R", "nonsense"]
+    asked = ["A12R", "K12R", "K12"]
     table = likelihood_scores(model, FAMILY.focus_map, asked, progress=False)
     assert table.variant.tolist() == asked
     assert table.status.tolist() == ["wild type differs", "ok", "malformed"]
