@@ -35,9 +35,10 @@ ROOMS = {
         "background", "scoring", "outputs", "metrics", "matching", "evaluation", "classes", "labels", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
-        "unirep", "unirep_weights", "unirep_fast", "representations",
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
-        "pyro_model", "engines", "guests", "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks",
+        "pyro_model", "engines", "guests",
+        "unirep", "unirep_weights", "unirep_fast", "representations",
+        "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (

