@@ -320,7 +320,8 @@ def score(
     -------
     One row per input row, in order: variant, score, std_error, status, reason,
     occupancy; for runs alone also `delta_elbo`. Scores of models and means are in nats,
-    those of `Nearest` without unit; a simple model has std_error 0. A mean has `spread`, as in
+    those of `Nearest` without unit; a simple model has std_error 0. A mean has
+    `spread`, as in
     `combine`.
     A mixture is in standard deviations of single substitutions, 0 for the wild type,
     and has each part's own score, in its unit, in columns `score_1`, `score_2`, ...

@@ -363,9 +363,7 @@ def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
     """
     if wrong := _ELSEWHERE.keys() & grid.train.keys():
         key = min(wrong)
-        raise ExperimentError(
-            f"{key} is not for [train]: say {_ELSEWHERE[key]} instead"
-        )
+        raise ExperimentError(f"{key} is not for [train]: say {_ELSEWHERE[key]}")
     axes = [grid.seeds, grid.families, grid.presets, grid.variants, grid.steps]
     axes += [
         _combinations(grid.model, ModelConfig),
