@@ -212,7 +212,7 @@ def _wild_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_mutually_exclusive_group()
     group.add_argument(
         "--sequence", type=file_argument, metavar="FILE",
-        help="FASTA file whose first sequence is the wild type, NAME/24-286 for its numbers",
+        help="FASTA file that begins with the wild type, NAME/24-286 for its numbers",
     )  # fmt: skip
     group.add_argument(
         "--alignment", type=file_argument, metavar="FILE",
@@ -265,7 +265,7 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     variants_options(
         parser,
-        "file with variants: A24G, D42del, A42_G43insVK, whole sequences; CSV, TSV or one a line",
+        "file with variants, as A24G, D42del, A42_G43insVK, or whole sequences",
         which,
     )
     which.add_argument(
@@ -409,8 +409,8 @@ def _sample(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     text = table.to_csv(index=False, lineterminator="\n")
     write_atomic(args.out, text, overwrite=args.overwrite)
     say(
-        f"{accepted:.0%} of the steps accepted; best score {table.score.max():.2f} nats; "
-        + _mixed(r_hat)
+        f"{accepted:.0%} of the steps accepted; "
+        f"best score {table.score.max():.2f} nats; " + _mixed(r_hat)
     )
     say(f"wrote {args.out}: {len(table):,} rows of {config.chains} walks")
     return {
@@ -441,7 +441,7 @@ _ACTIONS = {
     "score": Command(
         "score variants, insertions and deletions too",
         (
-            "deepseq unirep score --size 256 --sequence blat.fasta --all-singles --out scores.csv",
+            "deepseq unirep score --sequence blat.fasta --all-singles --out scores.csv",
             "deepseq unirep score tuned --variants mine.csv --out mine_scores.csv",
         ),
         _score_options,

@@ -169,47 +169,68 @@ class _Tuning:
                 return f"the held-out loss has not fallen for {since} epochs"
         return ""
 
-    def run(self, progress: bool | None) -> str:
-        """Make updates until there is a reason to end, and return it; raises
-        `KeyboardInterrupt` after a checkpoint."""
-        now, before = self.now, time.perf_counter()
-        hidden = None if progress is None else not progress
-        if not now.rows:
-            self.look()
-        with deferred_interrupt() as caught:
-            while not (why := self.reason()):
-                batches = self.batches()
-                bar = tqdm(
-                    total=len(batches), initial=now.place, disable=hidden,
-                    desc=f"epoch {now.epoch + 1}", unit="update", leave=False,
-                )  # fmt: skip
-                with bar:
-                    while now.place < len(batches) and not (why := self.reason()):
-                        chosen = self.inside[batches[now.place]]
-                        _update(
-                            now, [self.parts.symbols[i] for i in chosen], self.config
-                        )
-                        bar.update()
-                        now.seconds += time.perf_counter() - before
-                        before = time.perf_counter()
-                        if caught:
-                            self.interrupted()
-                        if now.step % self.config.checkpoint_every == 0:
-                            self.folder.save(now)
-                if now.place == len(batches):
-                    now.epoch += 1
-                    self.look()
-                    now.place, now.nats, now.residues = 0, 0.0, 0.0
-                    self.folder.save(now)
-        return why
+# %% ../../book/beyond/evotuning.ipynb #b8c790ab
+def _interrupted(tuning: _Tuning) -> None:
+    """Save, and raise `KeyboardInterrupt`."""
+    tuning.folder.save(tuning.now)
+    where = "nothing is kept without out="
+    if tuning.folder.path is not None:
+        where = f"saved in {tuning.folder.path}; continue with --resume"
+    raise KeyboardInterrupt(f"interrupted after update {tuning.now.step}: {where}")
 
-    def interrupted(self) -> None:
-        """Save, and raise `KeyboardInterrupt`."""
-        self.folder.save(self.now)
-        where = "nothing is kept without out="
-        if self.folder.path is not None:
-            where = f"saved in {self.folder.path}; continue with --resume"
-        raise KeyboardInterrupt(f"interrupted after update {self.now.step}: {where}")
+
+def _run(tuning: _Tuning, progress: bool | None) -> str:
+    """Make updates until there is a reason to end, and return it; raises
+    `KeyboardInterrupt` after a checkpoint."""
+    now, config, before = tuning.now, tuning.config, time.perf_counter()
+    hidden = None if progress is None else not progress
+    if not now.rows:
+        tuning.look()
+    with deferred_interrupt() as caught:
+        while not (why := tuning.reason()):
+            batches = tuning.batches()
+            bar = tqdm(
+                total=len(batches), initial=now.place, disable=hidden,
+                desc=f"epoch {now.epoch + 1}", unit="update", leave=False,
+            )  # fmt: skip
+            with bar:
+                while now.place < len(batches) and not (why := tuning.reason()):
+                    chosen = tuning.inside[batches[now.place]]
+                    _update(now, [tuning.parts.symbols[i] for i in chosen], config)
+                    bar.update()
+                    now.seconds += time.perf_counter() - before
+                    before = time.perf_counter()
+                    if caught:
+                        _interrupted(tuning)
+                    if now.step % config.checkpoint_every == 0:
+                        tuning.folder.save(now)
+            if now.place == len(batches):
+                now.epoch += 1
+                tuning.look()
+                now.place, now.nats, now.residues = 0, 0.0, 0.0
+                tuning.folder.save(now)
+    return why
+
+# %% ../../book/beyond/evotuning.ipynb #d1abdfc6
+def _finish(tuning: _Tuning, why: str, focus_map: FocusMap) -> Tuned:
+    """Keep the best parameters, and say what has become of them."""
+    now, folder = tuning.now, tuning.folder
+    tuning.say(f"ended: {why}")
+    folder.save(now)  # before a last look, which a resumed tuning does not have
+    if now.place:
+        tuning.look()
+    if tuning.parts.out.any():
+        now.model.load_state_dict(now.best)
+    folder.finish(now.model, now)
+    return Tuned(
+        model=now.model,
+        config=tuning.config,
+        focus_map=focus_map,
+        history=tuning_history(now),
+        about=folder.about,
+        stopped=why,
+        path=folder.path,
+    )
 
 # %% ../../book/beyond/evotuning.ipynb #d4efab0a
 def evotune(
@@ -247,20 +268,10 @@ def evotune(
     progress
         Show a bar; None: on a terminal.
 
-    Returns
-    -------
-    Tuned
-        The model with the lowest held-out loss (the last where nothing is held out).
-
-    Raises
-    ------
-    ConfigError
-        For a folder that is taken, or other settings than those of a tuning that is
-        resumed.
-    CheckpointError
-        For a damaged checkpoint, or one of another family or other starting weights.
-    TrainingError
-        Where the loss is no longer finite.
+    Returns the model with the lowest held-out loss, or the last where nothing is held
+    out. Raises `ConfigError` for a folder that is taken or other settings than those of
+    a tuning that is resumed, `CheckpointError` for a damaged checkpoint or one of
+    another family, and `TrainingError` where the loss is no longer finite.
     """
     config, say = config or TuneConfig(), echo or _silent
     family = Family.of(alignment, config.theta, weights, progress=progress)
@@ -279,24 +290,8 @@ def evotune(
     for line in (*describe(family), parts.told(), f"device: {told}"):
         say(line)
     tuning = _Tuning(now, parts, config, folder, say)
-    why = tuning.run(progress)
-    say(f"ended: {why}")
-    folder.save(now)  # before a last look, which a resumed tuning does not have
-    if now.place:
-        tuning.look()
-    tuned = now.model
-    if parts.out.any():
-        tuned.load_state_dict(now.best)
-    folder.finish(tuned, now)
-    return Tuned(
-        model=tuned,
-        config=config,
-        focus_map=alignment.focus_map,
-        history=tuning_history(now),
-        about=about,
-        stopped=why,
-        path=folder.path,
-    )
+    why = _run(tuning, progress)
+    return _finish(tuning, why, alignment.focus_map)
 
 
 def _silent(line: str) -> None:

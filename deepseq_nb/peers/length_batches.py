@@ -20,7 +20,8 @@ def length_batches(
     sizes: Int64[np.ndarray, " n"], tokens: int
 ) -> list[Int64[np.ndarray, " rows"]]:
     """Rows (N) in batches, the short ones first, each of at most `tokens` places with
-    its padding, or of one row; sizes are lengths. Raises `ConfigError` for no places."""
+    its padding, or of one row; sizes are lengths. Raises `ConfigError` for no
+    places."""
     check_range("tokens", tokens, at_least=1, whole=True)
     order = np.argsort(sizes, kind="stable")
     batches, first = [], 0

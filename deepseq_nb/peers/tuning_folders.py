@@ -146,6 +146,42 @@ def tuning_history(now: TuneProgress) -> pd.DataFrame:
     table = pd.DataFrame(now.rows, columns=list(HISTORY))
     return table.astype({"epoch": int, "step": int})
 
+# %% ../../book/workshop/tuning_folders.ipynb #d8a013eb
+def _check_same(folder: "TuneFolder") -> None:
+    """Raise `ConfigError` for a tuning that was begun with other settings."""
+    assert folder.path is not None
+    kept = json.loads((folder.path / "evotune.json").read_text())
+    before = config_from_json(TuneConfig, kept["config"])
+    free = ("epochs", "steps", "minutes", "patience", "device", "checkpoint_every")
+    before = replace(before, **{name: getattr(folder.config, name) for name in free})
+    for name in TuneConfig.__dataclass_fields__:
+        old, new = getattr(before, name), getattr(folder.config, name)
+        if old != new:
+            raise ConfigError(
+                f"{folder.path} was tuned with {name} {old!r}, now {new!r} is asked "
+                "for: resume with the same settings or tune into another folder",
+                setting=name,
+            )
+    for name, what in (("checksum", "alignment"), ("start", "starting weights")):
+        if kept["about"][name] != folder.about[name]:
+            raise CheckpointError(
+                f"{folder.path} was tuned from other {what}: tune into another folder"
+            )
+
+# %% ../../book/workshop/tuning_folders.ipynb #0ab29048
+def _begin(folder: "TuneFolder") -> None:
+    """Take away what an earlier tuning left, and say what this one is."""
+    assert folder.path is not None
+    for place in (folder.path, folder.path / "checkpoint"):
+        remove_leftovers(place)
+    for name in ("config.json", "model.safetensors", "history.csv"):
+        (folder.path / name).unlink(missing_ok=True)
+    kept = {"config": config_to_json(folder.config), "about": folder.of_tuning()}
+    write_atomic(folder.path / "evotune.json", json.dumps(kept, indent=1) + "\n")
+    family = {k: v for k, v in folder.about.items() if k != "start"}
+    write_atomic(folder.path / "alignment.json", json.dumps(family) + "\n")
+    folder.begun = True
+
 # %% ../../book/workshop/tuning_folders.ipynb #75328bf5
 class TuneFolder:
     """Where a tuning is kept, or nowhere where `path` is None."""
@@ -175,28 +211,7 @@ class TuneFolder:
                 "replace it with --overwrite, or choose another folder"
             )
         if resume:
-            self._check_same()
-
-    def _check_same(self) -> None:
-        """Raise `ConfigError` for a tuning that was begun with other settings."""
-        assert self.path is not None
-        kept = json.loads((self.path / "evotune.json").read_text())
-        before = config_from_json(TuneConfig, kept["config"])
-        free = ("epochs", "steps", "minutes", "patience", "device", "checkpoint_every")
-        before = replace(before, **{name: getattr(self.config, name) for name in free})
-        for name in TuneConfig.__dataclass_fields__:
-            old, new = getattr(before, name), getattr(self.config, name)
-            if old != new:
-                raise ConfigError(
-                    f"{self.path} was tuned with {name} {old!r}, now {new!r} is asked "
-                    "for: resume with the same settings or tune into another folder",
-                    setting=name,
-                )
-        for name, what in (("checksum", "alignment"), ("start", "starting weights")):
-            if kept["about"][name] != self.about[name]:
-                raise CheckpointError(
-                    f"{self.path} was tuned from other {what}: tune into another folder"
-                )
+            _check_same(self)
 
     @property
     def checkpoint(self) -> Path | None:
@@ -211,25 +226,13 @@ class TuneFolder:
         if self.path is None:
             return
         if not self.begun:
-            self._begin()
+            _begin(self)
         stamp = self.stamp | {"seconds": round(now.seconds, 3), "step": now.step}
         save_tensors(self.path / "checkpoint" / "state.safetensors", now.state(), stamp)
         self._history(now)
 
-    def _begin(self) -> None:
-        """Take away what an earlier tuning left, and say what this one is."""
-        assert self.path is not None
-        for folder in (self.path, self.path / "checkpoint"):
-            remove_leftovers(folder)
-        for name in ("config.json", "model.safetensors", "history.csv"):
-            (self.path / name).unlink(missing_ok=True)
-        kept = {"config": config_to_json(self.config), "about": self._of_tuning()}
-        write_atomic(self.path / "evotune.json", json.dumps(kept, indent=1) + "\n")
-        family = {k: v for k, v in self.about.items() if k != "start"}
-        write_atomic(self.path / "alignment.json", json.dumps(family) + "\n")
-        self.begun = True
-
-    def _of_tuning(self) -> dict[str, Any]:
+    def of_tuning(self) -> dict[str, Any]:
+        """What is said of the tuning beside the model."""
         names = ("checksum", "source", "sequences", "neff", "start")
         return {name: self.about[name] for name in names}
 
@@ -242,4 +245,4 @@ class TuneFolder:
         """Write the tuned model."""
         if self.path is not None:
             self._history(now)
-            save_unirep(model, self.path, overwrite=True, about=self._of_tuning())
+            save_unirep(model, self.path, overwrite=True, about=self.of_tuning())
