@@ -5,7 +5,7 @@
 `--n 1` are the full numbers. A failure is a traceback, an exit code other than 0, 2 and 130, exit 2 without its one
 line, a hang, a partial file, or a lost or wrong result: what is accepted has to be equal to what comes of undamaged
 files. Every failure is printed with the row and the number that `--rows ROW --case NUMBER --seed SEED` repeats.
-`--save` writes results/faults.csv. Linux; as root it also mounts small file systems.
+`--save` writes these rows into results/faults.csv. Linux; as root it also mounts small file systems.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import pandas as pd
 from attacks import frame, rows
 from attacks.frame import Bench, Row, cases, warm
 
-from deepseq_nb.studies.results import save_result
+from deepseq_nb.studies.results import provenance, read_result, save_result
 
 
 def attack(row: Row, bench: Bench, numbers: list[int], seed: int) -> dict:
@@ -51,6 +51,20 @@ def attack(row: Row, bench: Bench, numbers: list[int], seed: int) -> dict:
         flush=True,
     )
     return line
+
+
+def save(results: pd.DataFrame, parameters: dict) -> Path:
+    """Write results/faults.csv; rows of it that were not tried now stay, each with the commit that it was tried on."""
+    about = {"script": "benchmarks/faults.py", **parameters}
+    results = results.assign(seed=parameters["seed"], commit=provenance(about)["commit"])
+    if before := read_result("faults"):
+        kept = before[0][~before[0].row.isin(results.row)]
+        order = [row.name for row in rows.ROWS]
+        kept = kept[kept.row.isin(order)]
+        results = pd.concat([kept, results]).sort_values(
+            "row", key=lambda names: names.map(order.index)
+        )
+    return save_result("faults", results, about)
 
 
 def main() -> None:
@@ -85,13 +99,12 @@ def main() -> None:
             numbers = list(range(max(1, math.ceil(known[name].full * args.n))))
             numbers = numbers if args.case is None else [args.case]
             table.append(attack(known[name], bench, numbers, args.seed))
+            if args.save:  # row by row: a long run may be cut off
+                save(pd.DataFrame(table[-1:]), {"n": args.n, "seed": args.seed, "rows": wanted})
     finally:
         shutil.rmtree(root, ignore_errors=True)
     results = pd.DataFrame(table)
     print(results[["row", "tried", "failed", "how"]].to_string(index=False))
-    if args.save:
-        about = {"script": "benchmarks/faults.py", "n": args.n, "seed": args.seed, "rows": wanted}
-        print("wrote", save_result("faults", results, about))
     sys.exit(bool(results.failed.sum()))
 
 

@@ -182,15 +182,17 @@ def judged(copy_at: Path, module: str, number: int | None, limits: dict[str, flo
     fate = "killed" if {"failed", "hung"} & set(verdicts) else "survived"
     return {
         "module": module, "number": number, "line": line, "before": before, "after": after, "fate": fate,
-        "how": verdicts[-1], "seconds": {which: round(seconds, 1) for which, (_, seconds) in said.items()},
+        "how": verdicts[-1],
+        "seconds": {which: round(spent, 1) for which, (verdict, spent) in said.items() if verdict != "none"},
     }  # fmt: skip
 
 
 def chosen(rooms: list[str], each: int, seed: int) -> list[tuple[str, int]]:
-    """So many mutants of each module of the rooms that has tests, drawn without replacement."""
+    """So many mutants of each module that has tests, drawn without replacement; a room is all of its modules."""
     found = []
-    for room in rooms:
-        for path in sorted((ROOT / "deepseq_nb" / room).glob("*.py")):
+    for asked in rooms:
+        room, _, one = asked.partition(".")
+        for path in sorted((ROOT / "deepseq_nb" / room).glob(f"{one or '*'}.py")):
             module = f"{room}.{path.stem}"
             if path.stem != "__init__" and tests_of(module):
                 count = sum(1 for _ in places(ast.parse(path.read_text())))
@@ -222,7 +224,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rooms", nargs="+", default=["scores", "family"])
+    parser.add_argument(
+        "--rooms",
+        nargs="+",
+        default=["scores", "family"],
+        help="rooms, or modules as in family.weights",
+    )
     parser.add_argument(
         "--each", type=int, default=5, metavar="N", help="mutants of each module (default: 5)"
     )

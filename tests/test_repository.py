@@ -30,7 +30,7 @@ ROOMS = {
         "assays", "landscape", "synthetic", "transfer", "registry",
         "structure_files", "structures", "understanding",
     ),
-    "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "checkpoints", "choices", "loop", "graphs", "runs"),
+    "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "run_files", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
         "background", "scoring", "outputs", "metrics", "matching", "evaluation", "classes", "labels", "style", "curves", "heatmap", "logo", "figures",
     ),
@@ -512,3 +512,16 @@ def test_the_bibliography_can_be_read_and_repeats_no_key():
     keys = [key for key, _ in entries]
     assert len(keys) == len(set(keys)) == len(re.findall(r"^@", text, flags=re.M))
     assert all(not re.search(r"^@", body, flags=re.M) for _, body in entries)
+
+
+def test_what_an_installation_brings_is_what_the_package_requires_and_below():
+    """`make sbom` makes its list from this one."""
+    listed = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "wheel_requirements.py"], capture_output=True, text=True
+    )
+    versions = dict(line.split("==") for line in listed.stdout.splitlines())
+    required = {Requirement(line).name for line in PROJECT["dependencies"]}
+    assert required <= {*versions} and "sympy" in versions, listed.stderr
+    assert not {"biopython", "pytest", "nbdev", "pooch", "jax"} & {*versions}
+    pinned = (ROOT / "constraints.txt").read_text().lower().replace("_", "-").splitlines()
+    assert {f"{name}=={version}" for name, version in versions.items()} <= {*pinned}

@@ -215,7 +215,7 @@ def damaged_folder(
         for path in run.rglob("*")
         if path.is_file() and not path.is_symlink()
     }
-    kinds = ["score", "score", "embed", "sample", "plot", "resume"]
+    kinds = ["score"] * 5 + ["embed"] * 3 + ["sample"] * 3 + ["resume"] * 4 + ["plot"]
     kind = kinds[int(rng.integers(len(kinds)))]
     words = {
         "score": ["score", "run", *SCORE, "--out", "s.csv"],
@@ -286,10 +286,10 @@ def two_runs_swapped(
     scores = (folder / "s.csv").read_bytes()
     if scores == bench.scores(good).read_bytes():
         return label, None
-    needed = {"alignment.json", "model.safetensors"} | (
-        {"config.json"} if other == others[1] else set()
-    )
-    whole = set(names) >= needed  # the other family's run has the same settings
+    needed = {"model.safetensors", "config.json" if other == others[1] else "alignment.json"}
+    whole = (
+        set(names) >= needed
+    )  # runs of one family have the same alignment, and these two families the same settings
     if whole and scores == bench.scores(other).read_bytes():
         return label, None
     return label, "wrong: scores of a mixture without a word"

@@ -478,10 +478,13 @@ def bomb(
             ("csv", b"variant,fitness\n", b"A5C,1\n" * 2**17),
         ):
             made[name] = place / f"{name}.gz"
-            with gzip.open(made[name], "wb", 1) as file:
-                file.write(head)
+            packed = gzip.compress(body, 9)
+            with open(
+                made[name], "wb"
+            ) as file:  # members of a gzip file are joined when it is unpacked
+                file.write(gzip.compress(head))
                 for _ in range(size // len(body)):
-                    file.write(body)
+                    file.write(packed)
         return made
 
     bombs = bench.once("bombs", make)

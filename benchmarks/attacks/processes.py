@@ -406,6 +406,13 @@ column = "fitness"
 """
 
 
+def _scores_of(grid: Path) -> dict[str, bytes]:
+    """The scores of each run of a grid, by its name without the number that stands for the paths of its files."""
+    return {
+        path.parent.name.rpartition("-")[0]: path.read_bytes() for path in grid.glob("*/scores.csv")
+    }
+
+
 def killed_grid(
     bench: Bench, number: int, rng: np.random.Generator, folder: Path
 ) -> tuple[str, str | None]:
@@ -441,9 +448,9 @@ def killed_grid(
             raise SystemExit(f"the undisturbed grid failed: {said[-500:]}")
         return place / "grid", time.monotonic() - begun
 
-    good, whole = bench.once("grid", make)
+    good, needed = bench.once("grid", make)
     lay(folder)
-    seconds = float(rng.uniform(0.05, 0.95)) * whole
+    seconds = float(rng.uniform(0.05, 0.95)) * needed
     everybody = bool(number % 2)
     label = f"grid killed after {seconds:.1f} s{', with its children' if everybody else ''}"
     process = start(folder)
@@ -476,9 +483,12 @@ def killed_grid(
         )
     if any(path.read_bytes() != data for path, data in done.items()):
         return label, "lost: a finished run was made again"
-    for path in good.glob("*/scores.csv"):
-        if (folder / "grid" / path.parent.name / path.name).read_bytes() != path.read_bytes():
-            return label, f"wrong: other scores in {path.parent.name}"
+    made, whole = (_scores_of(place) for place in (folder / "grid", good))
+    if made.keys() != whole.keys():
+        return label, f"lost: {len(made)} of {len(whole)} runs have scores"
+    for run in whole:
+        if made[run] != whole[run]:
+            return label, f"wrong: other scores in {run}"
     left = leftovers(folder)
     return label, f"left behind: {left}" if left else None
 

@@ -89,6 +89,12 @@ COMMANDS = {
 }
 
 # %% ../../book/workshop/command_line.ipynb #0ae1f601
+_EXIT_CODES = (
+    "exit code: 0 all done, 1 a part failed, 2 nothing done and one line says why, "
+    "130 interrupted"
+)
+
+
 def _parser(words: Sequence[str]) -> Parser:
     """The parser of a command line; only the command that is chosen gets its
     options."""
@@ -96,6 +102,7 @@ def _parser(words: Sequence[str]) -> Parser:
     parser = Parser(
         prog="deepseq", description=about, examples=tuple(TRAIN.examples[:1])
     )
+    parser.epilog = f"{parser.epilog}\n\n{_EXIT_CODES}"
     version = f"deepseq {__version__}"
     parser.add_argument("-V", "--version", action="version", version=version)
     commands = parser.add_subparsers(
@@ -184,6 +191,15 @@ def _somewhere_to_complain() -> Iterator[None]:
             stack.enter_context(contextlib.redirect_stderr(nothing))
         yield
 
+# %% ../../book/workshop/command_line.ipynb #c43e66e7
+def _worked(args: argparse.Namespace, say: Callable[[str], None], complain: Any) -> Any:
+    """What the command's function gives; a machine that lacks memory is told about in a
+    sentence, as a wrong file is."""
+    from deepseq_nb.core.machine import memory_explained  # heavy: numba
+
+    with memory_explained(), _warnings_as_notes(complain), _somewhere_to_complain():
+        return COMMANDS[args.command].work(args, say)
+
 # %% ../../book/workshop/command_line.ipynb #6d5f1164
 def _strict(value: Any) -> Any:
     """A result as JSON can hold it: a number that is not finite becomes null."""
@@ -195,8 +211,7 @@ def _strict(value: Any) -> Any:
 
 # %% ../../book/workshop/command_line.ipynb #e6dec3e6
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command `deepseq`; returns the exit code: 0, 2 for bad input (one line on
-    stderr), 130 when interrupted."""
+    """The command `deepseq`; returns the exit code, as `_EXIT_CODES` says it."""
     words = sys.argv[1:] if argv is None else argv
     if list(words) == ["version"]:  # as many programs have it
         words = ["--version"]
@@ -208,8 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = getattr(args, "json", False)
     out, complain = _Voice(sys.stdout), _Voice(sys.stderr)
     try:
-        with _warnings_as_notes(complain), _somewhere_to_complain():
-            result = COMMANDS[args.command].work(args, complain if as_json else out)
+        result = _worked(args, complain if as_json else out, complain)
     except (DeepseqError, OSError) as error:
         complain(f"deepseq {args.command}: {_complaint(error, args)}")
         return 2

@@ -363,7 +363,9 @@ def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
     """
     if wrong := _ELSEWHERE.keys() & grid.train.keys():
         key = min(wrong)
-        raise ExperimentError(f"{key} is not for [train]: say {_ELSEWHERE[key]}")
+        raise ExperimentError(
+            f"{key} is not for [train]: say {_ELSEWHERE[key]} instead"
+        )
     axes = [grid.seeds, grid.families, grid.presets, grid.variants, grid.steps]
     axes += [
         _combinations(grid.model, ModelConfig),
@@ -477,17 +479,7 @@ def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
     nothing is measured)."""
     about, origin = result["experiment"], result["origin"]
     seconds = {f"{name}_s": value for name, value in result["seconds"].items()}
-    kept = (
-        "version",
-        "commit",
-        "device",
-        "cores",
-        "threads",
-        "python",
-        "torch",
-        "numpy",
-        "made",
-    )
+    kept = "version commit device cores threads python torch numpy made".split()
     row = (
         about
         | result["data"]

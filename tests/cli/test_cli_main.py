@@ -399,3 +399,20 @@ def test_a_parsers_complaint_about_a_long_word_is_cut(capsys):
         main(["score", "run", "--all-singles", "--samples", "\x1b" + "9" * 1_000_000])
     err = capsys.readouterr().err
     assert stop.value.code == 2 and len(err) < 300 and "\x1b" not in err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")],
+    ids=lambda error: type(error).__name__,
+)
+def test_memory_that_runs_out_is_one_line_and_exit_code_2(monkeypatch, capsys, error):
+    assert main(replaced(monkeypatch, raising(error))) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("deepseq weights: the memory of this machine does not suffice")
+    assert err.count("\n") == 1
+
+
+def test_the_help_says_what_the_exit_codes_mean(deepseq):
+    out = deepseq("--help").out
+    assert "exit code: 0 all done, 1 a part failed, 2 nothing done" in out and "130" in out

@@ -1,17 +1,21 @@
 """Files are written whole or not at all."""
 
 import errno
+import gzip
 import os
 import socket
 import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
-from deepseq_nb.core.errors import ConfigError, DatasetError
-from deepseq_nb.core.files import held, read_json, write_atomic
+from deepseq_nb.core import files
+from deepseq_nb.core.errors import ConfigError, DatasetError, DeepseqError
+from deepseq_nb.core.files import held, read_json, read_unpacked, write_atomic
 
 
 def test_write_atomic_replaces_the_whole_file_and_leaves_nothing_beside_it(tmp_path):
@@ -207,3 +211,37 @@ def test_the_one_who_leaves_does_not_take_the_next_ones_lock_along(tmp_path):
     for thread in threads:
         thread.join()
     assert set(seen) == {1} and not (tmp_path / ".lock").exists()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_file_that_takes_too_much_memory_is_refused_while_it_is_read(
+    tmp_path, monkeypatch, packed
+):
+    """A gzip file of some kB can hold gigabytes; what is not unpacked is not held."""
+    monkeypatch.setattr(files, "_memory_at_hand", lambda: 3 * 2**21)
+    path = tmp_path / "bomb"
+    content = bytes(2**21)
+    path.write_bytes(gzip.compress(content) if packed else content)
+    assert read_unpacked(path, DeepseqError, "a table") == content
+    content = bytes(2**25)
+    path.write_bytes(gzip.compress(content) if packed else content)
+    tracemalloc.start()
+    with pytest.raises(DeepseqError, match=r"bomb: it holds more than 0\.002 GiB"):
+        read_unpacked(path, DeepseqError, "a table")
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero here")
+def test_a_file_without_an_end_is_refused(monkeypatch):
+    monkeypatch.setattr(files, "_memory_at_hand", lambda: 2**22)
+    with pytest.raises(DeepseqError, match="it holds more than"):
+        read_unpacked("/dev/zero", DeepseqError, "a table")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v as Linux has it")
+def test_the_memory_at_hand_follows_the_limit_of_the_process():
+    code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 * 2**30, 3 * 2**30)); "
+    code += "from deepseq_nb.core.files import _memory_at_hand; print(_memory_at_hand())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert 0 < int(done.stdout) < 3 * 2**30

@@ -9,8 +9,9 @@ from tiny_family import QUICK, TINY, same
 
 from deepseq_nb.core.errors import ConfigError
 from deepseq_nb.model import loop
-from deepseq_nb.model.checkpoints import RunFolder, load_tensors, save_tensors
+from deepseq_nb.model.checkpoints import RunFolder
 from deepseq_nb.model.choices import RECOMMENDED, Recommendation, chosen_settings
+from deepseq_nb.model.run_files import load_tensors, save_tensors
 from deepseq_nb.model.runs import fit, load_run, prepare
 from deepseq_nb.model.schedule import TrainConfig
 from deepseq_nb.model.settling import (

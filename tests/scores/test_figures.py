@@ -277,6 +277,23 @@ def test_history_of_any_length_has_four_panels(rows):
     ]  # fmt: skip
 
 
+def test_the_ranking_has_a_panel_of_its_own_below_the_four_and_none_lies_on_another():
+    ranking = pd.DataFrame(
+        {"step": [10, 20, 30], "since": [0, 10, 20], "moved": [np.nan, 0.2, 0.001]}
+    )
+    fig = plot_history(make_history(30), ranking=ranking)
+    assert len(fig.axes) == 5 and fig.axes[-1].get_ylabel() == "1 \u2212 Spearman"
+    boxes = [ax.get_position() for ax in fig.axes]
+    assert all(min(box.min) >= 0 and max(box.max) <= 1 and box.height > 0.1 for box in boxes)
+    assert boxes[-1].y1 < min(box.y0 for box in boxes[:4])
+    apart = [
+        a.x1 <= b.x0 or b.x1 <= a.x0 or a.y1 <= b.y0 or b.y1 <= a.y0
+        for number, a in enumerate(boxes)
+        for b in boxes[:number]
+    ]
+    assert all(apart)
+
+
 def test_history_with_a_nan_is_still_drawn():
     history = make_history(100)
     history.loc[99, ["loss", "reconstruction"]] = np.nan
@@ -413,6 +430,29 @@ def test_plot_run_writes_every_picture_and_the_matrix(run_dir, toy_table, tmp_pa
         for suffix in ("svg", "png")
     } | {"heatmap.csv"}
     assert all(path.parent == run_dir / "figures" and path.stat().st_size > 0 for path in paths)
+
+
+def test_the_logo_is_of_shares_among_the_letters_that_are_there(run_dir, monkeypatch):
+    drawn = []
+    draw = figures.plot_logo
+    monkeypatch.setattr(
+        figures,
+        "plot_logo",
+        lambda shares, *rest, **how: drawn.append(shares) or draw(shares, *rest, **how),
+    )
+    plot_run(run_dir, formats=("svg",))
+    assert drawn[0].sum(axis=1) == pytest.approx(np.ones(6))  # stored with 0.1 for gaps
+
+
+def test_the_pair_of_heat_maps_says_what_each_shows_and_where_white_is(
+    run_dir, toy_table, tmp_path
+):
+    wild = pd.DataFrame({"variant": ["WT"], "score": [0.25]})
+    assay = pd.concat([toy_table, wild]).rename(columns={"score": "activity"})
+    assay.to_csv(tmp_path / "assay.csv", index=False)
+    plot_run(run_dir, assay=tmp_path / "assay.csv", column="activity", formats=("svg",))
+    drawn = (run_dir / "figures" / "heatmap_pair.svg").read_text()
+    assert ">activity (white: 0.25)</text>" in drawn and ">score (nats)</text>" in drawn
 
 
 def test_matrix_beside_the_heat_map_reads_back(run_dir, toy_map, toy_table):
