@@ -43,8 +43,10 @@ from deepseq_nb.family.focus import (
     FocusMap,
 )
 from deepseq_nb.model.checkpoints import (
-    about_alignment,
     load_tensors,
+)
+from deepseq_nb.model.run_files import (
+    about_alignment,
 )
 from deepseq_nb.peers.family_loss import (
     Parts,
