@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
-        "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "hits", "rounds", "search", "notation", "variants",
+        "focus", "formats", "reading", "alignment", "neighbours", "weights", "clusters", "weight_files", "depth", "hits", "rounds", "search", "notation", "variants",
         "assays", "landscape", "synthetic", "transfer", "registry",
         "structure_files", "structures", "understanding",
     ),
@@ -38,10 +38,11 @@ ROOMS = {
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
         "pyro_model", "engines", "guests",
         "unirep", "unirep_weights", "unirep_fast", "representations",
+        "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
-        "options", "check", "train", "search", "score", "evaluate", "classify", "data", "original", "studies", "proteingym", "main",
+        "options", "check", "train", "search", "score", "evaluate", "classify", "data", "original", "studies", "proteingym", "unirep", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)

@@ -59,6 +59,9 @@ from deepseq_nb.cli.studies import (
 from deepseq_nb.cli.train import (
     TRAIN,
 )
+from deepseq_nb.cli.unirep import (
+    UNIREP,
+)
 from deepseq_nb.core.errors import (
     DeepseqError,
     printable,
@@ -80,6 +83,7 @@ COMMANDS = {
     "import-original": IMPORT_ORIGINAL,
     "export-original": EXPORT_ORIGINAL,
     "proteingym": PROTEINGYM,
+    "unirep": UNIREP,
     "experiments": EXPERIMENTS,
     "book": BOOK,
 }
