@@ -232,7 +232,7 @@ def load_pickled(path: Path | str, plain: Callable[[Any], Any], expected: str) -
             f"({type(error).__name__}); expected {expected}"
         ) from None
 
-
+# %% ../../book/workshop/pickles.ipynb #c8cce423
 def _plain_arrays(loaded: Any) -> dict[str, np.ndarray]:
     """What was unpickled as names and arrays; raises `_Refused` for anything
     else."""
