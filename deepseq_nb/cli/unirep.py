@@ -122,7 +122,7 @@ def _write_file(windows: list[tuple[list[str], Any]], args: argparse.Namespace) 
         data: bytes | str = table.to_csv(index=False, lineterminator="\n")
     else:
         buffer = io.BytesIO()
-        arrays = dict(zip(kinds, joined, strict=True))
+        arrays: dict[str, Any] = dict(zip(kinds, joined, strict=True))
         np.savez(buffer, names=np.array(names), **arrays)
         data = buffer.getvalue()
     write_atomic(args.out, data, overwrite=args.overwrite)

@@ -221,8 +221,8 @@ def _shown(name: str, rows: torch.Tensor | None) -> pd.DataFrame:
     if name == "history":
         nothing = np.empty((0, len(HISTORY)))
         return history_table(nothing if rows is None else rows.numpy())
-    rows = [] if rows is None else rows.tolist()
-    return movement_table([(int(a), int(b), moved) for a, b, moved in rows])
+    listed = [] if rows is None else rows.tolist()
+    return movement_table([(int(a), int(b), moved) for a, b, moved in listed])
 
 # %% ../../book/workshop/checkpoints.ipynb #826affa2
 def check_folder(

@@ -87,7 +87,8 @@ def _checksum(tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> str:
     for name in sorted(tensors):
         value = tensors[name]
         digest.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.contiguous().reshape(-1).view(torch.uint8).numpy())
+        numbers = value.contiguous().reshape(-1).view(torch.uint8)
+        digest.update(numbers.numpy().data)
     return digest.hexdigest()
 
 
@@ -297,7 +298,7 @@ def _check_kind(name: str, value: object, kind: Any) -> None:
         raise TypeError(f"{name} is {value!r:.80}, which it cannot be")
 
 # %% ../../book/workshop/run_files.ipynb #46598d60
-def check_stamp(file: Path, stamp: dict[str, Any]) -> None:
+def check_stamp(file: Path | str, stamp: dict[str, Any]) -> None:
     """Raise `CheckpointError` for a header that does not say what a run's does."""
     with as_written(file):
         if not isinstance(stamp["checksum"], str):

@@ -253,7 +253,7 @@ def _plain_arrays(loaded: Any) -> dict[str, np.ndarray]:
 def flat_tree(loaded: Any) -> list[dict[str, np.ndarray] | np.ndarray]:
     """A list of arrays and of dictionaries of arrays, tuples opened, for
     `load_pickled`; refuses anything else."""
-    flat = []
+    flat: list[dict[str, np.ndarray] | np.ndarray] = []
     for part in loaded if type(loaded) in (list, tuple) else [loaded]:
         if type(part) is _PickledArray and part.value is not None:
             flat.append(part.value)

@@ -9,7 +9,7 @@ __all__ = ['Model', 'Source', 'Representations', 'prepared', 'get_reps', 'fasta_
 import gzip
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -244,7 +244,7 @@ def write_reps(
 # %% ../../book/workshop/representations.ipynb #194cf68c
 def _write_windows(
     windows: Iterable[tuple[list[str], Representations]],
-    files: list[BinaryIO],
+    files: Sequence[BinaryIO],
     progress: bool | None,
 ) -> int:
     """Append windows to three arrays and a list of names; returns the rows."""

@@ -111,6 +111,14 @@ class MultiplicativeCell(nn.Module):
         self, inputs: int, width: int, generator: torch.Generator | None = None
     ):
         super().__init__()
+        self.wmx: nn.Parameter
+        self.wmh: nn.Parameter
+        self.wx: nn.Parameter
+        self.wh: nn.Parameter
+        self.gmx: nn.Parameter
+        self.gmh: nn.Parameter
+        self.gx: nn.Parameter
+        self.gh: nn.Parameter
         shapes = {"mx": (inputs, width), "mh": (width, width)}
         shapes |= {"x": (inputs, 4 * width), "h": (width, 4 * width)}
         for name, shape in shapes.items():

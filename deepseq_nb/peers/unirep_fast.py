@@ -7,7 +7,7 @@ __all__ = ['Recurrence', 'log_likelihoods']
 
 # %% ../../book/workshop/unirep_fast.ipynb #637da48a
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from deepseq_nb.peers.unirep import (
     STOP,
+    MultiplicativeCell,
     State,
     UniRep,
     encode,
@@ -99,8 +100,8 @@ class _Layer(NamedTuple):
 
     memory: _Product  # h @ wmh
     gates: _Product  # m @ wh
-    below: _Product | None  # x @ [wmx | wx]; the first layer looks it up instead
-    table: Tensor | None  # (symbols, 5 width): embedding @ [wmx | wx], bias included
+    # x @ [wmx | wx]; for the first layer a table to look it up, bias included
+    below: _Product | Tensor  # or (symbols, 5 width): embedding @ [wmx | wx]
     bias: Tensor  # (4 width,)
 
     def step(
@@ -109,8 +110,8 @@ class _Layer(NamedTuple):
         """The next h and c; x holds symbols for the first layer, h of the layer below
         for the others."""
         width = h.shape[1]
-        if self.below is None:
-            from_input = self.table[x]
+        if isinstance(self.below, Tensor):
+            from_input = self.below[x]
         else:
             from_input = self.below(x.to(dtype)).float()
             from_input[:, width:] += self.bias
@@ -125,19 +126,17 @@ class _Layer(NamedTuple):
 def _layers(model: UniRep, device: torch.device, dtype: torch.dtype) -> list[_Layer]:
     """The layers of a model, prepared."""
     layers = []
-    for depth, cell in enumerate(model.cells):
+    for depth, cell in enumerate(cast(list[MultiplicativeCell], [*model.cells])):
         wmx, wmh, wx, wh = cell.matrices()
         from_below, bias = torch.cat([wmx, wx], dim=1), cell.b.detach().to(device)
-        below, table = None, None
         if depth:
             below = _Product(from_below.to(device, dtype))
         else:
-            width = model.config.width
-            table = model.embedding @ from_below
-            table[:, width:] += cell.b
-            table = table.float().to(device)
+            below = model.embedding @ from_below
+            below[:, model.config.width :] += cell.b
+            below = below.float().to(device)
         memory, gates = (_Product(w.to(device, dtype)) for w in (wmh, wh))
-        layers.append(_Layer(memory, gates, below, table, bias))
+        layers.append(_Layer(memory, gates, below, bias))
     return layers
 
 # %% ../../book/workshop/unirep_fast.ipynb #b36ba2ae
@@ -276,7 +275,8 @@ def _read_all(
         found[:, some] = _wave(recurrence, [tokens[k] for k in some]).cpu().numpy()
         if done is not None:
             done(len(some))
-    return tuple(found)
+    average, hidden, cell = found
+    return average, hidden, cell
 
 # %% ../../book/workshop/unirep_fast.ipynb #7dd493e3
 class _Parent(NamedTuple):

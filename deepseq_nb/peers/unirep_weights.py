@@ -198,8 +198,8 @@ def load_unirep(source: int | str | Path = 1900) -> UniRep:
     CheckpointError
         For a path that holds no model.
     """
-    if isinstance(source, int) or (str(source).isdecimal()):
-        path = _published(int(source))
+    if isinstance(source, int) or str(source).isdecimal():
+        path = _published(int(str(source)))
         return _model_of(_read_npz(path), path)
     path = Path(source)
     if path.is_dir() and (path / "config.json").is_file():
