@@ -55,7 +55,11 @@ def main() -> None:
     print(found.to_string(index=False))
     if args.save:
         updates = sorted({getattr(model, "steps", 0) for model in models})
-        about = {"labels": args.labels.name, "column": args.column, "updates": ", ".join(f"{n:,}" for n in updates)}
+        about = {
+            "labels": args.labels.name,
+            "column": args.column,
+            "updates": ", ".join(f"{n:,}" for n in updates),
+        }
         results.save_result(
             "classes", found, about | {"samples": 20, "checksum": models[0].about["checksum"][:12]}
         )

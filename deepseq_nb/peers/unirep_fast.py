@@ -221,8 +221,7 @@ class Recurrence:
         done: Callable[[int], object] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """h_avg, h_final and c_final, each float32 `(n, width)`, of encoded sequences
-        in their order. `done` is told how many have been read since it was last
-        called."""
+        in their order. `done` is told how many were read since its last call."""
         return _read_all(self, tokens, done)
 
     def log_probabilities(self, h: Tensor) -> Tensor:
