@@ -298,10 +298,12 @@ class _Place:
         new, old = self.now, self.folder
         if new is old:
             return
-        for file in (old.model, old.history, old.ranking, old.state):
-            file.unlink(missing_ok=True)
         _set_aside(old.path / "scores.csv")
-        for item in sorted(path for path in new.path.rglob("*") if path.is_file()):
+        # what goes first is in the old checkpoint too, which is replaced and never gone
+        for file in (old.model, old.history, old.ranking):
+            file.unlink(missing_ok=True)
+        files = [path for path in new.path.rglob("*") if path.is_file()]
+        for item in sorted(files, key=lambda path: (path != new.state, path)):
             place = old.path / item.relative_to(new.path)
             place.parent.mkdir(exist_ok=True)
             os.replace(item, place)
