@@ -285,6 +285,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'deepseq_nb.core.files._owned': ('workshop/files.html#_owned', 'deepseq_nb/core/files.py'),
                                        'deepseq_nb.core.files._put': ('workshop/files.html#_put', 'deepseq_nb/core/files.py'),
                                        'deepseq_nb.core.files._read_whole': ('workshop/files.html#_read_whole', 'deepseq_nb/core/files.py'),
+                                       'deepseq_nb.core.files._sweep': ('workshop/files.html#_sweep', 'deepseq_nb/core/files.py'),
                                        'deepseq_nb.core.files._taken': ('workshop/files.html#_taken', 'deepseq_nb/core/files.py'),
                                        'deepseq_nb.core.files._whole_number': ( 'workshop/files.html#_whole_number',
                                                                                 'deepseq_nb/core/files.py'),

@@ -7,6 +7,7 @@ __all__ = ['temporary_name', 'write_atomic', 'read_unpacked', 'read_json', 'json
 
 # %% ../../book/workshop/files.ipynb #590b4a6b
 import contextlib
+import glob
 import gzip
 import io
 import json
@@ -66,6 +67,7 @@ def write_atomic(
         raise _taken(path) from None
     except OSError as error:
         raise _named(error, path) from None
+    _sweep(target)
     return path
 
 # %% ../../book/workshop/files.ipynb #4372de4e
@@ -117,6 +119,33 @@ def _linked(temporary: Path, target: Path) -> bool:
         raise
     except OSError:
         return False
+    return True
+
+# %% ../../book/workshop/files.ipynb #5ebca37c
+def _sweep(target: Path) -> None:
+    """Remove what dead processes left of earlier writings of a file."""
+    for path in target.parent.glob(f".{glob.escape(target.name[:100])}.*.tmp"):
+        if f"-{os.getpid()}-" not in path.name and not _owned(path):
+            path.unlink(missing_ok=True)
+
+
+def _owned(path: Path) -> bool:
+    """Whether another process that lives may still be writing to a temporary file."""
+    host, _, rest = path.name.split(".")[-2].partition("-")
+    number = rest.partition("-")[0]
+    if host != _host() or not number.isdecimal():
+        try:
+            return time.time() - path.stat().st_mtime < 3600
+        except OSError:  # gone while we looked
+            return False
+    if int(number) == os.getpid():  # an earlier process had our number
+        return False
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it lives, but is not ours
+        return True
     return True
 
 # %% ../../book/workshop/files.ipynb #c466fffa
@@ -237,26 +266,6 @@ def remove_leftovers(folder: Path | str) -> list[Path]:
             missing_ok=True
         )
     return dead
-
-
-def _owned(path: Path) -> bool:
-    """Whether another process that lives may still be writing to a temporary file."""
-    host, _, rest = path.name.split(".")[-2].partition("-")
-    number = rest.partition("-")[0]
-    if host != _host() or not number.isdecimal():
-        try:
-            return time.time() - path.stat().st_mtime < 3600
-        except OSError:  # gone while we looked
-            return False
-    if int(number) == os.getpid():  # an earlier process had our number
-        return False
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it lives, but is not ours
-        return True
-    return True
 
 # %% ../../book/workshop/files.ipynb #c1d98fd5
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import pytest
 
 from deepseq_nb.core import files
 from deepseq_nb.core.errors import ConfigError, DatasetError, DeepseqError
-from deepseq_nb.core.files import held, read_json, read_unpacked, write_atomic
+from deepseq_nb.core.files import held, read_json, read_unpacked, temporary_name, write_atomic
 
 
 def test_write_atomic_replaces_the_whole_file_and_leaves_nothing_beside_it(tmp_path):
@@ -245,3 +245,15 @@ def test_the_memory_at_hand_follows_the_limit_of_the_process():
     code += "from deepseq_nb.core.files import _memory_at_hand; print(_memory_at_hand())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert 0 < int(done.stdout) < 3 * 2**30
+
+
+def test_writing_a_file_sweeps_what_a_dead_process_left_of_it(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host, mine = temporary_name(tmp_path / "s.csv").name.split(".")[-2].split("-")[:2]
+    dead, living = (tmp_path / f".s.csv.{host}-{pid}-abc.tmp" for pid in (gone.pid, mine))
+    other = tmp_path / f".t.csv.{host}-{gone.pid}-abc.tmp"
+    for path in (dead, living, other):
+        path.write_text("half")
+    write_atomic(tmp_path / "s.csv", "whole")
+    assert sorted(tmp_path.iterdir()) == sorted([living, other, tmp_path / "s.csv"])
