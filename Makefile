@@ -32,7 +32,7 @@ KEY := $(shell { cat pyproject.toml constraints.txt; echo '$(TORCH) $(TORCH_INDE
 STAMP := $(VENV)/.installed-$(KEY)
 
 .NOTPARALLEL:  # the steps follow each other; chapters and tests share out the cores among themselves
-.PHONY: help env book site check test lint types export export-check chapters pytest rooms clean-notebooks constraints clean
+.PHONY: help env book site check test lint types export export-check chapters pytest rooms clean-notebooks constraints audit sbom clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,21 @@ clean-notebooks: env  ## outputs, counts and editor metadata out of book/
 constraints: env  ## write constraints.txt from the environment as it is
 	{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable | grep -v "^pip==" | sed -E 's/^(torch==[^+]*)\+.*/\1/'; } > constraints.new
 	mv constraints.new constraints.txt
+
+# tools that look at the packages and not at the project have an environment of their own; they need a network
+TOOLS := build/tools/bin
+build/tools/.installed:
+	$(PYTHON) -m venv build/tools
+	$(TOOLS)/python -m pip install -q --no-compile pip-audit cyclonedx-bom
+	@touch $@
+
+audit: build/tools/.installed  ## known faults of the pinned packages; one that cannot be looked up fails too
+	$(TOOLS)/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r constraints.txt
+
+sbom: env build/tools/.installed  ## dist/sbom.json: what `pip install deepseq-nb` brings, as CycloneDX
+	mkdir -p dist
+	$(BIN)/python .ci/wheel_requirements.py > dist/requirements.txt
+	$(TOOLS)/cyclonedx-py requirements --output-reproducible --of JSON -o dist/sbom.json dist/requirements.txt
 
 clean:  ## remove what was built (not the environment, not downloaded data)
 	rm -rf _build build dist .pytest_cache .ruff_cache .hypothesis

@@ -21,6 +21,7 @@ import torch
 
 from deepseq_nb.core.machine import kept_memory
 from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.family.clusters import clusters
 from deepseq_nb.family.depth import Family
 from deepseq_nb.model.priors import GaussianWeight, SparsityPrior
 from deepseq_nb.model.runs import Run, prepare
@@ -123,20 +124,6 @@ def agreement(scores: pd.Series, family: str) -> dict[str, float]:
         both = measured.index.intersection(scores.dropna().index)
         found[name] = spearman(scores[both].to_numpy(), measured[both].to_numpy())
     return found
-
-
-def clusters(alignment: Alignment, identity: float = 0.8) -> np.ndarray:
-    """Of each sequence, the number of the first one without a cluster that is as near as this over the columns of both; `(N,)`."""
-    tokens, gap = alignment.tokens, len(alignment.alphabet)
-    member = np.full(len(tokens), -1)
-    while (free := np.flatnonzero(member < 0)).size:
-        centre, others = tokens[free[0]], tokens[free]
-        both = (others != gap) & (centre != gap)
-        same = ((others == centre) & both).sum(axis=1)
-        near = same >= identity * np.maximum(both.sum(axis=1), 1)
-        near[0] = True
-        member[free[near]] = free[0]
-    return member
 
 
 def train(trial: Trial, folder: Path) -> None:

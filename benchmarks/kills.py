@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from deepseq_nb.core.errors import CheckpointError
-from deepseq_nb.model.checkpoints import load_tensors
+from deepseq_nb.model.run_files import load_tensors
 
 SCRIPT = """
 import sys

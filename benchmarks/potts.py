@@ -1,6 +1,6 @@
 """The pairwise model: rows added once per sequence, as the fit did before, against sums that sequences share, as now.
 
-    DEEPSEQ_DATA=... OMP_NUM_THREADS=1 python benchmarks/potts.py [--rounds 2] [--fit] [--threads 1]
+    DEEPSEQ_DATA=... OMP_NUM_THREADS=1 python benchmarks/potts.py [--rounds 2] [--fit | --steps [--save]] [--threads 1]
 
 On BLAT where its file is found, otherwise on the family that the book ships. Both ways are measured in one process, in
 turn, in seconds of processor time (`time.process_time`, all threads together), so that a busy machine does not
@@ -9,6 +9,8 @@ change the ratio much. Compilation is done before the clock starts.
 passes: value and gradient of the pseudo-likelihood at the start, the piece that is repeated some seventy times.
 products: the two products with the one-hot matrix alone. That both ways agree is asserted.
 --fit: the whole fit both ways, to the same tolerance; how far couplings and scores of all singles are apart.
+--steps: one fit, and after every pass how near the ranking of the singles is to that of the last one; with --save
+results/potts_steps.csv.
 
 The old way keeps what it had: lists of rows in groups of 16 sites and 128 sequences, log-sum-exp in three passes. It
 shares today's minimiser, which saves a little too; the whole difference is larger.
@@ -20,15 +22,17 @@ import time
 
 import numba
 import numpy as np
+import pandas as pd
 import torch
 
 from deepseq_nb.family import registry
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.depth import Family
 from deepseq_nb.peers import pseudolikelihood
-from deepseq_nb.peers.potts import Potts, coordinates_of
-from deepseq_nb.peers.pseudolikelihood import OneHot
+from deepseq_nb.peers.potts import Potts, coordinates_of, settled
+from deepseq_nb.peers.pseudolikelihood import Coordinates, OneHot
 from deepseq_nb.scores.metrics import spearman
+from deepseq_nb.studies import results
 
 STRIP, SITES, SEQUENCES = 320, 16, 128
 
@@ -154,6 +158,52 @@ def fits(family: Family) -> None:
           f"{np.abs(scores[0] - scores[1]).max():.2g} nats apart, rank correlation {spearman(*scores):.6f}")  # fmt: skip
 
 
+class Watched:
+    """A problem that keeps the scores of all singles (L, A) whenever it is asked for its value."""
+
+    def __init__(self, problem: Coordinates, wild_type: np.ndarray, neff: float):
+        self.problem, self.objective, self.start = problem, problem.objective, problem.start
+        self.wild, self.neff, self.rows, self.scores = wild_type, neff, [], []
+        self.begun = time.process_time()
+
+    def __call__(self, u: torch.Tensor) -> tuple[float, torch.Tensor]:
+        value, gradient = self.problem(u)
+        left = pseudolikelihood.squares(gradient) / 2 / self.neff
+        spent = time.process_time() - self.begun
+        self.rows.append({"value": value, "left": left, "processor_s": round(spent, 1)})
+        length, letters = self.objective.shape
+        sites = np.arange(length)
+        fields, couplings = self.problem.parameters(u)
+        pulled = couplings[:, torch.from_numpy(sites * letters + self.wild)].sum(1)
+        scores = (fields + pulled).numpy().reshape(length, letters)
+        self.scores.append(scores - scores[sites, self.wild][:, None])
+        return value, gradient
+
+
+def steps_table(rows: list[dict], scores: list[np.ndarray], wild_type: np.ndarray) -> pd.DataFrame:
+    """Each pass beside the last: ranking of the singles, and the largest difference in nats."""
+    single = np.ones_like(scores[-1], bool)
+    single[np.arange(len(single)), wild_type] = False
+    last = scores[-1][single]
+    table = pd.DataFrame(rows)
+    table.insert(0, "passes", range(1, len(table) + 1))
+    table["rank_with_last"] = [spearman(one[single], last) for one in scores]
+    table["largest_nats"] = [np.abs(one[single] - last).max() for one in scores]
+    return table.round({"value": 2, "left": 6, "rank_with_last": 6, "largest_nats": 4})
+
+
+def steps(family: Family, save: bool) -> None:
+    wild = family.alignment.focus_map.tokens
+    problem, neff = coordinates_of(family.alignment, family.weights, 0.01, None)
+    watched = Watched(problem, wild, neff)
+    settled(watched, 1e-4 * neff, 200)
+    table = steps_table(watched.rows, watched.scores, wild)
+    print(table.to_string(index=False))
+    if save:
+        about = {"family": family.alignment.focus, "threads": torch.get_num_threads()}
+        results.save_result("potts_steps", table, about)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -161,6 +211,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--fit", action="store_true")
+    parser.add_argument("--steps", action="store_true")
+    parser.add_argument("--save", action="store_true", help="write results/potts_steps.csv")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     path = registry.find("BLAT_ECOLX") or registry.synthetic_path()
@@ -168,6 +220,9 @@ def main() -> None:
     print(
         f"{family.alignment.focus}: {len(family.alignment.tokens):,} sequences, {len(family.counts)} columns, Neff {family.neff:.0f}"
     )
+    if args.steps:
+        steps(family, args.save)
+        return
     products(family)
     passes(family, args.rounds)
     if args.fit:

@@ -30,6 +30,7 @@ _HOME = {
     "evaluate": "scores.evaluation",
     "difference": "scores.evaluation",
     "plot_run": "scores.figures",
+    "get_reps": "peers.representations",
 }
 _ROOMS = ("core", "family", "model", "scores", "peers", "studies", "cli")
 __all__ = [*_HOME, *_ROOMS]

@@ -26,21 +26,24 @@ ROOT = Path(__file__).resolve().parents[1]
 ROOMS = {
     "core": ("errors", "settings", "files", "machine"),
     "family": (
-        "focus", "formats", "reading", "alignment", "neighbours", "weights", "weight_files", "depth", "hits", "rounds", "search", "notation", "variants",
-        "assays", "landscape", "synthetic", "registry",
+        "focus", "formats", "reading", "alignment", "neighbours", "weights", "clusters", "weight_files", "depth", "hits", "rounds", "search", "notation", "variants",
+        "assays", "landscape", "synthetic", "transfer", "registry",
         "structure_files", "structures", "understanding",
     ),
-    "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "checkpoints", "choices", "loop", "graphs", "runs"),
+    "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "run_files", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
-        "background", "scoring", "outputs", "metrics", "matching", "evaluation", "style", "curves", "heatmap", "logo", "figures",
+        "background", "scoring", "outputs", "metrics", "matching", "evaluation", "classes", "labels", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
-        "pyro_model", "engines", "guests", "ridge", "transformers",
+        "pyro_model", "engines", "guests",
+        "unirep", "unirep_weights", "unirep_fast", "representations",
+        "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks",
+        "ridge", "transformers",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
-        "options", "check", "train", "search", "score", "evaluate", "data", "original", "studies", "proteingym", "main",
+        "options", "check", "train", "search", "score", "evaluate", "classify", "data", "original", "studies", "proteingym", "unirep", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)
@@ -222,6 +225,20 @@ def test_a_figure_has_its_caption_below_it(path):
         if not below.startswith("**Figure"):
             without.append(cell.id)
     assert without == []
+
+
+ONE_SIDED = {"Greys", "cividis"}  # maps of quantities without a better end
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_no_figure_has_colours_that_mean_something_else_elsewhere(path):
+    """Named maps are one-sided, or red is the low end (`RdBu`); a map of one's own has blue as its better end."""
+    code = "\n".join(cell.source for cell in cells_of(path) if cell.cell_type == "code")
+    named = set(re.findall(r"(?:cmap=|get_cmap\(|colormaps\[)\"(\w+)\"", code))
+    assert named <= ONE_SIDED | {"RdBu"}
+    for ends in re.findall(r"LinearSegmentedColormap\.from_list\(([^)]*)\)", code):
+        sides = re.findall(r"\"(vermillion|blue)\"", ends)
+        assert sides in ([], ["vermillion", "blue"])
 
 
 def test_citations_are_in_the_bibliography():
@@ -435,7 +452,9 @@ def test_conda_users_get_the_same_environment():
         "torch first, nothing that constraints.txt does not pin"
     )
     whole = next(text for text in PROJECT["optional-dependencies"]["test"] if "deepseq-nb" in text)
-    assert whole == "deepseq-nb[book,engines]", "the tests have everything; nothing is skipped"
+    assert whole == "deepseq-nb[book,engines,unirep]", (
+        "the tests have everything; nothing is skipped"
+    )
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     assert f"python{PROJECT['requires-python']}" in conda
     assert re.search(
@@ -496,3 +515,16 @@ def test_the_bibliography_can_be_read_and_repeats_no_key():
     keys = [key for key, _ in entries]
     assert len(keys) == len(set(keys)) == len(re.findall(r"^@", text, flags=re.M))
     assert all(not re.search(r"^@", body, flags=re.M) for _, body in entries)
+
+
+def test_what_an_installation_brings_is_what_the_package_requires_and_below():
+    """`make sbom` makes its list from this one."""
+    listed = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "wheel_requirements.py"], capture_output=True, text=True
+    )
+    versions = dict(line.split("==") for line in listed.stdout.splitlines())
+    required = {Requirement(line).name for line in PROJECT["dependencies"]}
+    assert required <= {*versions} and "sympy" in versions, listed.stderr
+    assert not {"biopython", "pytest", "nbdev", "pooch", "jax"} & {*versions}
+    pinned = (ROOT / "constraints.txt").read_text().lower().replace("_", "-").splitlines()
+    assert {f"{name}=={version}" for name, version in versions.items()} <= {*pinned}

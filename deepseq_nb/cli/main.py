@@ -23,6 +23,9 @@ from deepseq_nb import (
 from deepseq_nb.cli.check import (
     CHECK,
 )
+from deepseq_nb.cli.classify import (
+    CLASSIFY,
+)
 from deepseq_nb.cli.data import (
     DATA,
     WEIGHTS,
@@ -56,8 +59,12 @@ from deepseq_nb.cli.studies import (
 from deepseq_nb.cli.train import (
     TRAIN,
 )
+from deepseq_nb.cli.unirep import (
+    UNIREP,
+)
 from deepseq_nb.core.errors import (
     DeepseqError,
+    printable,
 )
 
 # %% ../../book/workshop/command_line.ipynb #fc0cb2ce
@@ -67,6 +74,7 @@ COMMANDS = {
     "train": TRAIN,
     "score": SCORE,
     "evaluate": EVALUATE,
+    "classify": CLASSIFY,
     "plot": PLOT,
     "weights": WEIGHTS,
     "embed": EMBED,
@@ -75,11 +83,18 @@ COMMANDS = {
     "import-original": IMPORT_ORIGINAL,
     "export-original": EXPORT_ORIGINAL,
     "proteingym": PROTEINGYM,
+    "unirep": UNIREP,
     "experiments": EXPERIMENTS,
     "book": BOOK,
 }
 
 # %% ../../book/workshop/command_line.ipynb #0ae1f601
+_EXIT_CODES = (
+    "exit code: 0 all done, 1 a part failed, 2 nothing done and one line says why, "
+    "130 interrupted"
+)
+
+
 def _parser(words: Sequence[str]) -> Parser:
     """The parser of a command line; only the command that is chosen gets its
     options."""
@@ -87,6 +102,7 @@ def _parser(words: Sequence[str]) -> Parser:
     parser = Parser(
         prog="deepseq", description=about, examples=tuple(TRAIN.examples[:1])
     )
+    parser.epilog = f"{parser.epilog}\n\n{_EXIT_CODES}"
     version = f"deepseq {__version__}"
     parser.add_argument("-V", "--version", action="version", version=version)
     commands = parser.add_subparsers(
@@ -103,6 +119,11 @@ def _parser(words: Sequence[str]) -> Parser:
     return parser
 
 # %% ../../book/workshop/command_line.ipynb #eec00810
+_LONGEST = (
+    1000  # letters of a word: a path may be long, a name of a million is not shown
+)
+
+
 class _Voice:
     """Prints lines to a stream for as long as it takes them; `fault` is what ended
     that, if anything did."""
@@ -111,6 +132,10 @@ class _Voice:
         self.stream, self.fault = stream, None
 
     def __call__(self, line: str) -> None:
+        self.write(printable(line, _LONGEST))
+
+    def write(self, line: str) -> None:
+        """A line as it is, such as JSON, which has its own escapes."""
         if self.stream is None or self.fault:
             return
         encoding = self.stream.encoding or "utf-8"
@@ -166,6 +191,15 @@ def _somewhere_to_complain() -> Iterator[None]:
             stack.enter_context(contextlib.redirect_stderr(nothing))
         yield
 
+# %% ../../book/workshop/command_line.ipynb #c43e66e7
+def _worked(args: argparse.Namespace, say: Callable[[str], None], complain: Any) -> Any:
+    """What the command's function gives; a machine that lacks memory is told about in a
+    sentence, as a wrong file is."""
+    from deepseq_nb.core.machine import memory_explained  # heavy: numba
+
+    with memory_explained(), _warnings_as_notes(complain), _somewhere_to_complain():
+        return COMMANDS[args.command].work(args, say)
+
 # %% ../../book/workshop/command_line.ipynb #6d5f1164
 def _strict(value: Any) -> Any:
     """A result as JSON can hold it: a number that is not finite becomes null."""
@@ -177,8 +211,7 @@ def _strict(value: Any) -> Any:
 
 # %% ../../book/workshop/command_line.ipynb #e6dec3e6
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command `deepseq`; returns the exit code: 0, 2 for bad input (one line on
-    stderr), 130 when interrupted."""
+    """The command `deepseq`; returns the exit code, as `_EXIT_CODES` says it."""
     words = sys.argv[1:] if argv is None else argv
     if list(words) == ["version"]:  # as many programs have it
         words = ["--version"]
@@ -190,8 +223,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     as_json = getattr(args, "json", False)
     out, complain = _Voice(sys.stdout), _Voice(sys.stderr)
     try:
-        with _warnings_as_notes(complain), _somewhere_to_complain():
-            result = COMMANDS[args.command].work(args, complain if as_json else out)
+        result = _worked(args, complain if as_json else out, complain)
     except (DeepseqError, OSError) as error:
         complain(f"deepseq {args.command}: {_complaint(error, args)}")
         return 2
@@ -199,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         complain(f"deepseq {args.command}: {str(error) or 'interrupted'}")
         return 130
     if as_json:
-        out(json.dumps(_strict(result), allow_nan=False))
+        out.write(json.dumps(_strict(result), allow_nan=False))
         if out.fault and not isinstance(out.fault, BrokenPipeError):
             complain(
                 f"deepseq {args.command}: the result could not be printed: {out.fault}"

@@ -15,6 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from deepseq_nb.core.errors import (
+    printable,
+)
+
 # %% ../../book/workshop/options.ipynb #b018e3d3
 Say = Callable[[str], None]
 
@@ -43,7 +47,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(epilog=shown, formatter_class=layout, **given)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see `{self.prog} --help`)\n")
+        told = printable(" ".join(message.split()), 1000)
+        self.exit(2, f"{self.prog}: {told} (see `{self.prog} --help`)\n")
 
 # %% ../../book/workshop/options.ipynb #29a9e9ef
 def file_argument(text: str) -> Path:

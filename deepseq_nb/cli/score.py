@@ -57,7 +57,7 @@ def _making_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--background",
         choices=("none", "proteome"),
-        help="take half of the log frequencies of letters in all proteins out of the score (default: none)",
+        help="take half of the log frequencies of letters in all proteins out of the scores of runs; the score without that stays in the column delta_elbo (default: proteome for proteins, none for RNA and DNA)",
     )
 
 # %% ../../book/workshop/command_score.ipynb #ea55e1ca
@@ -194,14 +194,20 @@ def _score(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     )
     if args.format == "mavedb" and len(out) < len(scores):
         say(f"{len(scores) - len(out):,} rows have no score or come twice: left out")
-    return _summary(args, scores, hint, say)
+    models = [model for part in parts for model in part]
+    return _summary(args, models, scores, hint, say)
 
 # %% ../../book/workshop/command_score.ipynb #87562bac
 def _summary(
-    args: argparse.Namespace, scores: Any, hint: str | None, say: Say
+    args: argparse.Namespace, models: list[Any], scores: Any, hint: str | None, say: Say
 ) -> dict[str, Any]:
     """What was written, said and returned; a number that there is not is None."""
     import math
+
+    from deepseq_nb.peers.mixing import background_of, kind_of
+
+    background = background_of(models, args.background)
+    runs = any(kind_of(model) == "vae" for model in models)
 
     error = float(scores.std_error[scores.status == "ok"].median())
     unit = "standard deviations of a single" if args.mix else "nats"
@@ -211,19 +217,24 @@ def _summary(
         say(f"median standard error {error:.2g} {unit}")
     else:
         say("no standard errors: more --samples are needed for them")
-    taken_out = "delta_elbo" in scores
-    if taken_out:
+    if "spread" in scores:
+        apart = float(scores["spread"][scores.status == "ok"].median())
+        say(f"one run and another differ: median standard deviation {apart:.2g} nats")
+    if background == "proteome":
+        whose = "of the runs in it, score" if args.mix else "score"
         say(
-            "score = delta_elbo less half of the letters' log frequencies in all "
+            f"{whose} = delta_elbo less half of the letters' log frequencies in all "
             "proteins (--background none leaves them in)"
         )
+    elif args.background is None and runs:
+        say("score = delta_elbo: there are no frequencies of these letters to take out")
     _say_next(args, say)
     return {
         "rows": len(scores),
         "scored": int((scores.status == "ok").sum()),
         "statuses": {name: int(n) for name, n in scores.status.value_counts().items()},
         "median_std_error": error if math.isfinite(error) else None,
-        "background": "proteome" if taken_out else "none",
+        "background": background,
         "out": str(args.out),
         "hint": hint,
     }

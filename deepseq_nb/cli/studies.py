@@ -7,6 +7,8 @@ __all__ = ['EXPERIMENTS', 'BOOK']
 
 # %% ../../book/workshop/command_studies.ipynb #027e22c7
 import argparse
+import sys
+from pathlib import Path
 
 from deepseq_nb.cli.options import (
     Command,
@@ -14,6 +16,7 @@ from deepseq_nb.cli.options import (
     common_options,
     count_argument,
     file_argument,
+    seed_argument,
 )
 
 # %% ../../book/workshop/command_studies.ipynb #e0d2136d
@@ -51,15 +54,80 @@ EXPERIMENTS = Command(
 
 # %% ../../book/workshop/command_studies.ipynb #f11e0836
 def _book_options(parser: argparse.ArgumentParser) -> None:
-    from deepseq_nb.studies.book import add_arguments
+    parser.add_argument(
+        "--profile",
+        choices=("quick", "full"),
+        default="quick",
+        help="minutes on a laptop, or the paper's sizes",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="CHAPTER",
+        help="run this chapter alone (may be given again)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="run chapters even if nothing changed"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=count_argument,
+        help="chapters at a time (default: the cores this process may use, at most 4)",
+    )
+    parser.add_argument(
+        "--no-site", action="store_true", help="run the chapters, build no pages"
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="any warning of the site builder is an error",
+    )
+    parser.add_argument(
+        "--data-dir",
+        type=file_argument,
+        help="folder with real families (default: $DEEPSEQ_DATA)",
+    )
+    parser.add_argument(
+        "--seed", type=seed_argument, help="seed for every chapter that takes one"
+    )
+    parser.add_argument(
+        "--device", help="auto, cpu or cuda, for every chapter that takes one"
+    )
+    parser.add_argument(
+        "--out",
+        type=file_argument,
+        default=Path("_build/book"),
+        help="build folder (default: %(default)s)",
+    )
 
-    add_arguments(parser)
-
-
+# %% ../../book/workshop/command_studies.ipynb #5b7071fd
 def _book(args: argparse.Namespace, say: Say) -> int:
-    from deepseq_nb.studies.book import main as book_main
+    from deepseq_nb.core.errors import BookError
+    from deepseq_nb.studies.book import run_book
 
-    return book_main(args)
+    data_dir = args.data_dir and args.data_dir.resolve()
+    if data_dir and not data_dir.is_dir():
+        raise BookError(f"--data-dir {args.data_dir}: no such folder")
+    given = {"data_dir": data_dir, "seed": args.seed, "device": args.device}
+    parameters = {name: value for name, value in given.items() if value is not None}
+    terminal = bool(sys.stdout and sys.stdout.isatty())
+    try:
+        result = run_book(
+            args.profile,
+            args.only,
+            args.out,
+            args.force,
+            parameters,
+            echo=print if terminal else say,
+            site=not args.no_site,
+            strict=args.strict,
+            jobs=args.jobs,
+        )
+    except ModuleNotFoundError as error:
+        raise BookError(
+            f"{error.name} is missing: pip install 'deepseq-nb[book]'"
+        ) from None
+    return result.exit_code
 
 
 BOOK = Command(

@@ -18,6 +18,7 @@ from jaxtyping import UInt8
 
 from deepseq_nb.core.errors import (
     AlignmentError,
+    printable,
 )
 from deepseq_nb.core.settings import (
     config_to_json,
@@ -197,7 +198,7 @@ def find_focus(
     """Row of the focus sequence: the first, or by name, name without range, field between '|', or beginning."""
     if focus is None:
         return 0, ()
-    wanted = focus.lstrip(">").strip()
+    wanted = printable(focus.lstrip(">").strip())
     word = (wanted.split() or [""])[0]
     ways = (
         lambda name: name == wanted,

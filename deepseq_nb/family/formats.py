@@ -17,6 +17,7 @@ import numpy as np
 
 from deepseq_nb.core.errors import (
     AlignmentError,
+    printable,
 )
 from deepseq_nb.core.files import (
     read_unpacked,
@@ -229,8 +230,8 @@ def fasta_records(data: bytes, path: str) -> Records:
         stop = len(data) if stop < 0 else stop
         chunk, begin = data[begin:stop], stop + 2
         header, _, sequence = chunk.partition(b"\n")
-        words = header.lstrip(b">").split(None, 1)
-        records.names.append(words[0].decode("utf-8", "replace") if words else "")
+        words = header.lstrip(b">").split(None, 1) or [b""]
+        records.names.append(printable(words[0].decode("utf-8", "replace")))
         records.lines.append(line)
         if comments and (b"\n#" in chunk or b"\n;" in chunk):
             pieces = sequence.split(b"\n")
@@ -409,7 +410,7 @@ def block_records(data: bytes, path: str, format: str) -> Records:
                 key = (label, in_block[label])
                 in_block[label] += 1
                 if key not in names:
-                    names[key] = label.split()[0].decode("utf-8", "replace")
+                    names[key] = printable(label.split()[0].decode("utf-8", "replace"))
                     rows[key], lines[key] = [], number
                 rows[key].append(letters)
     if not rows:

@@ -40,7 +40,7 @@ _WILD_TYPE = frozenset(
     {"wt", "_wt", "wild-type", "wild type", "wild_type", "wildtype", "="}
 )
 _NOTHING = frozenset({"", "-", ".", "nan", "na", "n/a", "#n/a", "none", "null", "<na>"})
-THREE_LETTERS = dict(
+THREE_LETTERS: dict[str, str] = dict(
     zip(
         "Ala Arg Asn Asp Cys Gln Glu Gly His Ile Leu Lys Met Phe Pro Ser Thr Trp Tyr Val Asx Glx Xle Xaa Sec Pyl Ter".split(),
         "ARNDCQEGHILKMFPSTWYVBZJXUO*",

@@ -10,7 +10,6 @@ __all__ = ['KINDS', 'DERIVATIONS', 'DatasetFile', 'registry', 'dataset_files', '
 import hashlib
 import json
 import os
-import tempfile
 import tomllib
 import warnings
 from collections.abc import Callable
@@ -37,6 +36,9 @@ from deepseq_nb.family.synthetic import (
     synthetic_family,
     write_synthetic,
 )
+from deepseq_nb.family.transfer import (
+    transfer,
+)
 
 # %% ../../book/workshop/downloads.ipynb #d6c4658d
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,13 @@ class DatasetFile:
     recipe: str = ""  # the derivation in words
     focus: str = ""  # name and sequence of the row that a derivation adds
     sequence: str = ""
+
+    def __post_init__(self) -> None:
+        for name in (self.family, self.file):
+            if name != Path(name).name or name in ("", ".", ".."):
+                raise DatasetError(
+                    f"the registry names {name!r}, which is no name of a file or folder"
+                )
 
     def url(self, base_url: str) -> str:
         """Where the upstream file is: base/repository/commit/path."""
@@ -186,26 +195,6 @@ def find(
     return None
 
 # %% ../../book/workshop/downloads.ipynb #4797b6c7
-def _why(error: Exception) -> str:
-    text, response = str(error), getattr(error, "response", None)
-    if response is not None:
-        return f"the server answers {response.status_code} {response.reason}"
-    if isinstance(error, ValueError) and "hash" in text:
-        return "the file that came does not have the expected SHA-256"
-    if "Timeout" in type(error).__name__ or "timed out" in text:
-        return "the server does not answer in time"
-    if (
-        "IncompleteRead" in text
-        or "broken" in text
-        or "aborted" in text.lower()
-        or "reset" in text.lower()
-    ):
-        return "the connection broke off before the end of the file"
-    if isinstance(error, OSError) and error.filename:
-        return f"the folder cannot be written ({error.strerror})"
-    return "there is no connection"
-
-
 def _problem(entry: DatasetFile, url: str, folder: Path, why: str) -> DatasetError:
     advice = {
         "": f"fetch it again later, or get it from {url} and put it into {folder}",
@@ -217,7 +206,8 @@ def _problem(entry: DatasetFile, url: str, folder: Path, why: str) -> DatasetErr
     return DatasetError(f"{entry.file} ({entry.family}): {why}; {advice}")
 
 # %% ../../book/workshop/downloads.ipynb #k7d1a0e2
-_PACKAGES = {"pooch": "pooch", "requests": "pooch", "Bio.Align": "biopython"}
+_PACKAGES = {"requests": "requests", "Bio.Align": "biopython"}
+_PARTS = {"focus row": ("Bio.Align",)}  # what a derivation needs
 
 
 def _needed(module: str, entry: DatasetFile) -> Any:
@@ -231,37 +221,20 @@ def _needed(module: str, entry: DatasetFile) -> Any:
         ) from None
 
 # %% ../../book/workshop/downloads.ipynb #5b416344
-def _retrieve(
-    entry: DatasetFile,
-    url: str,
-    folder: Path,
-    name: str,
-    sha256: str | None,
-    timeout: float | int,
-) -> Path:
-    pooch = _needed("pooch", entry)
-    requests = _needed("requests", entry)
-
-    pooch.get_logger().setLevel("WARNING")
-    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+def _kept(target: Path, content: bytes) -> Path:
+    """Write a file into a folder that is made for it; where that fails, no empty folder
+    is left."""
+    folders = (target.parent, *target.parent.parents)
+    made = [folder for folder in folders if not folder.exists()]
     try:
-        downloader = pooch.HTTPDownloader(timeout=timeout)
-        path = Path(
-            pooch.retrieve(
-                url,
-                sha256 and f"sha256:{sha256}",
-                name,
-                folder,
-                downloader=downloader,
-            )
-        )
-        path.chmod(0o644)  # pooch's temporary files are private to their owner
-        return path
-    except (requests.RequestException, ValueError, OSError) as error:
-        for parent in made:  # an empty folder is a left-over too
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
-        raise _problem(entry, url, folder, _why(error)) from error
+        return write_atomic(target, content)
+    except OSError as error:
+        for folder in made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        raise DatasetError(
+            f"the folder cannot be written ({error.strerror or error})"
+        ) from error
 
 # %% ../../book/workshop/downloads.ipynb #a34e2c9a
 def _family_rows(text: str, entry: DatasetFile) -> str:
@@ -320,6 +293,30 @@ DERIVATIONS: dict[str, Callable[[str, DatasetFile], str]] = {
 }
 
 # %% ../../book/workshop/downloads.ipynb #0074e35e
+# bytes: a file from which another is derived has no size in the registry
+_UPSTREAM = 256_000_000
+
+
+def _content(entry: DatasetFile, url: str, timeout: float | int) -> bytes:
+    """The bytes of a registered file, checked by SHA-256."""
+    if entry.derivation == "":
+        content, came = (
+            transfer(url, entry.bytes, silence=timeout),
+            "the file that came",
+        )
+    elif entry.derivation in DERIVATIONS:
+        upstream = transfer(url, _UPSTREAM, silence=timeout).decode("utf-8", "replace")
+        content = DERIVATIONS[entry.derivation](upstream, entry).encode("utf-8")
+        came = "what was derived from the download"
+    else:
+        raise DatasetError(
+            f"this file was made by hand from another one ({entry.recipe})"
+        )
+    if hashlib.sha256(content).hexdigest() != entry.sha256:
+        raise DatasetError(f"{came} does not have the expected SHA-256")
+    return content
+
+
 def download(
     entry: DatasetFile,
     folder: Path | str,
@@ -335,33 +332,14 @@ def download(
     """
     url = entry.url(base_url or registry()["base_url"])
     target = Path(folder) / entry.family / entry.file
-    if entry.derivation == "":
-        return _retrieve(entry, url, target.parent, target.name, entry.sha256, timeout)
-    if entry.derivation not in DERIVATIONS:
-        raise _problem(
-            entry,
-            url,
-            target.parent,
-            f"this file was made by hand from another one ({entry.recipe})",
-        )
-    with tempfile.TemporaryDirectory() as scratch:
-        try:
-            upstream = _retrieve(entry, url, Path(scratch), "upstream", None, timeout)
-            text = DERIVATIONS[entry.derivation](
-                upstream.read_text(encoding="utf-8"), entry
-            )
-        except DatasetError as error:
-            raise DatasetError(
-                str(error).replace(scratch, str(target.parent))
-            ) from error
-    if hashlib.sha256(text.encode("utf-8")).hexdigest() != entry.sha256:
-        raise _problem(
-            entry,
-            url,
-            target.parent,
-            "what was derived from the download lacks the expected SHA-256",
-        )
-    return write_atomic(target, text)
+    if target.is_file() and not _fault(target, entry, verify=True):
+        return target
+    for module in ("requests", *_PARTS.get(entry.derivation, ())):
+        _needed(module, entry)
+    try:
+        return _kept(target, _content(entry, url, timeout))
+    except DatasetError as error:
+        raise _problem(entry, url, target.parent, str(error)) from error
 
 # %% ../../book/workshop/downloads.ipynb #403354b6
 def _present(entry: DatasetFile) -> Path | None:

@@ -60,7 +60,11 @@ def save_weights(
         "version": __version__, "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
     }  # fmt: skip
     write_atomic(path, buffer.getvalue(), overwrite)
-    write_atomic(_sidecar(path), json.dumps(about, indent=1) + "\n")
+    try:
+        write_atomic(_sidecar(path), json.dumps(about, indent=1) + "\n")
+    except OSError:  # weights alone would be taken for the user's own
+        path.unlink(missing_ok=True)
+        raise
     return path
 
 # %% ../../book/workshop/weight_files.ipynb #ffe4216a
@@ -168,6 +172,8 @@ def cached_weights(
         / f"{alignment.checksum[:32]}-theta{check_theta(theta)!r}.npy"
     )
     try:
+        if not _sidecar(path).exists():  # nobody knows whose weights these are
+            raise WeightsError(f"{path}: {_sidecar(path).name} is missing")
         return load_weights(path, alignment, theta)
     except WeightsError:
         weights = sequence_weights(alignment, theta, progress=progress)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RECOMMENDED', 'SHALLOW_WIDTH_RATE', 'Recommendation', 'recommended', 'chosen_settings', 'for_shallow_family',
-           'shallow_decision']
+           'shallow_decision', 'continued']
 
 # %% ../../book/workshop/choices.ipynb #c401ce04
 from dataclasses import replace
@@ -135,3 +135,15 @@ def shallow_decision(
     depth = f"Neff {family.neff:,.1f}, {family.depth:.2f} per column"
     verdict = "shallow" if family.is_shallow else "not shallow"
     return family.is_shallow, f"{depth}: {verdict}"
+
+# %% ../../book/workshop/choices.ipynb #cb109aa8
+def continued(settings: RunSettings, before: RunSettings) -> RunSettings:
+    """The settings with which a run is to be continued: what was decided for it holds
+    again."""
+    plain = ModelConfig().site_prior, TrainConfig().width_rate
+    given = settings.model.site_prior, settings.train.width_rate
+    settings = replace(settings, decisions=before.decisions)
+    if given == plain and before.decisions.get("shallow", {}).get("applied"):
+        model, train = for_shallow_family(settings.model, settings.train)
+        settings = replace(settings, model=model, train=train)
+    return settings

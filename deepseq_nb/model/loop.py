@@ -30,7 +30,8 @@ from deepseq_nb.family.focus import (
 )
 from deepseq_nb.model.checkpoints import (
     RunWriter,
-    load_tensors,
+)
+from deepseq_nb.model.run_files import (
     restore_trainer,
 )
 from deepseq_nb.model.settling import (
@@ -58,7 +59,7 @@ def _restore(
                 f"{folder.path} holds a model without a checkpoint, such as an imported one: it cannot be continued"
             )
         return torch.empty(0, len(HISTORY), dtype=torch.float64), 0.0
-    state, stamp = load_tensors(folder.state)
+    state, stamp = folder.checkpoint()
     if any(stamp[key] != writer.stamp[key] for key in ("checksum", "seed", "theta")):
         raise CheckpointError(
             f"{folder.state} was written for another alignment, seed or theta: train into another folder"
@@ -75,7 +76,7 @@ def _restore(
         raise ConfigError(
             f"{folder.path} already has {len(done)} updates, more than the {steps} asked for: raise {option}"
         )
-    restore_trainer(trainer, state)
+    restore_trainer(trainer, state, folder.state)
     watch.restore(state)
     return done, float(stamp.get("seconds", 0.0))
 

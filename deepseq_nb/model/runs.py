@@ -6,6 +6,7 @@
 __all__ = ['Run', 'fit', 'load_run', 'fit_many', 'prepare']
 
 # %% ../../book/structure/runs.ipynb #503ddb98
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from deepseq_nb.core.errors import (
 from deepseq_nb.core.machine import (
     choose_device,
     kept_memory,
+    memory_explained,
 )
 from deepseq_nb.family.alignment import (
     Alignment,
@@ -36,18 +38,18 @@ from deepseq_nb.family.focus import (
 from deepseq_nb.family.understanding import (
     understood,
 )
+
+# %% ../../book/structure/runs.ipynb #10ebe090
 from deepseq_nb.model.checkpoints import (
     RunFolder,
     RunSettings,
     RunWriter,
-    about_alignment,
-    check_folder,
-    history_table,
-    load_parameters,
+    claimed,
 )
 from deepseq_nb.model.choices import (
     SHALLOW_WIDTH_RATE,
     chosen_settings,
+    continued,
     for_shallow_family,
     shallow_decision,
 )
@@ -62,6 +64,12 @@ from deepseq_nb.model.loop import (
 from deepseq_nb.model.network import (
     DeepSequence,
     centre_on_sites,
+)
+from deepseq_nb.model.run_files import (
+    about_alignment,
+    check_neighbours,
+    history_table,
+    load_parameters,
 )
 from deepseq_nb.model.settling import (
     has_settled,
@@ -296,17 +304,6 @@ def _stored(folders: list[Path | str | None], resume: bool) -> RunSettings | Non
     taken = [folder for folder in known if folder.taken]
     return taken[0].settings() if resume and taken else None
 
-
-def _continued(settings: RunSettings, before: RunSettings) -> RunSettings:
-    """The settings with which a run is to be continued: what was decided for it holds again."""
-    plain = ModelConfig().site_prior, TrainConfig().width_rate
-    given = settings.model.site_prior, settings.train.width_rate
-    settings = replace(settings, decisions=before.decisions)
-    if given == plain and before.decisions.get("shallow", {}).get("applied"):
-        model, train = for_shallow_family(settings.model, settings.train)
-        settings = replace(settings, model=model, train=train)
-    return settings
-
 # %% ../../book/structure/runs.ipynb #7e45fd61
 def _make(
     alignment: Alignment,
@@ -317,15 +314,27 @@ def _make(
 ) -> list[Run]:
     """Make the runs of each group in step, one group after the other; a group has the folder of each seed, and `before` the settings of a run that is continued.
 
-    All folders are looked at before anything is made; `say` hears of the first group.
+    All folders are looked at, and held, before anything is made; `say` hears of the first group.
     """
-    wanted = {
-        seed: out for group in groups for seed, out in group.items() if out is not None
-    }
-    settings = _continued(settings, before) if before else settings
-    for seed, out in wanted.items():
-        train = replace(settings.train, seed=seed)
-        check_folder(out, settings.model, train, options.resume, options.overwrite)
+    settings = continued(settings, before) if before else settings
+    wanted = {seed: out for group in groups for seed, out in group.items()}
+    with memory_explained(), contextlib.ExitStack() as stack:
+        for seed, out in wanted.items():
+            if out is not None:
+                one = settings.model, replace(settings.train, seed=seed)
+                claim = claimed(out, *one, options.resume, options.overwrite)
+                stack.enter_context(claim)
+        return _make_all(alignment, settings, before, groups, options)
+
+
+def _make_all(
+    alignment: Alignment,
+    settings: RunSettings,
+    before: RunSettings | None,
+    groups: list[dict[int, Path | str | None]],
+    options: _Options,
+) -> list[Run]:
+    """The runs of each group, all folders being held."""
     plan = _plan(
         alignment,
         settings,
@@ -347,13 +356,14 @@ def _finish(making: Making, focus_map: FocusMap) -> Run:
     """Save the parameters; the run."""
     writer, trainer = making.writer, making.trainer
     writer.decide("stopped", {"updates": making.made, "why": making.stopped})
-    writer.finish(trainer.model, making.made)
+    history = making.history[: making.made].cpu()
+    writer.finish(trainer.model, making.made, history)
     return Run(
         model=trainer.model.eval(),
         model_config=writer.settings.model,
         train_config=writer.settings.train,
         focus_map=focus_map,
-        history=history_table(making.history[: making.made].cpu().numpy()),
+        history=history_table(history.numpy()),
         ranking=movement_table(making.watch.rows),
         about={
             k: v for k, v in writer.about.items() if k != "focus_map"
@@ -389,34 +399,28 @@ def load_run(path: Path | str, device: str = "cpu") -> Run:
     """Load a run folder, wherever it was trained; an unfinished run is loaded at its
     last checkpoint.
 
-    Raises `CheckpointError` naming the file that is missing, damaged or does not fit.
+    Raises `CheckpointError` naming the file that is missing, damaged or does not fit,
+    and warns of a damaged history, which scores do not need.
     """
     folder = RunFolder(path)
-    settings, about = folder.settings(), folder.about()
-    try:
-        focus_map = FocusMap.from_json(about.pop("focus_map"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{folder.alignment} is not as written: {error}"
-        ) from None
+    settings, (about, focus_map) = folder.settings(), folder.about()
     parameters, stamp = folder.parameters()
-    if stamp["checksum"] != about.get("checksum"):
-        raise CheckpointError(
-            f"{path}: the model was trained on another alignment than alignment.json "
-            "describes"
+    check_neighbours(folder.source, stamp, about, settings.train)
+    with memory_explained():
+        model = DeepSequence(
+            settings.model, len(focus_map.residues), len(focus_map.alphabet)
         )
-    model = DeepSequence(
-        settings.model, len(focus_map.residues), len(focus_map.alphabet)
-    )
-    load_parameters(model.to(getattr(torch, settings.train.dtype)), parameters)
+        model = model.to(getattr(torch, settings.train.dtype))
+        load_parameters(model, parameters, folder.source)
+        model = model.to(choose_device(device)[0]).eval()
     return Run(
-        model=model.to(choose_device(device)[0]).eval(),
+        model=model,
         model_config=settings.model,
         train_config=settings.train,
         focus_map=focus_map,
         history=folder.table(),
         ranking=folder.movements(),
-        about=about,
+        about={name: value for name, value in about.items() if name != "focus_map"},
         path=folder.path,
     )
 

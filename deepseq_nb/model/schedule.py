@@ -29,17 +29,22 @@ MAX_STEPS = {"cpu": 8_000, "cuda": 300_000}
 LAST_PACE = 0.01  # share of the learning rate at the last update of a schedule
 
 
+_MOST_STEPS = 10**9
+
+
 def _check_length(config: Any) -> None:
     """Raise `ConfigError` for a number of updates, a time or a schedule that cannot be used."""
     if config.steps != "auto":
         good = isinstance(config.steps, int) and not isinstance(config.steps, bool)
-        if not good or config.steps < 1:
+        if not good or not 1 <= config.steps <= _MOST_STEPS:
             raise ConfigError(
-                f"steps is {config.steps!r}: expected a whole number at least 1, or 'auto'",
+                f"steps is {config.steps!r}: expected a whole number from 1 to {_MOST_STEPS:,}, or 'auto'",
                 setting="steps",
             )
     if config.max_steps is not None:
-        check_range("max_steps", config.max_steps, at_least=1, whole=True)
+        check_range(
+            "max_steps", config.max_steps, at_least=1, at_most=_MOST_STEPS, whole=True
+        )
     if config.minutes is not None:
         check_range("minutes", config.minutes, above=0)
     check_choice("schedule", config.schedule, ("constant", "cosine", "linear"))
@@ -80,11 +85,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check_length(self)
-        for name in ("batch_size", "checkpoint_every"):
-            check_range(name, getattr(self, name), at_least=1, whole=True)
+        check_range("checkpoint_every", self.checkpoint_every, at_least=1, whole=True)
+        most = 1_000_000  # sequences of an update
+        check_range("batch_size", self.batch_size, at_least=1, at_most=most, whole=True)
         for name in ("learning_rate", "width_rate"):
             check_range(name, getattr(self, name), above=0)
-        check_range("seed", self.seed, at_least=0, whole=True)
+        check_range("seed", self.seed, at_least=0, at_most=10**18, whole=True)
         for name in ("warm_up", "kl_scale"):
             check_range(name, getattr(self, name), at_least=0)
         check_choice("optimizer", self.optimizer, ("adam", "adam_original"))

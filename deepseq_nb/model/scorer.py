@@ -189,8 +189,8 @@ class Sampling:
     batch_size: int | None = None  # None: what fits comfortably in memory
 
     def __post_init__(self):
-        check_range("samples", self.samples, at_least=1, whole=True)
-        check_range("seed", self.seed, at_least=0, whole=True)
+        check_range("samples", self.samples, at_least=1, at_most=1_000_000, whole=True)
+        check_range("seed", self.seed, at_least=0, at_most=10**18, whole=True)
         if self.precision is not None:
             check_range("precision", self.precision, above=0)
         check_range("max_samples", self.max_samples, at_least=1, whole=True)

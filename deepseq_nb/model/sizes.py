@@ -43,7 +43,7 @@ def _check_model(config) -> None:
     for name in ("encoder_nonlinearity", "decoder_nonlinearity", "final_nonlinearity"):
         check_choice(name, getattr(config, name), get_args(Nonlinearity))
     check_choice("weights", config.weights, ("variational", "point"))
-    check_range("weight_sigma", config.weight_sigma, above=0)
+    check_range("weight_sigma", config.weight_sigma, at_least=1e-6, at_most=1e6)
     check_range("dropout", config.dropout, at_least=0, below=1)
     if config.final_width % config.patterns:
         raise ConfigError(

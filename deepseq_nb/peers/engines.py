@@ -32,6 +32,7 @@ from deepseq_nb.model.network import (
 )
 from deepseq_nb.model.priors import (
     SparsityPrior,
+    has_own_density,
 )
 from deepseq_nb.model.scorer import (
     Scorer,
@@ -187,6 +188,15 @@ def _log_density(xp: Any, prior: SparsityPrior, s: Any) -> Any:
     )  # ard
 
 # %% ../../book/pyro_trials/engines.ipynb #489f5311
+def _refuse_own_density(prior: SparsityPrior) -> None:
+    """Raise `ConfigError` for a prior whose density is written in PyTorch."""
+    if has_own_density(prior):
+        raise ConfigError(
+            f"{type(prior).__name__} has a density of its own, written for PyTorch, "
+            "which an engine cannot ask: leave it out, or add it to the engines"
+        )
+
+
 def _scale_kl(
     xp: Any, prior: SparsityPrior, mu: Any, log_sigma: Any, noise: Any
 ) -> Any:
@@ -226,6 +236,7 @@ def price_of_weights(
 ) -> Any:
     """What the decoder costs in nats, before the division by Neff; `scale_noise`
     `(H/P, L)` for priors that are no Gaussian."""
+    _refuse_own_density(m.config.sparsity)
     if m.config.weights == "point":
         return _point_penalty(m, w)
     total = 0.0

@@ -24,6 +24,7 @@ from deepseq_nb.core.errors import (
     ConfigError,
 )
 from deepseq_nb.core.files import (
+    read_json,
     write_atomic,
 )
 from deepseq_nb.family.alignment import (
@@ -35,7 +36,8 @@ from deepseq_nb.family.focus import (
 from deepseq_nb.family.weights import (
     letter_counts,
 )
-from deepseq_nb.model.checkpoints import (
+from deepseq_nb.model.run_files import (
+    as_written,
     load_tensors,
     save_tensors,
 )
@@ -76,8 +78,8 @@ def check_vacant(folder: Path, overwrite: bool) -> None:
     if not (folder / "config.json").exists():
         return
     try:
-        kind = json.loads((folder / "config.json").read_text())["kind"]
-    except (OSError, ValueError, KeyError, TypeError):
+        kind = read_json(folder / "config.json", CheckpointError)["kind"]
+    except (CheckpointError, KeyError):
         raise ConfigError(
             f"{folder} holds a run or another program's files: choose another folder"
         ) from None
@@ -110,10 +112,12 @@ def save_model(
     }
     save_tensors(folder / "parameters.safetensors", tensors, stamp)
     family = about | {"focus_map": focus_map.to_json()}
-    write_atomic(folder / "alignment.json", json.dumps(family) + "\n")
+    text = json.dumps(family) + "\n"
+    write_atomic(folder / "alignment.json", text, follow=False)
     config = {"version": __version__, "kind": kind, "settings": settings}
     config["sha256"] = {name: _digest(folder / name) for name in _FILES}
-    write_atomic(folder / "config.json", json.dumps(config, indent=1) + "\n")
+    text = json.dumps(config, indent=1) + "\n"
+    write_atomic(folder / "config.json", text, follow=False)
     return folder
 
 # %% ../../book/workshop/peer_folders.ipynb #4b710eb8
@@ -127,21 +131,6 @@ class SavedModel(NamedTuple):
     about: dict[str, Any]
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """An object from a JSON file; raises `CheckpointError`."""
-    try:
-        values = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error}): save the model again"
-        ) from None
-    if not isinstance(values, dict):
-        raise CheckpointError(
-            f"{path} holds no object with named values: save the model again"
-        )
-    return values
-
-
 def _config(folder: Path, kind: str) -> dict[str, Any]:
     """The configuration of a model of `kind`; raises `CheckpointError` that says
     what the folder holds instead."""
@@ -150,7 +139,7 @@ def _config(folder: Path, kind: str) -> dict[str, Any]:
             f"{folder} holds no model: it has no config.json, which a finished `save` "
             "writes last"
         )
-    config = _read(folder / "config.json")
+    config = read_json(folder / "config.json", CheckpointError)
     found = config.get("kind")
     if found is None and {"model", "train"} <= config.keys():
         raise CheckpointError(
@@ -194,8 +183,9 @@ def load_model(
                 "changed; save the model again"
             )
     arrays, _ = load_tensors(folder / "parameters.safetensors")
-    about = _read(folder / "alignment.json")
-    focus_map = FocusMap.from_json(about.pop("focus_map"))
+    about = read_json(folder / "alignment.json", CheckpointError)
+    with as_written(folder / "alignment.json"):
+        focus_map = FocusMap.from_json(about.pop("focus_map"))
     sizes = {"l": len(focus_map.residues), "a": len(focus_map.alphabet)}
     for name, axes in shapes.items():
         found = tuple(arrays[name].shape) if name in arrays else "none"

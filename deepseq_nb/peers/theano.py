@@ -30,14 +30,16 @@ from deepseq_nb.model.checkpoints import (
     RunFolder,
     RunSettings,
     RunWriter,
-    about_alignment,
-    check_folder,
+    claimed,
 )
 from deepseq_nb.model.network import (
     DeepSequence,
 )
 from deepseq_nb.model.priors import (
     SparsityPrior,
+)
+from deepseq_nb.model.run_files import (
+    about_alignment,
 )
 from deepseq_nb.model.runs import (
     Run,
@@ -224,12 +226,12 @@ def import_original(
             f"{out} already holds a run: replace it with --overwrite, or choose "
             "another folder"
         )
-    check_folder(out, model.config, train, resume=False, overwrite=overwrite)
     settings = RunSettings(model=model.config, train=train, decisions={})
     about = about_alignment(Family.of(alignment, theta))
     writer = RunWriter(out, settings, about, overwrite)
-    writer.begin()
-    writer.finish(model, 0, imported=Path(path).name)
+    with claimed(out, model.config, train, resume=False, overwrite=overwrite):
+        writer.begin()
+        writer.finish(model, 0, imported=Path(path).name)
     return load_run(out)
 
 

@@ -32,6 +32,8 @@ from deepseq_nb.core.settings import (
 )
 from deepseq_nb.peers import (
     mixing,
+    representations,
+    unirep_weights,
 )
 
 # %% ../../book/workshop/transformers.ipynb #00896e2d

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PROTEOME', 'SHARE', 'BACKGROUNDS', 'DEFAULT', 'log_background', 'background_change', 'chosen_background',
-           'with_background']
+           'is_taken_out', 'with_background']
 
 # %% ../../book/structure/background.ipynb #ebfe1af2
 import numpy as np
@@ -83,7 +83,8 @@ def background_change(
 
 # %% ../../book/structure/background.ipynb #4135de96
 def chosen_background(background: str | None, alphabet: str) -> str:
-    """The background that is meant: `none`, `proteome`, or for None the default.
+    """The background that is meant: `none`, `proteome`, or for None the default, which
+    is `proteome` for proteins and `none` for other alphabets.
 
     Raises `ConfigError` for another name, or for one that the alphabet has not.
     """
@@ -95,7 +96,15 @@ def chosen_background(background: str | None, alphabet: str) -> str:
     return background
 
 
-DEFAULT = "none"
+DEFAULT = "proteome"  # of proteins: the score of record
+
+
+def is_taken_out(scores: pd.DataFrame) -> bool:
+    """Whether a table's `score` is another number than its `delta_elbo`."""
+    if "delta_elbo" not in scores:
+        return False
+    same = (scores.score == scores.delta_elbo) | scores.score.isna()
+    return not bool(same.all())
 
 # %% ../../book/structure/background.ipynb #ae563441
 def with_background(
@@ -104,29 +113,24 @@ def with_background(
     focus_map: FocusMap,
     background: str | None = None,
 ) -> pd.DataFrame:
-    """Scores with half of the background taken out, and what they were in a last
-    column, `delta_elbo`.
+    """Scores with half of the background taken out, and what they are without in a
+    last column, `delta_elbo`.
 
     Parameters
     ----------
     scores
-        A table as scorers return it, a row for each variant of `table`.
+        A table as scorers return it, a row for each variant of `table`. From one that
+        has a column `delta_elbo` the score is made anew, so nothing is taken out twice.
     background
-        "proteome"; "none", which returns the scores as they are; or None, the default.
+        "proteome"; "none", where both columns are the same; or None, the default.
 
     Raises
     ------
     ConfigError
-        For another name, letters that are not amino acids, or scores that have been
-        through here before.
+        For another name, or letters that are not amino acids.
     """
-    if chosen_background(background, focus_map.alphabet) == "none":
-        return scores
-    if "delta_elbo" in scores:
-        raise ConfigError(
-            "background: these scores have a column delta_elbo already, so the "
-            "background is out of them; take it out once",
-            setting="background",
-        )
-    changed = scores.score - SHARE * background_change(table, focus_map)
-    return scores.assign(score=changed, delta_elbo=scores.score)
+    change = np.zeros(len(scores))
+    if chosen_background(background, focus_map.alphabet) == "proteome":
+        change = SHARE * background_change(table, focus_map)
+    plain = scores.delta_elbo if "delta_elbo" in scores else scores.score
+    return scores.assign(score=plain - change, delta_elbo=plain)

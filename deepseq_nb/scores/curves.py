@@ -31,6 +31,7 @@ from deepseq_nb.scores.matching import (
 )
 from deepseq_nb.scores.style import (
     PALETTE,
+    as_drawn,
     style,
 )
 
@@ -91,7 +92,7 @@ def plot_history(
             _draw_movement(ax, ranking)
         note = "   (shaded: warm-up)" if len(warming) else ""
         top = (5.0 * 0.972 + below) / height
-        fig.text(0.075, top, f"{title}{note}", fontsize=9.5, va="center")
+        fig.text(0.075, top, f"{as_drawn(title)}{note}", fontsize=9.5, va="center")
         return fig
 
 # %% ../../book/workshop/curves.ipynb #fe8b009f
@@ -170,9 +171,9 @@ def plot_correlation(
     with style():
         fig = Figure(figsize=(4.9, 4.5))
         ax = fig.add_axes((0.14, 0.115, 0.82, 0.745))
-        ax.set(xlabel=score_label, ylabel=assay_label or column)
+        ax.set(xlabel=score_label, ylabel=as_drawn(assay_label or column))
         (_draw_classes if measured.binary else _draw_cloud)(ax, pairs, measured)
-        heading = title or "Score against assay"
+        heading = as_drawn(title or "Score against assay")
         fig.text(0.14, 0.945, heading, weight="bold", fontsize=9.5, va="center")
         line = f"{called} {value:.3f}{interval}, n = {result.n:,}"
         fig.text(0.14, 0.897, line, fontsize=8.5, va="center", color="#444444")

@@ -54,18 +54,27 @@ from deepseq_nb.scores.matching import (
     score_frame,
     turned_note,
 )
+from deepseq_nb.scores.scoring import (
+    run_folders,
+)
 from deepseq_nb.scores.style import (
     save_figure,
 )
 
 # %% ../../book/structure/figures.ipynb #4a327501
-def _runs_of(folder: Path) -> list[Path]:
-    """The folder itself where it is a run, or those of the runs that it holds."""
-    if (folder / "alignment.json").is_file():
-        return [folder]
-    from deepseq_nb.scores.scoring import run_folders
+def _kind_of(run: Path) -> str | None:
+    """The kind of a simple model's folder, which has no training; None of a run."""
+    try:
+        return json.loads((run / "config.json").read_text()).get("kind")
+    except (OSError, ValueError, AttributeError):
+        return None
 
-    return run_folders(folder)
+
+def _score_label(scores: pd.DataFrame | None, kind: str | None) -> str:
+    """The words for a score, with its unit where it has one."""
+    if scores is not None and "score_1" in scores:  # a mixture, and its parts
+        return "score (standard deviations of a single)"
+    return "score" if kind == "Nearest" else "score (nats)"
 
 
 def _record(
@@ -99,15 +108,19 @@ class _Ingredients(NamedTuple):
     focus_map: FocusMap | None
     frequencies: np.ndarray | None  # (L, A)
     scores: pd.DataFrame | None
+    label: str  # of the scores, with their unit
 
 
 def _histories(
     runs: list[Path], say: Callable[[str], None]
 ) -> dict[str, tuple[Path, pd.DataFrame]]:
-    """Runs and their curves; none of an imported run, which was trained elsewhere."""
+    """Runs and their curves; none of an imported run, which was trained elsewhere, and
+    nothing is missed of a simple model, which is not trained."""
     histories = {}
     for number, run in enumerate(runs):
         path = run / "history.csv"
+        if _kind_of(run) is not None:
+            continue
         if not path.is_file():
             say(f"no training curves: {path} is missing")
         elif len(history := pd.read_csv(path)):
@@ -119,7 +132,7 @@ def _ingredients(
     folder: Path, scores: Path | None, say: Callable[[str], None]
 ) -> _Ingredients:
     """Read what there is; each thing that is missing is said in one line. Raises `FigureError` or `EvaluationError` on what is not as it should be."""
-    runs = _runs_of(folder)
+    runs = run_folders(folder)
     if runs != [folder]:
         say(
             f"{len(runs)} runs in {folder}: logo and heat map are of the family they share"
@@ -136,7 +149,8 @@ def _ingredients(
         command = shlex.join(map(str, words))
         say(f"no heat map: {path} is missing; write it with `{command}`")
     table = score_frame(path)[0] if path.is_file() else None
-    return _Ingredients(histories, focus_map, frequencies, table)
+    label = _score_label(table, _kind_of(runs[0]))
+    return _Ingredients(histories, focus_map, frequencies, table, label)
 
 # %% ../../book/structure/figures.ipynb #181a5889
 def _drawn(
@@ -154,7 +168,7 @@ def _drawn(
         title = f"{focus_map.name}: all single substitutions"
         try:
             figures["heatmap"] = plot_heatmap(
-                found.scores, focus_map, title=title, label="score (nats)"
+                found.scores, focus_map, title=title, label=found.label
             )
             tables["heatmap"] = singles_matrix(found.scores, focus_map)
         except FigureError as error:
@@ -179,7 +193,7 @@ def _measured_pair(
     label = column if sign > 0 or measured.binary else f"{column}, sign turned"
     return plot_heatmap_pair(
         table, found.scores, found.focus_map, columns=(column, "score"),
-        labels=(f"{label} (white: {white:.3g})", "score (nats)"), centers=(float(white), 0.0),
+        labels=(f"{label} (white: {white:.3g})", found.label), centers=(float(white), 0.0),
         title=f"{found.focus_map.name}: measured and predicted",
     )  # fmt: skip
 
@@ -210,7 +224,7 @@ def _assay_figures(
         say(f"note: {note}")
     title = f"{found.focus_map.name}: score against assay"
     cloud = plot_correlation(
-        found.scores, path, column, title=title, score_label="score (nats)",
+        found.scores, path, column, title=title, score_label=found.label,
         result=result, **how,
     )  # fmt: skip
     figures = {"correlation": cloud}

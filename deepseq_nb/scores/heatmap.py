@@ -31,6 +31,7 @@ from deepseq_nb.family.notation import (
 from deepseq_nb.scores.style import (
     INK,
     PAPER,
+    as_drawn,
     style,
 )
 
@@ -296,7 +297,7 @@ def _draw_panel(
     if layout.panels > 1:
         x, middle, *_ = layout.share(layout.left - 0.42, y + layout.block / 2)
         fig.text(
-            x, middle, name, rotation=90, va="center", ha="center", weight="bold"
+            x, middle, as_drawn(name), rotation=90, va="center", ha="center", weight="bold"
         )  # fmt: skip
     if number < layout.panels - 1:
         ax.set_xticklabels([])
@@ -324,7 +325,7 @@ def _heatmap_figure(
                 _draw_panel(fig, layout, (row, number), panel, norm, focus_map)
         if title:
             x, y, *_ = layout.share(layout.left, layout.size[1] - 0.2)
-            fig.text(x, y, title, weight="bold", fontsize=9.5, va="center")
+            fig.text(x, y, as_drawn(title), weight="bold", fontsize=9.5, va="center")
         _heatmap_key(fig, layout.left, panels, focus_map)
         return fig
 
@@ -338,7 +339,7 @@ def _colour_bar(
         (below, above), "neither"
     )
     bar = fig.colorbar(image, cax=fig.add_axes(box), extend=extend, extendfrac=0.06)
-    bar.set_label(label)
+    bar.set_label(as_drawn(label))
     bar.outline.set_visible(False)
 
 

@@ -31,6 +31,7 @@ from deepseq_nb.scores.heatmap import (
 )
 from deepseq_nb.scores.style import (
     PALETTE,
+    as_drawn,
     style,
 )
 
@@ -139,7 +140,7 @@ def _logo_key(fig: Figure, left: float, title: str, alphabet: str) -> None:
         fig.text(
             left / width,
             1 - 0.19 / height,
-            title,
+            as_drawn(title),
             weight="bold",
             fontsize=9.5,
             va="center",

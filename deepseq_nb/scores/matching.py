@@ -209,7 +209,7 @@ def _oriented(
     fit, damaged = words.isin(_FIT), words.isin(_DAMAGED)
     if not (fit.any() and damaged.any()):
         odd = cells[numbers.isna() & cells.notna()]
-        shown = ", ".join(repr(str(value)) for value in odd.unique()[:3])
+        shown = ", ".join(repr(str(value)[:60]) for value in odd.unique()[:3])
         if odd.astype(str).str.fullmatch(r"[-+0-9.,]+").all():
             raise EvaluationError(
                 f"column {column!r} holds numbers with commas ({shown}), which may be "

@@ -140,7 +140,7 @@ def mavedb_table(
     Rejected rows have no place there and are left out, as are repetitions.
     """
     name = "hgvs_pro" if _kind(focus_map.alphabet) == "protein" else "hgvs_nt"
-    numbers = ["score", "std_error", "sampling_error", "delta_elbo", "occupancy"]
+    numbers = ["score", "std_error", "spread", "delta_elbo", "occupancy"]
     out = scores[[number for number in numbers if number in scores]].copy()
     out.insert(0, name, hgvs_names(table, focus_map, offset))
     out = out[(out[name] != "") & out.score.notna()]

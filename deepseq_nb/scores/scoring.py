@@ -64,6 +64,7 @@ from deepseq_nb.model.training import (
 )
 from deepseq_nb.scores.background import (
     chosen_background,
+    is_taken_out,
     with_background,
 )
 
@@ -94,8 +95,8 @@ def score(
     estimator: str | Callable[..., Scorer] = "fast",
     background: str | None = None,
 ) -> pd.DataFrame:
-    """Score variants by delta ELBO (Riesselman 2018, eq. 5) with noise shared between
-    each variant and the wild type.
+    """Score variants by delta ELBO (Riesselman 2018, eq. 5), less half of what their
+    letters owe to the background, with noise shared between variant and wild type.
 
     Parameters
     ----------
@@ -104,9 +105,9 @@ def score(
         sequence of them, or a folder that holds runs in seed1, seed2, ... Run k, from
         0, is scored with noise of its own: seed + k.
     variants
-        Notations such as "A24G:K30R"; a table with a column `variant`; a file, as of
-        `deepseq score --variants`; what `resolve_variants` made of them on the run's
-        focus map; or None for all single substitutions.
+        Notations such as "A24G:K30R"; a table with a column `variant`; a file or its
+        name, as of `deepseq score --variants`; what `resolve_variants` made of them on
+        the run's focus map; or None for all single substitutions.
     samples, precision, max_samples
         Evaluations of the ELBO; with `precision` (nats) they are doubled until
         standard errors are below it, or `max_samples` reached and a warning given.
@@ -119,15 +120,16 @@ def score(
         the same expectation; or what makes another `Scorer`, as `engine_estimator`
         of `deepseq_nb.peers.engines` does.
     background
-        "proteome", "none", or None for the default: see `with_background`.
+        "proteome", "none", or None for the default, which is "proteome" for proteins:
+        see `with_background`.
 
     Returns
     -------
     One row per input row, in order: variant, score (nats; higher is more like the
-    family), std_error, status, reason, occupancy; last, where a background was taken
-    out, `delta_elbo`, the score with it. For one run std_error is the error of
-    sampling, nan below two independent samples. For several it is the standard error
-    of the mean over runs, and `sampling_error` the part from sampling alone.
+    family), std_error, status, reason, occupancy, and `delta_elbo`, the score with the
+    background left in. std_error is the error of sampling, given the run or the runs;
+    nan below two independent samples. Several runs have a column `spread` after it, the
+    standard deviation between their scores.
 
     Raises
     ------
@@ -154,26 +156,55 @@ def placed_variants(
     focus_map: FocusMap,
     offset: int = 0,
 ) -> VariantTable:
-    """The variants on the columns of a model, whatever they came in; raises `ConfigError` for a table without them."""
-    texts = variants
+    """The variants on the columns of a model, whatever they came in.
+
+    A text that reads as a variant is one; another is the name of a file where there is
+    one, or where it ends as tables do. Raises `ConfigError` for what holds no variants,
+    `VariantError` for a file that cannot be read.
+    """
     if isinstance(variants, VariantTable):
-        return variants
-    if variants is None:
-        texts = all_singles(focus_map)
-    elif isinstance(variants, Path) or (
-        isinstance(variants, str) and os.path.isfile(variants)
-    ):
-        texts = read_variants(variants)
-    elif isinstance(variants, str):
-        texts = [variants]
-    elif isinstance(variants, pd.DataFrame):
-        if "variant" not in variants:
-            names = ", ".join(map(str, variants.columns))
+        if offset:
             raise ConfigError(
-                f"the table of variants has no column 'variant'; its columns are {names}"
+                f"offset {offset} comes too late: these variants have their columns "
+                "already; give it to resolve_variants",
+                setting="offset",
             )
-        texts = variants["variant"].tolist()
-    return resolve_variants(texts, focus_map, offset=offset)
+        return variants
+    texts = all_singles(focus_map) if variants is None else variants
+    if isinstance(texts, str):
+        table = resolve_variants([texts], focus_map, offset=offset)
+        if table.status[0] != "malformed" or not _names_a_file(texts):
+            return table
+        texts = Path(texts)
+    return resolve_variants(_texts(texts), focus_map, offset=offset)
+
+# %% ../../book/structure/scoring.ipynb #eef20e29
+_TABLES = (".csv", ".tsv", ".tab", ".txt", ".gz")
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether a text that is no variant is meant as the name of a file."""
+    return os.path.exists(text) or text.lower().endswith(_TABLES)
+
+
+def _texts(variants: Any) -> list[str]:
+    """The variants of a file, of a column, or of a list."""
+    if isinstance(variants, Path):
+        return read_variants(variants)
+    if isinstance(variants, bytes) or not isinstance(variants, Iterable):
+        raise ConfigError(
+            f"variants is of type {type(variants).__name__}: expected notations such "
+            "as A24G, a table with a column 'variant', or a file",
+            setting="variants",
+        )
+    if not isinstance(variants, pd.DataFrame):
+        return list(variants)
+    if "variant" not in variants:
+        names = ", ".join(map(str, variants.columns))
+        raise ConfigError(
+            f"the table of variants has no column 'variant'; its columns are {names}"
+        )
+    return variants["variant"].tolist()
 
 # %% ../../book/structure/scoring.ipynb #8643e509
 def _score_one(
@@ -212,7 +243,7 @@ def _score_each(
     estimator: Callable[..., Scorer],
     progress: bool | None,
 ) -> list[pd.DataFrame]:
-    """A table of scores for each run, with noise of its own, or the standard error of their mean would miss it."""
+    """A table of scores for each run, with noise of its own, or the spread between them would miss it."""
     seeds = range(sampling.seed, sampling.seed + len(runs))
     return [
         _score_one(
@@ -238,11 +269,12 @@ def _say_if_unsure(tables: list[pd.DataFrame], sampling: Sampling) -> None:
 
 # %% ../../book/structure/scoring.ipynb #aef6e864
 def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """One table from those of several runs, scored on the same variants: mean score, and its standard error from the spread between the runs.
+    """One table from those of several runs, scored on the same variants: mean score, the error of sampling that is left in it, and the spread.
 
-    Tables have the columns of `score`, or only variant and score. `sampling_error` is the part of the standard error that comes from sampling. A row
-    that one run cannot score keeps that run's status and reason. Of a single table a copy is returned. Raises `ConfigError` for tables of other
-    variants, or none.
+    Tables have the columns of `score`, or only variant and score. `std_error` is that of the mean where each table's is the error of sampling; `spread`,
+    the column after it, is the standard deviation between the scores of the tables, so that spread / sqrt(n) is the standard error of their mean over
+    runs. A row that one run cannot score keeps that run's status and reason. Of a single table a copy is returned. Raises `ConfigError` for tables of
+    other variants, or none.
     """
     tables = list(tables)
     if not tables:
@@ -254,10 +286,10 @@ def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         raise ConfigError(
             "the tables have other variants, or another order: score the same list with every run"
         )
-    corrected = sum("delta_elbo" in table for table in tables)
+    corrected = sum(map(is_taken_out, tables))
     if corrected not in (0, n):
         raise ConfigError(
-            f"{corrected} of {n} tables have the background taken out (a column delta_elbo): score all with the same `background`"
+            f"{corrected} of {n} tables have the background taken out (score is not delta_elbo): score all with the same `background`"
         )
     if n == 1:
         return combined
@@ -268,16 +300,18 @@ def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
         ].to_numpy()[bad]
     scores = np.stack([table.score.to_numpy(float) for table in tables])  # (R, V)
     combined["score"] = scores.mean(0)
-    if corrected:
+    if all("delta_elbo" in table for table in tables):
         before = [table.delta_elbo.to_numpy(float) for table in tables]
         combined["delta_elbo"] = np.mean(before, axis=0)
-    sampled = all("std_error" in table for table in tables)
-    if sampled:
+    else:
+        combined = combined.drop(columns="delta_elbo", errors="ignore")
+    place = "score"
+    if all("std_error" in table for table in tables):
         errors = np.stack([table.std_error.to_numpy(float) for table in tables])
-    combined["std_error"] = scores.std(0, ddof=1) / np.sqrt(n)
-    if sampled and "sampling_error" not in combined:
-        place = combined.columns.get_loc("std_error") + 1
-        combined.insert(place, "sampling_error", np.sqrt((errors**2).sum(0)) / n)
+        combined["std_error"], place = np.sqrt((errors**2).sum(0)) / n, "std_error"
+    combined = combined.drop(columns="spread", errors="ignore")
+    spread = scores.std(0, ddof=1)
+    combined.insert(combined.columns.get_loc(place) + 1, "spread", spread)
     return combined
 
 # %% ../../book/structure/scoring.ipynb #bf2baf70
@@ -373,7 +407,7 @@ def embed(run: Run, alignment: Alignment) -> Float32[np.ndarray, "n latent"]:
 def sample_sequences(run: Run, n: int, seed: int = 1) -> list[str]:
     """`n` new sequences of the modelled columns: z from the prior, fresh decoder
     weights for every 100, letters drawn at each position."""
-    check_range("n", n, at_least=1, whole=True)
+    check_range("n", n, at_least=1, at_most=10_000_000, whole=True)
     decoder, letters, sequences = (
         run.model.decoder,
         np.array(list(run.focus_map.alphabet)),

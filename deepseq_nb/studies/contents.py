@@ -222,12 +222,14 @@ def imported_modules(sources: Iterable[str], root: Path) -> list[Path]:
 _RECORDED = re.compile(r"results?\b|_result\b|\.toml\b|run_grid|read_grid")
 
 
-def _recorded(code: str, root: Path) -> list[Path]:
-    """Recorded results and grids, for a chapter whose code mentions any."""
-    if not _RECORDED.search(code):
-        return []
+def _recorded(code: str, modules: Iterable[Path], root: Path) -> list[Path]:
+    """Recorded results and grids, for a chapter whose code mentions any, and the tables
+    that a module it reaches has by name."""
     tables = [*root.glob("results/*.csv"), *root.glob("results/*.json")]
-    return [*tables, *root.glob("book/**/*.toml")]
+    if _RECORDED.search(code):
+        return [*tables, *root.glob("book/**/*.toml")]
+    texts = [path.read_text(encoding="utf-8") for path in modules] if tables else []
+    return [table for table in tables if any(table.name in text for text in texts)]
 
 
 def fingerprint(notebook: Path, parameters: Mapping[str, Any], root: Path) -> str:
@@ -245,7 +247,8 @@ def fingerprint(notebook: Path, parameters: Mapping[str, Any], root: Path) -> st
     add("cells", json.dumps(cells).encode())
     code = [cell.source for cell in source if cell.cell_type == "code"]
     shipped = [path for path in root.glob("data/*") if path.is_file()]
-    read = [*imported_modules(code, root), *shipped, *_recorded("\n".join(code), root)]
+    modules = imported_modules(code, root)
+    read = [*modules, *shipped, *_recorded("\n".join(code), modules, root)]
     for path in sorted({*read}):
         add(path.relative_to(root).as_posix(), path.read_bytes())
     add(

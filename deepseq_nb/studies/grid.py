@@ -56,6 +56,9 @@ from deepseq_nb.model.sizes import (
 from deepseq_nb.model.training import (
     TrainConfig,
 )
+from deepseq_nb.scores.background import (
+    BACKGROUNDS,
+)
 from deepseq_nb.scores.evaluation import (
     evaluate,
 )
@@ -101,6 +104,7 @@ class Experiment:
     steps: int | Literal["auto"] = "auto"
     seed: int = 1
     samples: int = 20  # evaluations of the ELBO for each score
+    background: str | None = None  # "none" or "proteome"; None: that of `score`
     model: str = "{}"  # further settings of ModelConfig, JSON
     train: str = "{}"  # further settings of TrainConfig, JSON
     # for a family that is not in the registry: its files, and the column of the assay
@@ -119,6 +123,7 @@ class Experiment:
         family = Path(self.family).stem if "/" in self.family else self.family
         more = json.loads(self.model) | json.loads(self.train)
         more |= {} if self.samples == 20 else {"samples": self.samples}
+        more |= {"background": self.background} if self.background else {}
         own = {key: getattr(self, key) for key in ("alignment", *OWN_ASSAY)}
         own |= {"reading": json.loads(self.reading)}
         more |= {key: value for key, value in own.items() if value}
@@ -140,6 +145,8 @@ class Experiment:
     def configurations(self, device: str = "auto") -> tuple[ModelConfig, TrainConfig]:
         """What `fit` takes; raises `ConfigError` for a setting that is unknown or out
         of range."""
+        check_range("samples", self.samples, at_least=1, at_most=1_000_000, whole=True)
+        check_range("offset", self.offset, at_least=-1e9, at_most=1e9, whole=True)
         train = {"steps": self.steps, "seed": self.seed, "device": device} | json.loads(
             self.train
         )
@@ -247,14 +254,12 @@ def measurements(
 def wanted_variants(sets: list[Measured]) -> list[str]:
     """The variants to score for these sets, each once: all that are measured, and the
     singles of each double."""
-    names = itertools.chain.from_iterable(measured.table.variant for measured in sets)
+    names = [name for measured in sets for name in measured.table.variant]
     doubles = [
         measured.table.variant for measured in sets if measured.name == "doubles"
     ]
-    parts = itertools.chain.from_iterable(
-        v.split(":") for v in itertools.chain(*doubles)
-    )
-    return list(dict.fromkeys([*names, *parts]))
+    parts = [part for listed in doubles for name in listed for part in name.split(":")]
+    return list(dict.fromkeys(names + parts))
 
 
 def compare(
@@ -268,19 +273,12 @@ def compare(
     """
     rows = []
     for measured in sets:
-        table = (
-            epistatic_part(scores, "score") if measured.name == "epistasis" else scores
-        )
-        higher = measured.higher_is_fitter
+        table, higher = scores, measured.higher_is_fitter
+        if measured.name == "epistasis":
+            table = epistatic_part(scores, "score")
         times = int(bootstrap * min(1, max(0.2, 20_000 / len(measured.table))))
-        result = evaluate(
-            table,
-            measured.table,
-            "value",
-            higher_is_fitter=higher,
-            seed=seed,
-            bootstrap=times,
-        )
+        how = {"higher_is_fitter": higher, "seed": seed, "bootstrap": times}
+        result = evaluate(table, measured.table, "value", **how)
         row = {"set": measured.name, "n": result.n, "metric": measured.metric}
         row |= _rounded(result[measured.metric])
         for name in METRICS:
@@ -305,6 +303,7 @@ class Grid:
     steps: tuple[int | Literal["auto"], ...] = ("auto",)
     seeds: tuple[int, ...] = (1,)
     samples: int = 20
+    background: str | None = None
     model: Any = field(default_factory=dict)
     train: Any = field(default_factory=dict)
     # family: {alignment, ...}, your own files and how they are read
@@ -322,6 +321,10 @@ class Grid:
                 raise ExperimentError(
                     f"{name} lists {twice!r} twice: every run is made once"
                 )
+        if self.background is not None:
+            check_choice("background", self.background, BACKGROUNDS)
+        if odd := [name for name in self.families if not name.isprintable()]:
+            raise ExperimentError(f"families lists {odd[0]!r}, which is no name")
         for name in ("model", "train", "data"):
             if not isinstance(getattr(self, name), dict):
                 raise ExperimentError(f"{name} is a table of settings: write [{name}]")
@@ -331,6 +334,7 @@ class Grid:
             )
 
 # %% ../../book/performance/grid.ipynb #241ed5ba
+_MOST_RUNS = 20_000  # whoever means more has mistyped
 _LISTED = ("families", "variants", "presets", "steps", "seeds")
 _ELSEWHERE = {"steps": "steps", "seed": "seeds", "device": "--device"}  # not in [train]
 
@@ -367,6 +371,12 @@ def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
         _combinations(grid.model, ModelConfig),
         _combinations(grid.train, TrainConfig),
     ]
+    number = math.prod(map(len, axes))
+    if number > _MOST_RUNS:
+        raise ExperimentError(
+            f"the grid has {number:,} runs, expected at most {_MOST_RUNS:,}: make "
+            "several grids of it"
+        )
     runs = []
     for seed, family, size, variant, steps, model, train in itertools.product(*axes):
         run = Experiment(
@@ -376,11 +386,11 @@ def grid_experiments(grid: Grid, folder: Path | str = ".") -> list[Experiment]:
             steps=steps,
             seed=seed,
             samples=grid.samples,
+            background=grid.background,
             model=model,
             train=train,
             **_own_files(grid, family, Path(folder)),
         )
-        check_range("samples", run.samples, at_least=1, whole=True)
         run.configurations()
         runs.append(run)
     return runs
@@ -411,6 +421,8 @@ def _own_files(grid: Grid, family: str, folder: Path) -> dict[str, Any]:
     reading = {name: own[name] for name in options if name in own}
     ReadOptions.from_json(reading)  # raises for a value that cannot be used
     assay = {name: own[name] for name in OWN_ASSAY if name in own}
+    named = {"family": family, "alignment": own["alignment"]} | assay
+    config_from_json(Experiment, named, f"[data.{family}]")  # the same
     if assay and "assay" not in own:
         raise ExperimentError(
             f"[data.{family}]: {min(assay)} is about an assay: name it, assay ="
@@ -432,7 +444,9 @@ def read_grid(path: Path | str) -> tuple[Grid, list[Experiment]]:
         data = tomllib.loads(text)
     except OSError as error:
         raise ExperimentError(f"{path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ExperimentError(f"{path}: its brackets are nested too deep") from None
+    except ValueError as error:  # no UTF-8, no TOML, a number of 5,000 digits
         raise ExperimentError(f"{path} is not TOML: {error}") from None
     data |= {
         k: [data[k]] for k in _LISTED if k in data and not isinstance(data[k], list)
@@ -444,7 +458,7 @@ def read_grid(path: Path | str) -> tuple[Grid, list[Experiment]]:
         raise ExperimentError(f"{path}{_line_of(text, str(error))}: {error}") from None
 
 
-_SINGULAR = {"families": "family", "variants": "variant", "presets": "preset"}
+_SINGULAR = {"families": "family"} | {name: name[:-1] for name in _LISTED[1:]}
 
 
 def _line_of(text: str, message: str) -> str:
@@ -465,21 +479,12 @@ def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
     nothing is measured)."""
     about, origin = result["experiment"], result["origin"]
     seconds = {f"{name}_s": value for name, value in result["seconds"].items()}
-    kept = (
-        "version",
-        "commit",
-        "device",
-        "cores",
-        "threads",
-        "python",
-        "torch",
-        "numpy",
-        "made",
-    )
+    kept = "version commit device cores threads python torch numpy made".split()
     row = (
         about
         | result["data"]
         | result["trained"]
+        | result.get("scored", {"background": "none"})  # as before it could be chosen
         | seconds
         | {k: origin[k] for k in kept}
     )

@@ -48,6 +48,9 @@ from deepseq_nb.model.runs import (
     Run,
     fit,
 )
+from deepseq_nb.scores.background import (
+    chosen_background,
+)
 from deepseq_nb.scores.scoring import (
     score,
 )
@@ -136,6 +139,7 @@ def scores_of(experiment: Experiment, run: Run, sets: list[Measured]) -> pd.Data
         experiment.seed,
         offset=experiment.offset,
         progress=False,
+        background=experiment.background,
     )
 
 # %% ../../book/workshop/jobs.ipynb #129e5487
@@ -182,6 +186,7 @@ def _result(job: "Job") -> dict[str, Any]:
         "experiment": asdict(job.experiment),
         "data": _data(job),
         "trained": _trained(job),
+        "scored": {"background": job.background},
         "seconds": job.seconds,
         "sets": job.rows,
         "origin": provenance({}),
@@ -202,7 +207,7 @@ class _Seconds(dict[str, float]):
 def _keep_scores(scores: pd.DataFrame, folder: Path | None) -> None:
     """`scores.csv` of a job that has a folder, to five places."""
     if folder is not None:
-        kept = scores[["variant", "score", "std_error"]].round(5)
+        kept = scores[["variant", "score", "std_error", "delta_elbo"]].round(5)
         text = kept.to_csv(index=False, lineterminator="\n")
         write_atomic(folder / "scores.csv", text)
 
@@ -232,6 +237,8 @@ class Job:
         """The family, and the weights of its sequences."""
         with self.seconds.of("read"):
             self.alignment = family_of(self.experiment)
+            alphabet = self.alignment.focus_map.alphabet
+            self.background = chosen_background(self.experiment.background, alphabet)
         with self.seconds.of("weights"):
             self.weights = cached_weights(self.alignment, self.train_config.theta)
         return self.alignment

@@ -86,6 +86,8 @@ FILES = {
     "list.json": b"[1]",
     "unknown.json": b'{"model": {"latnet": 3}}',
     "wrong.json": b'{"model": {"latent": "three"}}',
+    "narrow.json": b'{"model": {"weight_sigma": 1e-300}}',
+    "deep.json": 100_000 * b"[",
     "tiles.json": b'{"model": {"decoder": [10, 30]}}',
     "nothing.csv": b"",
     "nocolumn.csv": b"gene,x\nTP53,1\n",
@@ -167,6 +169,11 @@ BAD = [
     (["score", "run", "--all-singles", "--offset", "1" + 30 * "0"], "--offset"),
     (["score", "run", "--all-singles", "--out", ""], "--out"),
     (["sample", "run", "--n", "1000000000000"], "--n"),
+    (["sample", "run", "--n", "100000000"], "--n is 100000000: expected"),
+    (["score", "run", "--all-singles", "--samples", "1000000000000000"], "--samples"),
+    (["score", "run", "--all-singles", "--samples", "100000000"], "--samples is 100000000"),
+    (["train", "family.a2m", "--config", "narrow.json"], "weight_sigma is 1e-300"),
+    (["train", "family.a2m", "--config", "deep.json"], "deep.json is not JSON"),
     (["fly"], "fly"),
 ]
 
@@ -374,3 +381,38 @@ def test_a_name_that_the_terminal_cannot_show_is_escaped(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
     assert main(["weights", str(path), "--out", str(tmp_path / "w.npy")]) == 0
     assert b"S\\xfc\\xdfe" in raw.getvalue()
+
+
+def test_what_a_terminal_would_obey_is_escaped_and_a_long_name_is_cut(monkeypatch, capsys):
+    def work(args, say):
+        say("focus \x1b[2J\x07")
+        raise deepseq_nb.AlignmentError(f"no sequence is named {'z' * 1_000_000}: \x9b31m")
+
+    assert main(replaced(monkeypatch, work)) == 2
+    out, err = capsys.readouterr()
+    assert out == "focus \\x1b[2J\\x07\n"
+    assert err.endswith("z... (1,000,001 letters) \\x9b31m\n") and len(err) < 200
+
+
+def test_a_parsers_complaint_about_a_long_word_is_cut(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["score", "run", "--all-singles", "--samples", "\x1b" + "9" * 1_000_000])
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and len(err) < 300 and "\x1b" not in err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ...")],
+    ids=lambda error: type(error).__name__,
+)
+def test_memory_that_runs_out_is_one_line_and_exit_code_2(monkeypatch, capsys, error):
+    assert main(replaced(monkeypatch, raising(error))) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("deepseq weights: the memory of this machine does not suffice")
+    assert err.count("\n") == 1
+
+
+def test_the_help_says_what_the_exit_codes_mean(deepseq):
+    out = deepseq("--help").out
+    assert "exit code: 0 all done, 1 a part failed, 2 nothing done" in out and "130" in out

@@ -93,6 +93,34 @@ def test_other_settings_in_the_same_folder_are_refused(deepseq, tmp_path):
     assert code == 2 and "--runs" in err and err.count("\n") == 1
 
 
+def test_seed_one_and_no_seed_are_the_same_run(deepseq, tmp_path):
+    gym = write_gym(tmp_path / "gym")
+    assert deepseq(f"proteingym {gym} --out {tmp_path}/out {HOW}").code == 0
+    said = (tmp_path / "out" / "settings.json").read_text()
+    assert deepseq(f"proteingym {gym} --out {tmp_path}/out {HOW} --seed 1").code == 0
+    assert (tmp_path / "out" / "settings.json").read_text() == said
+    code, _, err = deepseq(f"proteingym {gym} --out {tmp_path}/out {HOW} --seed 2")
+    assert code == 2 and "--seed" in err
+
+
+def test_settings_that_are_no_settings_are_one_line(deepseq, tmp_path):
+    gym = write_gym(tmp_path / "gym")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "settings.json").write_text("[1")
+    code, _, err = deepseq(f"proteingym {gym} --out {tmp_path}/out {HOW}")
+    assert code == 2 and "settings.json" in err and err.count("\n") == 1
+
+
+def test_scores_are_those_of_record_and_the_background_can_stay(deepseq, tmp_path):
+    gym = write_gym(tmp_path / "gym")
+    assert deepseq(f"proteingym {gym} --out {tmp_path}/out {HOW}").code == 0
+    assert deepseq(f"proteingym {gym} --out {tmp_path}/plain {HOW} --background none").code == 0
+    places = (tmp_path / out / "DeepSequence_nb/TINY_ECOLI_A_2020.csv" for out in ("out", "plain"))
+    told, plain = (pd.read_csv(path).DeepSequence_score[:3] for path in places)
+    owed = np.log([1.10 / 8.25, 7.07 / 8.25, 8.25 / 6.86])  # A15W, A16G, V13A
+    assert np.allclose(told, plain - owed / 2, atol=1e-6)
+
+
 @pytest.mark.parametrize("column", ["DMS_id", "DMS_filename", "target_seq", "MSA_filename"])
 def test_reference_without_a_column_is_refused_by_name(deepseq, tmp_path, column):
     gym = write_gym(tmp_path / "gym")

@@ -77,9 +77,12 @@ def test_background_is_switched_on_the_command_line_and_said(deepseq, work):
     line = f"score run --all-singles {SAME}"
     _, out, _ = deepseq(f"{line} --background proteome --out half.csv")
     assert "delta_elbo" in out
+    _, unsaid_out, _ = deepseq(f"{line} --out unsaid.csv")
+    assert "delta_elbo" in unsaid_out
+    assert (work / "unsaid.csv").read_text() == (work / "half.csv").read_text()
     _, plain_out, _ = deepseq(f"{line} --background none --out plain.csv")
     half, plain = pd.read_csv(work / "half.csv"), pd.read_csv(work / "plain.csv")
-    assert "delta_elbo" not in plain and "delta_elbo" not in plain_out
+    assert plain.delta_elbo.equals(plain.score) and "delta_elbo" not in plain_out
     assert np.allclose(half.delta_elbo, plain.score) and not np.allclose(half.score, plain.score)
     assert np.allclose(half.std_error, plain.std_error, equal_nan=True)
 
@@ -116,13 +119,15 @@ def test_too_few_samples_for_a_standard_error_are_said_and_null_in_json(deepseq,
 
 
 def test_several_runs_are_scored_as_their_mean(deepseq, work, several):
-    deepseq(f"score several/seed1 several/seed2 --all-singles {SAME} --out both.csv")
+    _, out, _ = deepseq(f"score several/seed1 several/seed2 --all-singles {SAME} --out both.csv")
     both = pd.read_csv(work / "both.csv")
     parts = [
         score(several / f"seed{seed}", samples=3, seed=seed, device="cpu").score for seed in (1, 2)
     ]
     assert np.allclose(both.score, sum(parts) / 2)
-    assert np.allclose(both.std_error, (parts[0] - parts[1]).abs() / 2)
+    spread = (parts[0] - parts[1]).abs() / 2**0.5  # the standard deviation of two numbers
+    assert np.allclose(both.spread, spread)
+    assert f"median standard deviation {spread.median():.2g} nats" in out
 
 
 def test_a_folder_stands_for_the_runs_that_it_holds(deepseq, work, several):

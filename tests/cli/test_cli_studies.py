@@ -1,6 +1,14 @@
-"""`deepseq experiments`: handed on to the room of studies."""
+"""`deepseq experiments` and `deepseq book`: handed on to the room of studies."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pandas as pd
+import pytest
+
+from deepseq_nb.studies import book
 
 
 def test_experiments_make_a_table(deepseq, tmp_path):
@@ -16,3 +24,69 @@ def test_a_slip_in_the_grid_is_told_before_anything_begins(deepseq, tmp_path):
     code, _, err = deepseq(f"experiments {tmp_path}/slip.toml --out {tmp_path}/slip")
     assert code == 2 and "preset" in err and err.count("\n") == 1
     assert not (tmp_path / "slip").exists()
+
+
+def test_the_book_gets_its_options(deepseq, tmp_path, monkeypatch):
+    seen = {}
+
+    def fake(profile, only, out, force, parameters, **options):
+        seen.update(
+            options, profile=profile, only=only, out=out, force=force, parameters=parameters
+        )
+        return book.BookResult(chapters=(), failure="x")
+
+    monkeypatch.setattr(book, "run_book", fake)
+    line = "book --profile full --only usage --only colophon --no-site --seed 4 --jobs 3"
+    assert deepseq(f"{line} --data-dir {tmp_path}").code == 1
+    assert seen["profile"] == "full" and seen["only"] == ["usage", "colophon"]
+    assert not seen["site"] and not seen["strict"] and seen["jobs"] == 3
+    assert seen["parameters"] == {"seed": 4, "data_dir": tmp_path.resolve()}
+    assert seen["out"] == Path("_build/book")
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--only nothing_called_so", "--only nothing_called_so: no chapter is called that"),
+        ("--out ''", "--out"),
+        ("--data-dir ''", "--data-dir"),
+        ("--data-dir nowhere", "--data-dir nowhere: no such folder"),
+        ("--seed -1", "--seed"),
+        ("--jobs 0", "--jobs"),
+    ],
+)
+def test_a_slip_in_the_options_of_the_book_is_one_line(deepseq, monkeypatch, options, told):
+    made = []
+    monkeypatch.setattr(book, "run_chapters", lambda *given: made.append(given) or [])
+    code, _, err = deepseq(f"book --no-site {options}")
+    assert code == 2 and told in err and err.count("\n") == 1 and made == []
+
+
+def test_a_package_that_the_book_lacks_is_named(deepseq, monkeypatch):
+    def missing(*given, **options):
+        raise ModuleNotFoundError("No module named 'papermill'", name="papermill")
+
+    monkeypatch.setattr(book, "run_book", missing)
+    code, _, err = deepseq("book")
+    assert (code, err) == (
+        2,
+        "deepseq book: papermill is missing: pip install 'deepseq-nb[book]'\n",
+    )
+
+
+def test_a_chapter_is_run_when_nobody_reads_the_lines(tmp_path):
+    """`deepseq book ... | true`, in a book of one chapter."""
+    import nbformat
+
+    cells = [nbformat.v4.new_code_cell("open('made.txt', 'w').write('yes')")]
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    (tmp_path / "_toc.yml").write_text("root: only\n")
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata=metadata)
+    nbformat.write(notebook, tmp_path / "only.ipynb")
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "deepseq_nb", "book", "--no-site"]
+    done = subprocess.run(words, cwd=tmp_path, stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.read_text() for path in tmp_path.rglob("made.txt")] == ["yes"]

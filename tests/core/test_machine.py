@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from deepseq_nb.core.errors import ConfigError
-from deepseq_nb.core.machine import choose_device, compiled, cores, deferred_interrupt, duration
+from deepseq_nb.core.errors import ConfigError, ResourceError
+from deepseq_nb.core.machine import (
+    choose_device,
+    compiled,
+    cores,
+    deferred_interrupt,
+    duration,
+    memory_explained,
+)
 
 
 def test_device_is_explained():
@@ -86,3 +93,35 @@ def test_the_weights_do_not_wait_for_torch():
     code = "import sys, deepseq_nb.family.depth; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
+
+
+def _raise(error):
+    raise error
+
+
+SHORTAGES = {
+    "python": lambda: bytearray(2**62),
+    "numpy": lambda: np.empty(2**58),
+    "numpy's own limit": lambda: np.empty((2**40, 2**40)),
+    "torch": lambda: torch.empty(2**50),
+    "torch's own limit": lambda: torch.empty(2**40, 2**40),
+    "a GPU": lambda: _raise(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")),
+}
+
+
+@pytest.mark.parametrize("name", SHORTAGES)
+def test_memory_that_does_not_suffice_is_one_sentence_with_what_to_do(name):
+    with pytest.raises(ResourceError, match=r"memory of this machine .*--batch-size") as caught:
+        with memory_explained():
+            SHORTAGES[name]()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("theta"), RuntimeError("shape"), ConfigError("x"), ResourceError("once")]
+)
+def test_no_other_error_is_taken_for_lacking_memory(error):
+    with pytest.raises(type(error)) as caught:
+        with memory_explained():
+            raise error
+    assert caught.value is error

@@ -509,6 +509,20 @@ def test_a_damaged_file_is_replaced(server, tmp_path):
     assert download(entry("good"), tmp_path, base_url=base(server)).read_bytes() == CONTENT
 
 
+def test_more_than_the_registry_announces_is_refused_and_leaves_nothing(server, tmp_path):
+    small = replace(entry("good"), bytes=len(CONTENT) - 1)
+    with pytest.raises(DatasetError, match=r"toy\.a2m \(TOY\): more than the 59,999 bytes"):
+        download(small, tmp_path, base_url=base(server))
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["../evil.a2m", "/etc/passwd", "..", "", "a/b"])
+@pytest.mark.parametrize("field", ["family", "file"])
+def test_a_registry_that_points_outside_its_folder_is_refused(field, name):
+    with pytest.raises(DatasetError, match="no name of a file or folder"):
+        replace(entry("good"), **{field: name})
+
+
 def test_unwritable_folder_is_one_clear_error(server, tmp_path):
     (tmp_path / "TOY").write_text("a file where the folder should be")
     with pytest.raises(DatasetError, match="the folder cannot be written"):
@@ -523,7 +537,9 @@ def test_rows_of_a_larger_table_are_derived(server, tmp_path):
 
 
 def test_a_derivation_with_another_result_is_refused(server, tmp_path):
-    with pytest.raises(DatasetError, match="derived from the download lacks the expected SHA-256"):
+    with pytest.raises(
+        DatasetError, match="derived from the download does not have the expected SHA-256"
+    ):
         download(entry("upstream.csv", CONTENT, derivation="rows"), tmp_path, base_url=base(server))
     assert left_behind(tmp_path) == []
 
@@ -552,12 +568,18 @@ def test_focus_row_without_a_column_is_refused():
         registry._add_focus_row(">b\nMKLG\n", entry("x", focus="TOY/1-5", sequence="MKVLA"))
 
 
-@pytest.mark.parametrize("module", ["pooch", "requests"])
-def test_a_download_without_its_packages_says_what_to_install(tmp_path, monkeypatch, module):
+@pytest.mark.parametrize(
+    ("module", "package", "derivation"),
+    [("requests", "requests", ""), ("Bio.Align", "biopython", "focus row")],
+)
+def test_a_download_without_its_packages_says_what_to_install(
+    tmp_path, monkeypatch, module, package, derivation
+):
     monkeypatch.setitem(sys.modules, module, None)  # importing it raises ImportError
+    wanted = entry("whole", derivation=derivation)
     with pytest.raises(DatasetError) as caught:
-        download(entry("whole"), tmp_path, base_url="http://127.0.0.1:9")
-    assert str(caught.value).endswith("needs pooch: pip install 'deepseq-nb[data]'")
+        download(wanted, tmp_path, base_url="http://127.0.0.1:9")
+    assert str(caught.value) == (f"toy.a2m (TOY) needs {package}: pip install 'deepseq-nb[data]'")
     assert "\n" not in str(caught.value) and not [*tmp_path.iterdir()]
 
 

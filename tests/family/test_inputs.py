@@ -323,3 +323,21 @@ def test_a_shift_that_holds_from_a_gap_on_is_not_advised_for_all(tmp_path):
     names = [f"{a}{i}{'W' if a != 'W' else 'A'}" for i, a in enumerate(whole, 1)]
     hint = resolve_variants(names, found.focus_map).hint
     assert "no single --offset is right" in hint and "pass --offset" not in hint
+
+
+@pytest.mark.parametrize("form", ["fasta", "stockholm"])
+def test_control_characters_in_a_name_are_read_as_escapes(tmp_path, form):
+    name = "\x1b[31mred\x07\u202e/11-14"
+    rows = {"fasta": ">{}\nMKVL\n>b\nMKVI\n", "stockholm": "# STOCKHOLM 1.0\n{} MKVL\nb MKVI\n//\n"}
+    path = tmp_path / f"family.{form}"
+    path.write_text(rows[form].format(name), encoding="utf-8")
+    alignment = Alignment.read(path)
+    assert alignment.names == (r"\x1b[31mred\x07\u202e/11-14", "b")
+    assert alignment.residues.tolist() == [11, 12, 13, 14]
+    assert Alignment.read(path, focus=name).focus == alignment.focus
+
+
+def test_letters_beyond_ascii_in_a_name_stay(tmp_path):
+    path = tmp_path / "family.fasta"
+    path.write_text(">Süße/11-14\nMKVL\n>b\nMKVI\n", encoding="utf-8")
+    assert Alignment.read(path).names[0] == "Süße/11-14"

@@ -9,9 +9,11 @@ from deepseq_nb.family.notation import (
     canonical_variants,
     format_variant,
     parse_variant,
+    read_piece,
     split_pieces,
 )
 
+PROTEIN = "ACDEFGHIKLMNPQRSTVWY"
 THREE = dict(zip("ACDEFGHIKLMNPQRSTVWY",
                  "Ala Cys Asp Glu Phe Gly His Ile Lys Leu Met Asn Pro Gln Arg Ser Thr Val Trp Tyr".split(),
                  strict=True))  # fmt: skip
@@ -136,3 +138,13 @@ def test_splitting_never_raises_and_empty_means_wild_type(text):
     pieces = split_pieces(text)
     assert all(isinstance(piece, str) for piece in pieces)
     assert pieces or canonical_variants([text]) == ["WT"]
+
+
+@pytest.mark.parametrize("piece", ["Ala5Gly", "(Ala5Gly)", "p.(Ala5Gly)", "(p.Ala5Gly)"])
+def test_one_piece_may_stand_in_brackets(piece):
+    assert read_piece(piece, PROTEIN).substitution == ("A", 5, "G")
+
+
+def test_three_letter_codes_are_called_so_among_nucleotides_and_not_in_a_protein():
+    assert "'Ala' is a three-letter code" in read_piece("Ala5Gly", "ACGU").reason
+    assert "'Foo' is none of" in read_piece("Foo5Gly", PROTEIN).reason

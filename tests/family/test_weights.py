@@ -1,6 +1,8 @@
 """Sequence weights: the original's definition to the last tie, and files that say what they belong to."""
 
+import errno
 import json
+import os
 import threading
 import warnings
 
@@ -377,3 +379,27 @@ def test_a_cache_that_cannot_be_written_is_a_warning(tmp_path, family):
     (tmp_path / "file").write_text("")
     with pytest.warns(UserWarning, match="not kept"):
         assert (cached_weights(family, 0.2, tmp_path / "file") == sequence_weights(family)).all()
+
+
+def test_a_cached_file_without_its_sidecar_is_computed_again(tmp_path, family):
+    weights = cached_weights(family, 0.2, tmp_path)
+    (path,) = (tmp_path / "weights").glob("*.npy")
+    path.with_name(path.name + ".json").unlink()
+    np.save(path, weights * 0.5)  # as good as any user's own, but nobody gave it
+    assert (cached_weights(family, 0.2, tmp_path) == weights).all()
+    assert path.with_name(path.name + ".json").exists()
+
+
+def test_weights_on_a_full_disk_leave_nothing(tmp_path, family, monkeypatch):
+    written, wait = [], os.fsync
+
+    def fsync(number):
+        written.append(number)
+        if len(written) == 2:  # the weights are there, their sidecar finds no place
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return wait(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match=r"w\.npy\.json cannot be written: No space left"):
+        save_weights(tmp_path / "w.npy", sequence_weights(family), family, 0.2)
+    assert len(written) == 2 and list(tmp_path.iterdir()) == []

@@ -221,6 +221,8 @@ def test_presets_round_trip_through_json(name):
         ({"latent": 0}, "latent is 0"),
         ({"site_prior": True, "weights": "point"}, "needs weights='variational'"),
         ({"encoder": (0,)}, "encoder is 0"),
+        ({"weight_sigma": 1e-300}, "weight_sigma is 1e-300"),
+        ({"weight_sigma": 1e300}, "weight_sigma is 1e+300"),
     ],
 )
 def test_impossible_configurations_are_refused_by_name(wrong, text):

@@ -286,10 +286,14 @@ def test_a_sampled_prior_asks_for_its_sample():
     ("settings_", "message"),
     [
         ({"logit_p": 1}, "SparsityPrior.logit_p is 1: expected a number above 0 and below 1"),
-        ({"logit_sigma": -4.0}, "SparsityPrior.logit_sigma is -4.0: expected a number above 0"),
+        (
+            {"logit_sigma": -4.0},
+            "SparsityPrior.logit_sigma is -4.0: expected a number at least 1e-06",
+        ),
+        ({"logit_sigma": 1e-300}, "SparsityPrior.logit_sigma is 1e-300"),
         (
             {"global_scale": math.nan},
-            "SparsityPrior.global_scale is nan: expected a number above 0",
+            "SparsityPrior.global_scale is nan: expected a number at least 1e-06",
         ),
     ],
 )

@@ -18,7 +18,8 @@ from tiny_family import QUICK, TINY, same, write_family
 from deepseq_nb.core.errors import CheckpointError, ConfigError, TrainingError
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.depth import Family, describe
-from deepseq_nb.model.checkpoints import RunFolder, load_tensors, save_tensors
+from deepseq_nb.model.checkpoints import RunFolder
+from deepseq_nb.model.run_files import load_tensors, save_tensors
 from deepseq_nb.model.runs import fit, fit_many, for_shallow_family, load_run, prepare
 from deepseq_nb.model.training import TrainConfig, Trainer
 
@@ -401,10 +402,12 @@ def test_overwrite_keeps_the_finished_run_until_the_new_one_has_a_checkpoint(
     assert contents(tmp_path / "run") == before
 
 
-def test_a_new_run_takes_the_old_ones_place_and_its_scores_go(alignment, tmp_path):
+def test_a_new_run_takes_the_old_ones_place_and_no_file_of_the_users_goes(alignment, tmp_path):
     fit(alignment, TINY, QUICK, tmp_path / "run")
     (tmp_path / "run/scores.csv").write_text("of the old run\n")
+    (tmp_path / "run/scores.old1.csv").write_text("of a run before\n")
     (tmp_path / "run/notes.txt").write_text("mine\n")
+    (tmp_path / "run/checkpoint/notes.txt").write_text("mine too\n")
     seen = []
     other = replace(QUICK, seed=2)
     new = fit(alignment, TINY, other, tmp_path / "run", overwrite=True, echo=seen.append)
@@ -419,7 +422,9 @@ def test_a_new_run_takes_the_old_ones_place_and_its_scores_go(alignment, tmp_pat
         "ranking.csv",
         "checkpoint",
     }
-    assert names == files | {"notes.txt"}
+    assert names == files | {"notes.txt", "scores.old1.csv", "scores.old2.csv"}
+    assert (tmp_path / "run/scores.old2.csv").read_text() == "of the old run\n"
+    assert (tmp_path / "run/checkpoint/notes.txt").read_text() == "mine too\n"
 
 
 def test_a_killed_replacement_leaves_the_old_run_and_nothing_else(alignment, family, tmp_path):

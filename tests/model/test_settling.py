@@ -9,8 +9,9 @@ from tiny_family import QUICK, TINY, same
 
 from deepseq_nb.core.errors import ConfigError
 from deepseq_nb.model import loop
-from deepseq_nb.model.checkpoints import RunFolder, load_tensors, save_tensors
+from deepseq_nb.model.checkpoints import RunFolder
 from deepseq_nb.model.choices import RECOMMENDED, Recommendation, chosen_settings
+from deepseq_nb.model.run_files import load_tensors, save_tensors
 from deepseq_nb.model.runs import fit, load_run, prepare
 from deepseq_nb.model.schedule import TrainConfig
 from deepseq_nb.model.settling import (
@@ -119,10 +120,10 @@ def test_an_auto_run_that_was_cut_off_resumes_to_the_same_end(
     def killed(self):
         judge(self)
         if self.made == 130:  # between two checks, and after the checkpoint of 119
-            raise MemoryError
+            raise ArithmeticError
 
     monkeypatch.setattr(loop.Making, "judge", killed)
-    with pytest.raises(MemoryError):
+    with pytest.raises(ArithmeticError):
         fit(alignment, TINY, config, tmp_path / "cut")
     monkeypatch.setattr(loop.Making, "judge", judge)
     resumed = fit(alignment, TINY, config, tmp_path / "cut", resume=True)
@@ -214,10 +215,10 @@ def test_a_run_with_a_schedule_resumes_to_the_same_bits_and_keeps_its_length(
     def killed(self):
         judge(self)
         if self.made == 20:
-            raise MemoryError
+            raise ArithmeticError
 
     monkeypatch.setattr(loop.Making, "judge", killed)
-    with pytest.raises(MemoryError):
+    with pytest.raises(ArithmeticError):
         fit(alignment, TINY, config, tmp_path / "run")
     monkeypatch.setattr(loop.Making, "judge", judge)
     assert same(fit(alignment, TINY, config, tmp_path / "run", resume=True), whole)

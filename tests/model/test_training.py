@@ -136,6 +136,10 @@ def test_every_kind_of_model_trains_reproducibly(alignment, config):
         ({"learning_rate": -1.0}, "learning_rate"),
         ({"theta": 0.8}, "did you mean 0.2"),
         ({"seed": -1}, "seed"),
+        ({"seed": 10**23}, "seed is 10"),
+        ({"steps": 10**20}, "steps is 10"),
+        ({"max_steps": 10**20}, "max_steps is 10"),
+        ({"batch_size": 99_999_999_999}, "batch_size is 99999999999"),
     ],
 )
 def test_impossible_settings_are_refused(wrong, text):

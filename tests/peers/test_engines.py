@@ -36,7 +36,8 @@ NEEDS = {"numpy": "numpy", "torch": "array_api_compat", "jax": "jax", "cupy": "c
 def available(name: str) -> engines.Engine:
     """The engine, or a skipped test that says what is missing."""
     if find_spec(NEEDS[name]) is None:
-        pytest.skip(f"{NEEDS[name]} is not installed: pip install 'deepseq-nb[engines]'")
+        how = "it needs CUDA" if name == "cupy" else "pip install 'deepseq-nb[engines]'"
+        pytest.skip(f"{NEEDS[name]} is not installed: {how}")
     return engine(name)
 
 
@@ -195,6 +196,22 @@ def test_jax_computes_in_double_precision_and_leaves_the_users_setting_alone(tin
         assert jax.config.jax_enable_x64 is False and jax.numpy.ones(2).dtype == "float32"
     finally:
         jax.config.update("jax_enable_x64", before)
+
+
+class Steep(SparsityPrior):
+    """A Laplace density of its own under the kind whose KL has a closed form."""
+
+    def log_density(self, s):
+        return -s.abs()
+
+
+@pytest.mark.parametrize("weights", ["variational", "point"])
+def test_a_prior_with_a_density_of_its_own_is_refused_and_not_ignored(weights):
+    model, tokens, noise, latent = example(settings(sparsity=Steep(), weights=weights))
+    m, p = array_model(model, engine("numpy"))
+    x = one_hot(tokens, LETTERS, torch.float64).numpy()
+    with pytest.raises(ConfigError, match="Steep has a density of its own"):
+        loss(m, p, x, noise.numpy(), latent.numpy(), NEFF)
 
 
 def test_an_unknown_engine_is_refused():

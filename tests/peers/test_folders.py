@@ -104,7 +104,7 @@ def test_an_interrupted_overwrite_is_no_model(models, tmp_path, monkeypatch):
     model, write = models["SiteIndependent"], folders.write_atomic
     model.save(tmp_path / "m")
 
-    def power_cut(path, data):
+    def power_cut(path, data, **how):
         if path.name == "config.json":
             raise KeyboardInterrupt
         return write(path, data)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepseq_nb.core.errors import ConfigError
+from deepseq_nb.core.errors import ConfigError, VariantError
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.variants import resolve_variants
 from deepseq_nb.peers.sites import SiteIndependent
@@ -142,3 +142,14 @@ def test_weights_must_be_finite_and_not_negative(rna, bad):
 def test_pseudocount_must_be_above_zero(rna, bad):
     with pytest.raises(ConfigError, match="pseudocount must be above 0"):
         SiteIndependent.fit(rna, pseudocount=bad)
+
+
+def test_simple_models_take_variants_as_runs_do(rna, tmp_path):
+    model, path = SiteIndependent.fit(rna), tmp_path / "mine.csv"
+    path.write_text("mutant,fitness\nA5G,0.5\nC6U,0.1\n")
+    expected = model.score(["A5G", "C6U"])
+    for asked in (path, str(path), pd.DataFrame({"variant": ["A5G", "C6U"]})):
+        pd.testing.assert_frame_equal(model.score(asked), expected)
+    assert model.score("A5G").score.tolist() == expected.score[:1].tolist()
+    with pytest.raises(VariantError, match=r"none\.csv: no such file"):
+        model.score(str(tmp_path / "none.csv"))

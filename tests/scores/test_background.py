@@ -9,10 +9,14 @@ import pytest
 from deepseq_nb.core.errors import ConfigError
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.variants import resolve_variants
+from deepseq_nb.model.runs import fit
+from deepseq_nb.model.sizes import preset
+from deepseq_nb.model.training import TrainConfig
 from deepseq_nb.scores.background import (
     PROTEOME,
     background_change,
     chosen_background,
+    is_taken_out,
     log_background,
     with_background,
 )
@@ -72,12 +76,40 @@ def test_score_loses_half_of_the_change_and_delta_elbo_keeps_it(small):
     assert list(scores.columns) == ["variant", "score", "std_error"]  # not changed in place
 
 
-def test_background_is_taken_out_once(small):
+def test_background_is_taken_out_once_and_can_be_put_back(small):
     table = resolve_variants(["L5W"], small.focus_map)
     scores = pd.DataFrame({"variant": ["L5W"], "score": [-3.0]})
     told = with_background(scores, table, small.focus_map, "proteome")
-    with pytest.raises(ConfigError, match="once"):
-        with_background(told, table, small.focus_map, "proteome")
+    assert with_background(told, table, small.focus_map, "proteome").equals(told)
+    back = with_background(told, table, small.focus_map, "none")
+    assert back.score[0] == back.delta_elbo[0] == -3
+
+
+def test_proteins_are_scored_without_their_background_where_nothing_is_said(small, tiny_run):
+    assert chosen_background(None, small.focus_map.alphabet) == "proteome"
+    said, silent = (score(tiny_run, ["A15W"], samples=4, background=b) for b in ("proteome", None))
+    assert silent.equals(said) and silent.score[0] != silent.delta_elbo[0]
+
+
+def test_scores_of_rna_are_differences_of_elbos(tmp_path):
+    alignment = Alignment.from_strings(
+        ["ACGU", "ACGA", "AC-U"], ["seq/5-8", "b", "c"], alphabet="rna"
+    )
+    run = fit(alignment, preset("quick"), TrainConfig(steps=2, device="cpu"), progress=False)
+    table = score(run, ["A5C", "G7U"], samples=2)
+    assert table.score.equals(table.delta_elbo) and table.score.notna().all()
+
+
+@pytest.mark.parametrize(
+    ("columns", "out"),
+    [
+        ({"score": [-1.0]}, False),
+        ({"score": [-1.0, np.nan], "delta_elbo": [-1.0, np.nan]}, False),
+        ({"score": [-1.0, 0.0], "delta_elbo": [-1.1, 0.0]}, True),
+    ],
+)
+def test_a_table_shows_whether_its_background_is_out(columns, out):
+    assert is_taken_out(pd.DataFrame(columns)) is out
 
 
 def test_other_alphabets_are_scored_without_and_refused_when_asked():
@@ -99,15 +131,15 @@ def test_score_of_a_run_is_its_elbo_difference_less_half_of_the_background(tiny_
     expected = plain.score - background_change(table, tiny_run.focus_map) / 2
     assert np.allclose(told.score, expected, equal_nan=True)
     assert told.delta_elbo.equals(plain.score) and told.std_error.equals(plain.std_error)
-    assert "delta_elbo" not in plain
+    assert plain.delta_elbo.equals(plain.score)
 
 
 def test_several_runs_have_the_background_taken_out_of_their_mean(tiny_run):
     runs = [tiny_run, tiny_run]
-    plain = score(runs, ["A15W"], samples=4, background="none")
-    told = score(runs, ["A15W"], samples=4, background="proteome")
+    plain = score(runs, ["A15W"], samples=8, background="none")
+    told = score(runs, ["A15W"], samples=8, background="proteome")
     assert told.delta_elbo[0] == plain.score[0] and told.std_error[0] == plain.std_error[0]
-    parts = [score(tiny_run, ["A15W"], samples=4, seed=s, background="proteome") for s in (1, 2)]
+    parts = [score(tiny_run, ["A15W"], samples=8, seed=s, background="proteome") for s in (1, 2)]
     joined = combine(parts)
     assert joined.score[0] == pytest.approx(told.score[0])
     assert joined.delta_elbo[0] == pytest.approx(told.delta_elbo[0])
@@ -119,3 +151,10 @@ def test_tables_with_and_without_background_are_not_combined(tiny_run):
     ]
     with pytest.raises(ConfigError, match="1 of 2 tables"):
         combine(tables)
+
+
+def test_a_mean_with_a_table_of_another_version_has_no_elbo_column(tiny_run):
+    new = score(tiny_run, ["A15W"], samples=2, background="none")
+    old = new.drop(columns="delta_elbo").assign(score=new.score - 1)
+    assert "delta_elbo" not in combine([new, old])
+    assert combine([new, old]).score[0] == pytest.approx(new.score[0] - 0.5)

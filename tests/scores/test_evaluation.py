@@ -345,6 +345,12 @@ def test_constant_assay_is_nan_with_a_note_and_no_warning():
     )
 
 
+def test_one_resample_gives_an_interval_without_width():
+    score, fitness = noisy(40)
+    result = evaluate(frame(score), frame(fitness, "y"), "y", bootstrap=1)
+    assert result["spearman"].low == result["spearman"].high != result["spearman"].value
+
+
 def test_resamples_without_a_class_are_counted():
     assay = frame([0, 0, 0, 0, 0, 1], "y")
     result = evaluate(frame(np.arange(6.0)), assay, "y", bootstrap=200)
@@ -409,7 +415,14 @@ def test_numbers_as_text_are_numbers():
 
 
 @pytest.mark.parametrize(
-    "settings", [{"bootstrap": -1}, {"confidence": 0}, {"confidence": 95}, {"threshold": math.nan}]
+    "settings",
+    [
+        {"bootstrap": -1},
+        {"confidence": 0},
+        {"confidence": 1},
+        {"confidence": 95},
+        {"threshold": math.nan},
+    ],
 )
 def test_settings_out_of_range(settings):
     with pytest.raises(EvaluationError, match=next(iter(settings))):

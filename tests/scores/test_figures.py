@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from matplotlib.figure import Figure
 
-from deepseq_nb.core.errors import EvaluationError, FigureError
+from deepseq_nb.core.errors import EvaluationError, FigureError, printable
 from deepseq_nb.family.focus import ALPHABETS, FocusMap
 from deepseq_nb.family.weights import letter_counts
 from deepseq_nb.scores import figures, heatmap, logo
@@ -277,6 +277,23 @@ def test_history_of_any_length_has_four_panels(rows):
     ]  # fmt: skip
 
 
+def test_the_ranking_has_a_panel_of_its_own_below_the_four_and_none_lies_on_another():
+    ranking = pd.DataFrame(
+        {"step": [10, 20, 30], "since": [0, 10, 20], "moved": [np.nan, 0.2, 0.001]}
+    )
+    fig = plot_history(make_history(30), ranking=ranking)
+    assert len(fig.axes) == 5 and fig.axes[-1].get_ylabel() == "1 \u2212 Spearman"
+    boxes = [ax.get_position() for ax in fig.axes]
+    assert all(min(box.min) >= 0 and max(box.max) <= 1 and box.height > 0.1 for box in boxes)
+    assert boxes[-1].y1 < min(box.y0 for box in boxes[:4])
+    apart = [
+        a.x1 <= b.x0 or b.x1 <= a.x0 or a.y1 <= b.y0 or b.y1 <= a.y0
+        for number, a in enumerate(boxes)
+        for b in boxes[:number]
+    ]
+    assert all(apart)
+
+
 def test_history_with_a_nan_is_still_drawn():
     history = make_history(100)
     history.loc[99, ["loss", "reconstruction"]] = np.nan
@@ -415,6 +432,29 @@ def test_plot_run_writes_every_picture_and_the_matrix(run_dir, toy_table, tmp_pa
     assert all(path.parent == run_dir / "figures" and path.stat().st_size > 0 for path in paths)
 
 
+def test_the_logo_is_of_shares_among_the_letters_that_are_there(run_dir, monkeypatch):
+    drawn = []
+    draw = figures.plot_logo
+    monkeypatch.setattr(
+        figures,
+        "plot_logo",
+        lambda shares, *rest, **how: drawn.append(shares) or draw(shares, *rest, **how),
+    )
+    plot_run(run_dir, formats=("svg",))
+    assert drawn[0].sum(axis=1) == pytest.approx(np.ones(6))  # stored with 0.1 for gaps
+
+
+def test_the_pair_of_heat_maps_says_what_each_shows_and_where_white_is(
+    run_dir, toy_table, tmp_path
+):
+    wild = pd.DataFrame({"variant": ["WT"], "score": [0.25]})
+    assay = pd.concat([toy_table, wild]).rename(columns={"score": "activity"})
+    assay.to_csv(tmp_path / "assay.csv", index=False)
+    plot_run(run_dir, assay=tmp_path / "assay.csv", column="activity", formats=("svg",))
+    drawn = (run_dir / "figures" / "heatmap_pair.svg").read_text()
+    assert ">activity (white: 0.25)</text>" in drawn and ">score (nats)</text>" in drawn
+
+
 def test_matrix_beside_the_heat_map_reads_back(run_dir, toy_map, toy_table):
     plot_run(run_dir, formats=("svg",))
     matrix = pd.read_csv(run_dir / "figures" / "heatmap.csv", index_col=0)
@@ -432,6 +472,26 @@ def test_missing_ingredients_are_said_in_one_line_each(run_dir):
     paths = plot_run(run_dir, formats=("png",), say=lines.append)
     assert [path.name for path in paths] == ["logo.png"]
     assert len(lines) == 2 and "no training curves" in lines[0] and "--all-singles" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "label"),
+    [
+        ("Potts", "occupancy", "score (nats)"),
+        ("Nearest", "occupancy", "score"),
+        ("Potts", "score_1", "score (standard deviations of a single)"),
+    ],
+)
+def test_simple_models_lack_no_training_and_scores_have_their_unit(run_dir, kind, column, label):
+    (run_dir / "history.csv").unlink()
+    (run_dir / "config.json").write_text(json.dumps({"kind": kind}))
+    table = pd.read_csv(run_dir / "scores.csv").assign(**{column: 1.0})
+    table.to_csv(run_dir / "scores.csv", index=False)
+    lines: list[str] = []
+    plot_run(run_dir, formats=("svg",), say=lines.append)
+    assert lines == []
+    drawn = (run_dir / "figures" / "heatmap.svg").read_text()
+    assert f">{label}</text>" in drawn
 
 
 def test_empty_run_folder_is_refused_after_saying_what_is_missing(tmp_path):
@@ -536,3 +596,32 @@ def test_table_without_a_score_column_is_one_clear_error(run_dir):
 def test_any_protein_can_be_drawn(sequence, start):
     focus_map = make_map(sequence, start=start)
     assert plot_heatmap(all_singles_table(focus_map), focus_map).axes
+
+
+HOSTILE = [
+    r"$\frac{1}{$",
+    "$x^2$ and more",
+    "\x1b[2J\x07",
+    "\ufffe\u202e",
+    "<script>alert(1)</script>&]]>",
+    "L" * 100_000,
+    "=1+1",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=lambda name: repr(name[:12]))
+def test_a_hostile_name_is_drawn_as_text_in_well_formed_files(toy_map, toy_table, tmp_path, name):
+    measured = toy_table.rename(columns={"score": name})
+    shares = np.full((len(toy_map.residues), 20), 1 / 20)
+    drawn = [
+        plot_heatmap(toy_table, toy_map, title=name, label=name),
+        plot_heatmap_pair(measured, toy_table, toy_map, columns=(name, "score"), names=(name, "b")),
+        plot_logo(shares, toy_map, title=name),
+        plot_history(make_history(5), title=name),
+        plot_correlation(toy_table, measured, name, title=name, bootstrap=20),
+    ]
+    for number, figure in enumerate(drawn):
+        svg, _ = save_figure(figure, tmp_path / str(number))
+        drawn_texts = ElementTree.fromstring(svg.read_bytes()).iter(f"{SVG}text")
+        texts = ["".join(element.itertext()) for element in drawn_texts]
+        assert any(printable(name, 60) in text for text in texts), texts

@@ -131,3 +131,7 @@ def test_a_column_of_ambiguous_commas_is_refused_as_such():
     assay = singles(1, column="y").assign(y="1,234")
     with pytest.raises(EvaluationError, match="may be decimal commas or thousands"):
         evaluate(singles(1), assay, "y")
+
+
+def test_nothing_is_noted_of_an_assay_in_which_nothing_is_odd():
+    assert read_pair([singles(1)], singles(1, column="y"), "y")[1].notes == ()

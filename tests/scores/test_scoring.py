@@ -1,7 +1,9 @@
 """Asking trained runs: variants in every form, several runs, settings, places in the latent space, new sequences."""
 
+import inspect
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,14 +19,22 @@ from deepseq_nb.model.runs import fit, fit_many, load_run
 from deepseq_nb.model.scorer import Scorer
 from deepseq_nb.model.sizes import ModelConfig
 from deepseq_nb.model.training import TrainConfig
-from deepseq_nb.scores.scoring import combine, embed, load_runs, sample_sequences, score
+from deepseq_nb.scores.scoring import (
+    combine,
+    embed,
+    load_runs,
+    placed_variants,
+    sample_sequences,
+    score,
+)
 
 
 def test_every_row_comes_back_in_order(tiny_run):
     rows = ["A15W", "nonsense", "A999W", "V13A", "G15A", "A15A"]
     table = score(tiny_run, rows, samples=2)
     assert table.variant.tolist() == rows
-    assert list(table.columns) == ["variant", "score", "std_error", "status", "reason", "occupancy"]
+    first = ["variant", "score", "std_error", "status", "reason", "occupancy"]
+    assert list(table.columns) == [*first, "delta_elbo"]
     assert table.score.notna().tolist() == [True, False, False, False, False, True]
     assert (table.reason[table.status != "ok"] != "").all()
 
@@ -75,6 +85,8 @@ def test_table_of_variants_is_accepted_and_a_wrong_one_explained(tiny_run):
     ("wrong", "text"),
     [
         ({"samples": 0}, "samples is 0"),
+        ({"samples": 10**15}, "samples is 10"),
+        ({"seed": 10**23}, "seed is 10"),
         ({"precision": 0.0}, "precision is 0.0"),
         ({"seed": -1}, "seed is -1"),
         ({"max_samples": 0}, "max_samples is 0"),
@@ -148,10 +160,21 @@ def scored(scores, status="ok"):
     ).assign(reason=["", "" if status == "ok" else "why"])
 
 
-def test_combined_scores_are_means_with_the_error_of_a_mean():
+def test_combined_scores_are_means_with_their_spread_and_what_is_left_of_the_error_of_sampling():
     table = combine([scored([1.0, -2.0]), scored([3.0, -2.0]), scored([5.0, -2.0])])
     assert table.score.tolist() == [3.0, -2.0]
-    assert table.std_error.tolist() == pytest.approx([2 / 3**0.5, 0.0])  # sd 2 of three runs
+    assert table.spread.tolist() == [2.0, 0.0]  # 1, 3 and 5: deviations -2, 0 and 2, squares over 2
+    assert table.std_error.tolist() == pytest.approx([0.1 / 3**0.5] * 2)
+
+
+def test_the_standard_error_of_one_run_and_of_several_says_the_same_thing():
+    alone, twice = scored([1.0, 2.0]), combine([scored([1.0, 2.0]), scored([9.0, 2.0])])
+    assert "spread" not in combine([alone])
+    assert twice.std_error.tolist() == pytest.approx(
+        [0.1 / 2**0.5] * 2
+    )  # however far apart the runs
+    again = combine([twice, twice])
+    assert list(again.columns) == list(twice.columns) and again.spread.tolist() == [0.0, 0.0]
 
 
 def test_of_one_table_a_copy_is_returned():
@@ -178,7 +201,7 @@ def test_errors_of_the_mean_over_runs_are_calibrated():
         for _ in range(10)
     ]
     table = combine(run.assign(std_error=0.0, status="ok", reason="") for run in runs)
-    assert ((table.score - truth) / table.std_error).std() == pytest.approx(1, abs=0.15)
+    assert ((table.score - truth) / (table.spread / 10**0.5)).std() == pytest.approx(1, abs=0.15)
 
 
 @pytest.mark.parametrize("others", [["A2D", "A1C"], ["A1C", "A2E"], ["A1C"]])
@@ -194,7 +217,11 @@ def test_nothing_to_combine_is_refused():
 
 def test_tables_of_variants_and_scores_alone_can_be_combined():
     bare = [scored(values)[["variant", "score"]] for values in ([1.0, 2.0], [3.0, 2.0])]
-    assert combine(bare).score.tolist() == [2.0, 2.0]
+    table = combine(bare)
+    assert list(table.columns) == ["variant", "score", "spread"]
+    assert table.score.tolist() == [2.0, 2.0] and table.spread.tolist() == pytest.approx(
+        [2**0.5, 0]
+    )
 
 
 @pytest.fixture(scope="session")
@@ -210,11 +237,13 @@ def test_score_of_several_runs_is_the_mean_of_scores_with_noise_of_their_own(thr
     runs = [load_run(three_runs / f"seed{seed}") for seed in (1, 2, 10)]
     alone = [score(run, samples=8, seed=5 + k) for k, run in enumerate(runs)]
     table = score(runs, samples=8, seed=5)
-    scores, errors = ([t[name].to_numpy() for t in alone] for name in ("score", "std_error"))
-    assert np.array_equal(table.score, np.mean(scores, axis=0))
-    assert np.allclose(table.std_error, np.std(scores, axis=0, ddof=1) / 3**0.5)
-    assert np.allclose(table.sampling_error, np.sqrt(np.square(errors).sum(0)) / 3)
-    assert list(table.columns)[:5] == ["variant", "score", "std_error", "sampling_error", "status"]
+    names = ("score", "std_error", "delta_elbo")
+    scores, errors, elbos = ([t[name].to_numpy() for t in alone] for name in names)
+    assert np.array_equal(table.delta_elbo, np.mean(elbos, axis=0))
+    assert np.allclose(table.score, np.mean(scores, axis=0), atol=1e-12)
+    assert np.allclose(table.spread, np.std(scores, axis=0, ddof=1))
+    assert np.allclose(table.std_error, np.sqrt(np.square(errors).sum(0)) / 3)
+    assert list(table.columns)[:5] == ["variant", "score", "std_error", "spread", "status"]
 
 
 def test_a_folder_that_holds_runs_stands_for_all_of_them(three_runs):
@@ -258,8 +287,46 @@ def test_variants_may_come_from_a_file(tiny_run, tmp_path):
     expected = score(tiny_run, ["A15W", "G17P"], samples=2)
     pd.testing.assert_frame_equal(score(tiny_run, path, samples=2), expected)
     pd.testing.assert_frame_equal(score(tiny_run, str(path), samples=2), expected)
-    with pytest.raises(VariantError, match=r"none\.csv"):
-        score(tiny_run, tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_file_that_is_not_there_is_no_malformed_variant(tiny_run, tmp_path, kind):
+    with pytest.raises(VariantError, match=r"none\.csv: no such file"):
+        score(tiny_run, kind(tmp_path / "none.csv"))
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_folder_is_no_malformed_variant(tiny_run, tmp_path, kind):
+    with pytest.raises(VariantError, match="a folder"):
+        score(tiny_run, kind(tmp_path))
+
+
+def test_a_text_that_reads_as_a_variant_is_one_although_a_file_has_its_name(
+    tiny_run, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("A15W").write_text("mutant\nG17P\n")
+    pd.testing.assert_frame_equal(
+        score(tiny_run, "A15W", samples=2), score(tiny_run, ["A15W"], samples=2)
+    )
+
+
+def test_a_text_that_is_neither_a_variant_nor_a_file_is_a_row_with_its_reason(tiny_run):
+    (row,) = score(tiny_run, "A15", samples=2).itertuples()
+    assert (row.variant, row.status) == ("A15", "malformed")
+
+
+@pytest.mark.parametrize("wrong", [b"A15W", 15])
+def test_what_holds_no_variants_is_refused(tiny_run, wrong):
+    unchecked = inspect.unwrap(placed_variants)  # users have no type checker in their way
+    with pytest.raises(ConfigError, match=f"variants is of type {type(wrong).__name__}"):
+        unchecked(wrong, tiny_run.focus_map)
+
+
+def test_an_offset_beside_variants_that_have_their_columns_is_refused(tiny_run):
+    table = resolve_variants(["A15W"], tiny_run.focus_map)
+    with pytest.raises(ConfigError, match="offset 3 comes too late"):
+        score(tiny_run, table, offset=3)
 
 
 def test_a_long_variant_is_not_taken_for_a_file(tiny_run):
@@ -326,3 +393,8 @@ def test_a_precision_that_is_reached_is_not_spoken_of(tiny_run):
 @pytest.mark.parametrize(("samples", "known"), [(1, False), (4, False), (5, True), (8, True)])
 def test_standard_errors_of_the_fast_estimator_need_two_groups_of_four(tiny_run, samples, known):
     assert score(tiny_run, ["A15W"], samples=samples).std_error.notna()[0] == known
+
+
+def test_more_sequences_than_anybody_waits_for_are_refused(tiny_run):
+    with pytest.raises(ConfigError, match="n is 1000000000000: expected a whole number"):
+        sample_sequences(tiny_run, 10**12)

@@ -1,10 +1,8 @@
 """The book runner, on a made-up book of three chapters."""
 
-import argparse
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -89,7 +87,11 @@ def test_the_first_failing_cell_stops_the_book_and_is_shown(tiny):
 
 
 def test_lines_come_in_the_order_of_the_book_whatever_ends_first(tiny, capsys):
-    slow = code("import time\ntime.sleep(3)")
+    mark = str(tiny / "the other has ended")
+    first = code(f"open({mark!r}, 'w').close()")
+    write_notebook(tiny / "book" / "a_first.ipynb", prose("# First"), first)
+    wait = f"import os, time\nend = time.time() + 300\nwhile not os.path.exists({mark!r}) and time.time() < end:\n"
+    slow = code(wait + "    time.sleep(0.05)")
     write_notebook(tiny / "book" / "b" / "second.ipynb", prose("# Second"), slow)
     lines = []
     result = book.run_book(root=tiny, echo=lines.append, site=False, jobs=2)
@@ -228,59 +230,3 @@ def test_old_cells_without_ids_get_the_same_ids_every_time(tiny):
     path.write_text(json.dumps(data | {"nbformat_minor": 4}))
     first = book._normal_form(path)
     assert book._normal_form(path) == first and json.loads(first)["cells"][0]["id"]
-
-
-# the command line
-
-
-def parse(*arguments: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    book.add_arguments(parser)
-    return parser.parse_args(list(arguments))
-
-
-def test_the_command_hands_its_options_to_the_runner(monkeypatch):
-    seen = {}
-
-    def fake(profile, only, out, force, parameters, **options):
-        seen.update(
-            options, profile=profile, only=only, out=out, force=force, parameters=parameters
-        )
-        return book.BookResult(chapters=(), failure="x")
-
-    monkeypatch.setattr(book, "run_book", fake)
-    chapters = ("--only", "usage", "--only", "colophon")
-    assert (
-        book.main(
-            parse(
-                "--profile",
-                "full",
-                *chapters,
-                "--no-site",
-                "--seed",
-                "4",
-                "--data-dir",
-                "d",
-                "--jobs",
-                "3",
-            )
-        )
-        == 1
-    )
-    assert seen["profile"] == "full" and seen["only"] == ["usage", "colophon"]
-    assert not seen["site"] and not seen["strict"] and seen["jobs"] == 3
-    assert seen["parameters"] == {"seed": 4, "data_dir": Path("d").resolve()}
-
-
-def test_bad_input_is_one_line_and_exit_code_2(tiny, monkeypatch, capsys):
-    monkeypatch.chdir(tiny)
-    assert book.main(parse("--only", "nothing")) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("deepseq book: --only nothing: ") and error.count("\n") == 1
-
-
-def test_the_module_runs_as_a_program():
-    done = subprocess.run(
-        [sys.executable, "-m", "deepseq_nb.studies.book", "--help"], capture_output=True, text=True
-    )
-    assert done.returncode == 0 and "--profile {quick,full}" in done.stdout and done.stderr == ""

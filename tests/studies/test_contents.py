@@ -171,6 +171,35 @@ def test_a_recorded_result_that_was_changed_is_seen_by_the_chapters_that_read_an
     assert after[0] != before[0] and after[1] == before[1]
 
 
+def test_a_table_that_a_module_reads_belongs_to_the_chapters_that_reach_the_module(tiny):
+    write_package(tiny)
+    (tiny / "deepseq_nb" / "a" / "deep.py").write_text('NAME = "breadth.csv"\n')
+    (tiny / "results").mkdir()
+    for name in ("breadth.csv", "other.csv"):
+        (tiny / "results" / name).write_text("0.7\n")
+    source = "from deepseq_nb.a.shown import show"
+    reaches = write_notebook(tiny / "book" / "x.ipynb", code(source))
+    apart = write_notebook(tiny / "book" / "y.ipynb", code("from deepseq_nb.a.other import y"))
+
+    def marks() -> list[str]:
+        return [contents.fingerprint(path, {}, tiny) for path in (reaches, apart)]
+
+    before = marks()
+    (tiny / "results" / "other.csv").write_text("0.9\n")
+    assert marks() == before
+    (tiny / "results" / "breadth.csv").write_text("0.9\n")
+    assert marks()[0] != before[0] and marks()[1] == before[1]
+
+
+def test_every_chapter_that_trains_by_command_depends_on_what_such_families_reached(monkeypatch):
+    """`deepseq train` says it from results/breadth.csv; no word of the chapter has to."""
+    chapter = ROOT / "book" / "usage.ipynb"
+    sources = [cell.source for cell in contents.read_notebook(chapter).cells]
+    modules = contents.imported_modules(sources, ROOT)
+    recorded = contents._recorded("", modules, ROOT)
+    assert ROOT / "results" / "breadth.csv" in recorded
+
+
 def test_the_modules_of_a_chapter_of_this_book_are_not_all_there_are():
     code = ["from deepseq_nb.family.notation import canonical_variants"]
     stems = {path.stem for path in contents.imported_modules(code, ROOT)}

@@ -181,16 +181,45 @@ BAD = [
     ('families = ["synthetic"]\n[data.mine]\nalignment = "x"', "is not in families"),
     ('families = ["synthetic"]\nresult = "../x"', "line 2: result is '../x'"),
     ("families = [", "is not TOML"),
+    ('families = ["x"]\n[data.x]\nalignment = 1', "line 2: [data.x].alignment is 1: expected str"),
+    ('families = ["x"]\n[data.x]\nalignment = "x"\nassay = {}\ncolumn = "y"', "assay is {}"),
+    ('families = ["x"]\n[data.x]\nalignment = "x"\nassay = "y"\ncolumn = []', "column is []"),
+    (
+        'families = ["x"]\n[data.x]\nalignment = "x"\nassay = "y"\ncolumn = "z"\noffset = 1'
+        + "0" * 30,
+        "offset is 1" + "0" * 30,
+    ),
+    ('families = ["x"]\n[data.x]\nalignment = "a\\u0000b"', "null byte"),
+    ('families = ["a\\u0000b"]\n[data."a\\u0000b"]\nalignment = "x"', "which is no name"),
+    ("families = 'x'\na = " + 3000 * "[", "its brackets are nested too deep"),
+    ("families = 'x'\na = " + 3000 * "[" + 3000 * "]", "its brackets are nested too deep"),
+    ("families = 'x'\nsteps = " + 5000 * "9", "is not TOML"),
+    ("families = 'synthetic'\nseeds = " + str([*range(200_000)]), "the grid has 200,000 runs"),
+    (
+        "families = 'synthetic'\nseeds = 9999999999999999999999",
+        "line 2: seed is 9999999999999999999999",
+    ),
+    ("families = 'synthetic'\nsamples = 1000000000000000", "line 2: samples is 1000000000000000"),
+    ("families = 'synthetic'\n[model]\nweight_sigma = 1e-300", "line 3: weight_sigma is 1e-300"),
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), BAD)
+@pytest.mark.parametrize(("text", "said"), BAD, ids=lambda text: text[:60])
 def test_a_bad_grid_is_one_sentence_that_names_file_and_key(tmp_path, text, said):
     with pytest.raises(ExperimentError) as caught:
         grid.read_grid(write(tmp_path / "bad.toml", text))
     message = str(caught.value)
     assert message.startswith(str(tmp_path / "bad.toml")) and said in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil", "/etc/passwd", "..", "a/../..", "$(touch x)", "L" * 300]
+)
+def test_the_name_of_a_run_is_one_folder_of_the_grid(tmp_path, name):
+    text = f"families = ['{name}']\n[data.'{name}']\nalignment = 'x.a2m'\n"
+    _, (run,) = grid.read_grid(write(tmp_path / "g.toml", text))
+    assert (tmp_path / run.name).parent == tmp_path and Path(run.name).name not in (".", "..")
 
 
 def test_the_committed_grids_can_be_read():

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from deepseq_nb.studies.jobs import join_grid
 out = pathlib.Path(sys.argv[1])
 join_grid(out)
 (out / "error.txt").unlink(missing_ok=True)
-time.sleep(0.5)
+while (out.parent / "hold").exists():
+    time.sleep(0.05)
 given = json.loads((out / "experiment.json").read_text())
 if given["seed"] == 2 and (out.parent / "trouble").exists():
     (out / "error.txt").write_text("seed 2 is unlucky")
@@ -53,7 +55,7 @@ def write(path: Path, text: str) -> Path:
 
 @pytest.fixture
 def quick_job(tmp_path, monkeypatch) -> Path:
-    """The current folder, with a job that only sleeps; `grid.toml` has three runs."""
+    """The current folder, with a job that does nothing, and waits as long as the grid has a file `hold`; `grid.toml` has three runs."""
     write(tmp_path / "job.py", JOB)
     write(tmp_path / "command.py", COMMAND)
     write(tmp_path / "grid.toml", 'families = "synthetic"\nseeds = [1, 2, 3]\nsteps = 1\n')
@@ -71,6 +73,12 @@ def start_runner(folder: Path, *more: str) -> subprocess.Popen:
         stderr=subprocess.STDOUT, text=True, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
+
+
+def hold(out: Path) -> Path:
+    """The file that keeps the jobs of a grid from ending."""
+    out.mkdir(exist_ok=True)
+    return out / "hold"
 
 
 def finished(out: Path) -> dict[str, tuple[int, int]]:
@@ -92,7 +100,7 @@ def processes_of(out: Path) -> list[int]:
     return found
 
 
-def wait_for(what, seconds: float = 90.0) -> None:
+def wait_for(what, seconds: float = 300.0) -> None:
     """Until `what()` is true."""
     end = time.monotonic() + seconds
     while not what():
@@ -113,13 +121,14 @@ def test_killed_at_random_moments_no_finished_run_is_lost_or_made_again(quick_jo
         process.kill()
         if rng.random() < 0.5:  # the children with it
             for child in processes_of(out):
-                os.kill(child, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it may have ended meanwhile
+                    os.kill(child, signal.SIGKILL)
         process.communicate()
         now = finished(out)
         assert {name: now.get(name) for name in before} == before
     before = finished(out)
     process = start_runner(quick_job, "--jobs", "2")
-    said = process.communicate(timeout=120)[0]
+    said = process.communicate(timeout=600)[0]
     assert process.returncode == 0, said
     now = finished(out)
     assert len(now) == 3 and {name: now[name] for name in before} == before
@@ -128,20 +137,22 @@ def test_killed_at_random_moments_no_finished_run_is_lost_or_made_again(quick_jo
 
 def test_orphans_of_a_killed_runner_end_by_themselves(quick_job):
     out = quick_job / "runs"
+    write(hold(out), "")
     process = start_runner(quick_job)
     wait_for(lambda: processes_of(out))
     process.kill()
     process.communicate()
-    wait_for(lambda: not processes_of(out), 20)
-    with runner._only_runner(out, patience=20):  # they have let go
+    wait_for(lambda: not processes_of(out))
+    with runner._only_runner(out, patience=90):  # they have let go
         pass
 
 
 def test_ctrl_c_ends_it_and_says_how_to_go_on(quick_job):
+    write(hold(quick_job / "runs"), "")  # none of the three can end before the signal
     process = start_runner(quick_job)
     wait_for(lambda: processes_of(quick_job / "runs"))
     os.kill(process.pid, signal.SIGINT)
-    said = process.communicate(timeout=60)[0]
+    said = process.communicate(timeout=300)[0]
     assert process.returncode == 130 and "Traceback" not in said
     assert "0 of 3 runs are finished; go on with: deepseq experiments grid.toml --out runs" in said
     assert not processes_of(quick_job / "runs")

@@ -1,0 +1,1 @@
+"""Attacks on the package, a row of `benchmarks/faults.py` each."""
