@@ -26,9 +26,13 @@ from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.depth import Family
 from deepseq_nb.family.variants import resolve_variants
 from deepseq_nb.peers.mixing import score
+from deepseq_nb.peers.representations import get_reps
 from deepseq_nb.peers.ridge import nested_ridge, ridge_by_folds, ridge_of_few
 from deepseq_nb.peers.sites import SiteIndependent
 from deepseq_nb.peers.transformers import OneHot
+from deepseq_nb.peers.unirep import UniRep
+from deepseq_nb.peers.unirep_fast import Recurrence
+from deepseq_nb.peers.unirep_weights import load_unirep
 from deepseq_nb.scores.metrics import spearman
 from deepseq_nb.scores.outputs import proteingym_table
 from deepseq_nb.studies import results
@@ -39,7 +43,7 @@ FOLDS = 5
 RESAMPLES = 200
 LABELS = (24, 96, 384)
 DRAWS = 30
-TEST = 1024  # rows that few labels are judged on, the first of the random order
+TEST = 512  # rows that few labels are judged on, the first of the random order
 TRUST = 100.0  # a family score is multiplied by it, in units of its spread
 GROUPS = {"3": (3, 3), "4": (4, 4), "5": (5, 5), "6 and more": (6, 99), "3 and more": (3, 99)}
 COMBINED = (
@@ -89,17 +93,26 @@ def make_scores(folder: Path, runs: list[Path]) -> None:
     write_atomic(folder / "scores.csv", text)
 
 
+def network(size: int, random: bool) -> UniRep:
+    """The published model of a size, or one of its shape that has learnt nothing."""
+    published = load_unirep(size)
+    if not random:
+        return published
+    return UniRep(published.config, generator=torch.Generator().manual_seed(1))
+
+
 def make_features(folder: Path, size: int, random: bool, most: int) -> None:
     """Mean hidden states of the variants, in blocks, to NAME-BLOCK.npy."""
     sequences = variants().sequence.tolist()
     name = f"random {size}" if random else str(size)
+    model = Recurrence(network(size, random))
     for number, start in enumerate(range(0, min(most, len(sequences)), BLOCK)):
         path = folder / "features" / f"{name}-{number:03d}.npy"
         if path.exists():
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         begun = time.perf_counter()
-        made = represented(sequences[start : start + BLOCK], size, random)
+        made = get_reps(sequences[start : start + BLOCK], model=model, progress=False)[0]
         with open(path.with_suffix(".part"), "wb") as file:
             np.save(file, made)
         path.with_suffix(".part").rename(path)
