@@ -40,7 +40,7 @@ from deepseq_nb.studies import results
 DATA = Path(os.environ.get("DEEPSEQ_DATA", "."))
 BLOCK = 1024
 FOLDS = 5
-RESAMPLES = 200
+RESAMPLES = 100
 LABELS = (24, 96, 384)
 DRAWS = 30
 TEST = 512  # rows that few labels are judged on, the first of the random order
@@ -53,9 +53,7 @@ COMBINED = (
     "256 + family model",
     "1900 + family model",
     "letters + 64",
-    "letters + 256",
     "letters + 64 + family model",
-    "letters + 256 + family model",
     "letters + 1900 + family model",
 )
 
@@ -241,31 +239,44 @@ def more_changes(folder: Path, ways: dict, table: pd.DataFrame, n: int) -> list[
 
 
 def few_labels(ways: dict, table: pd.DataFrame, n: int) -> list[dict]:
-    """Marks on the first rows after learning from few of the others, among the first n: the mean over draws of labels and its interval."""
+    """Marks on the first rows after learning from few of the others, among the first n: the mean over draws of labels and its interval.
+
+    Of the ways that describe more than n rows only the letters are asked, for the gain; there are no labels where they would be half of those to draw from.
+    """
     truth, changes = table.score.to_numpy(), table.num_mutations.to_numpy()
     pools = {"any": np.arange(TEST, n)}
     pools["one or two changes"] = pools["any"][changes[pools["any"]] <= 2]
+    here = {k: v for k, v in ways.items() if k == "letters" or v.shape[0] == n}
+    tests = {name: rows[:TEST].toarray() for name, rows in here.items()}
     asked, made = truth[:TEST], []
     for source, pool in pools.items():
         for labels in LABELS:
+            if 2 * labels > len(pool):
+                continue
             rng = np.random.default_rng(labels)
             draws = [rng.choice(pool, labels, replace=False) for _ in range(DRAWS)]
-            marks = {}
-            for name, rows in ways.items():
-                if rows.shape[0] < n:
-                    continue
-                tests = rows[:TEST].toarray()
-                marks[name] = np.array([_mark_of(rows, tests, truth, d, asked) for d in draws])
-            for name, values in marks.items():
-                gain = values - marks["letters"]
-                row = {"labels": labels, "from": source, "pool": len(pool), "described by": name}
-                row |= {"value": values.mean(), "draws": DRAWS, "spread": values.std(ddof=1)}
-                for kind, one in {"": values, "gain_": gain}.items():
-                    half = 1.96 * one.std(ddof=1) / np.sqrt(DRAWS)
-                    row |= {f"{kind}low": one.mean() - half, f"{kind}high": one.mean() + half}
-                made.append(row | {"gain": gain.mean()})
-            print(source, labels, flush=True)
+            marks = {
+                name: np.array([_mark_of(rows, tests[name], truth, d, asked) for d in draws])
+                for name, rows in here.items()
+            }
+            about = {"n": n, "labels": labels, "from": source, "pool": len(pool)}
+            made += [about | row for row in _over_draws(marks)]
+            print(n, source, labels, flush=True)
     return made
+
+
+def _over_draws(marks: dict[str, np.ndarray]) -> list[dict]:
+    """Means over draws with their 95 % intervals, and the gains over letters of the same draws."""
+    rows = []
+    for name, values in marks.items():
+        row = {"described by": name, "draws": len(values), "spread": values.std(ddof=1)}
+        for kind, one in {"value": values, "gain": values - marks["letters"]}.items():
+            half = 1.96 * one.std(ddof=1) / np.sqrt(len(one))
+            words = ("low", "high") if kind == "value" else ("gain_low", "gain_high")
+            bounds = (one.mean() - half, one.mean() + half)
+            row |= {kind: one.mean(), **dict(zip(words, bounds, strict=True))}
+        rows.append(row)
+    return rows
 
 
 def _mark_of(
@@ -286,13 +297,15 @@ def make_tables(folder: Path, save: bool) -> None:
     table = variants()
     ways = described(folder, table)
     sizes = sorted({rows.shape[0] for rows in ways.values()}, reverse=True)
+    # five folds: of all variants, of those with the smallest network, of those with the largest
+    nested = sorted({sizes[0], sizes[-1], ways["64"].shape[0]}, reverse=True)
     print({name: rows.shape for name, rows in ways.items()}, flush=True)
     tables = {
-        "representations": [row for n in sizes for row in five_folds(folder, ways, table, n)],
+        "representations": [row for n in nested for row in five_folds(folder, ways, table, n)],
         "representations_changes": [
-            row for n in sizes for row in more_changes(folder, ways, table, n)
+            row for n in nested[:2] for row in more_changes(folder, ways, table, n)
         ],
-        "representations_few": few_labels(ways, table, sizes[-1]),
+        "representations_few": [row for n in sizes for row in few_labels(ways, table, n)],
     }
     about = {"folds": FOLDS, "resamples": RESAMPLES, "trust": TRUST, "test rows of few": TEST}
     about |= {"variants": len(table), "rows": {k: int(v.shape[0]) for k, v in ways.items()}}

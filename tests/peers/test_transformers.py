@@ -3,10 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from deepseq_nb.core.errors import ConfigError, VariantError
 from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.peers.representations import get_reps
 from deepseq_nb.peers.sites import SiteIndependent
+from deepseq_nb.peers.unirep import UniRep, UniRepConfig
+from deepseq_nb.peers.unirep_weights import save_unirep
 
 pytest.importorskip("sklearn", reason="scikit-learn is an extra: deepseq-nb[sklearn]")
 
@@ -18,7 +22,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 
-from deepseq_nb.peers.transformers import FamilyScore, OneHot, texts_of
+from deepseq_nb.peers.transformers import FamilyScore, OneHot, Representation, texts_of
 
 VARIANTS = ["A1G", "E4K", "A1G:E4K", "C2W"]
 SEQUENCES = ["MAKW", "MARW", "MGKW", "MGKC"]
@@ -183,6 +187,61 @@ class TestFamilyScore(StepContract):
     def test_an_offset_moves_the_numbers(self, sites):
         moved = FamilyScore(sites, offset=-10).transform(["A11G"])
         assert np.array_equal(moved, FamilyScore(sites).transform(["A1G"]))
+
+
+def tiny_unirep():
+    return UniRep(UniRepConfig(width=5, layers=2), torch.Generator().manual_seed(3))
+
+
+class TestRepresentation(StepContract):
+    rows = ("MAKW", "M", "MGKWWWRC", "MARW")
+
+    def make(self, sites):
+        return Representation(model=tiny_unirep())
+
+    def simple(self, step):
+        return Representation(64)
+
+    def test_settings_are_kept_as_given_and_cloned(self, sites):
+        again = clone(Representation(64, parts=("h_final",), unknown=True))
+        assert again.get_params() == {
+            "size": 64, "parts": ("h_final",), "model": None, "unknown": True, "device": "auto",
+        }  # fmt: skip
+
+    def test_parts_stand_side_by_side_in_the_order_asked_for(self, sites):
+        model = tiny_unirep()
+        h_avg, _, c_final = get_reps(self.rows, model=model)
+        step = Representation(model=model, parts=("c_final", "h_avg")).fit(self.rows)
+        assert np.array_equal(step.transform(self.rows), np.hstack([c_final, h_avg]))
+        names = step.get_feature_names_out()
+        assert (names[0], names[4], names[5], names[-1]) == (
+            "c_final_0", "c_final_4", "h_avg_0", "h_avg_4",
+        )  # fmt: skip
+
+    def test_one_part_may_be_a_word(self, sites):
+        step = Representation(model=tiny_unirep(), parts="h_final")
+        assert step.fit_transform(self.rows).shape == (4, 5)
+
+    def test_a_folder_is_read(self, sites, tmp_path):
+        model = tiny_unirep()
+        step = Representation(model=save_unirep(model, tmp_path / "tiny"))
+        expected = Representation(model=model).transform(self.rows)
+        assert np.array_equal(step.fit_transform(self.rows), expected)
+        assert len(step.get_feature_names_out()) == 5
+
+    def test_the_size_of_published_models_is_the_number_of_columns(self, sites):
+        assert len(Representation(64).get_feature_names_out()) == 64
+
+    @pytest.mark.parametrize("parts", [("h_avg", "h_last"), "avg", ()])
+    def test_unknown_or_no_parts_are_refused(self, parts, sites):
+        with pytest.raises(ConfigError, match="parts"):
+            Representation(model=tiny_unirep(), parts=parts).fit(self.rows)
+
+    def test_a_letter_that_is_none_is_refused_or_read_as_x(self, sites):
+        with pytest.raises(ConfigError, match="sequence 2"):
+            Representation(model=tiny_unirep()).transform(["MAK", "M4K"])
+        read = Representation(model=tiny_unirep(), unknown=True).transform(["M4K", "MXK"])
+        assert np.array_equal(read[0], read[1])
 
 
 def test_letters_and_a_trusted_score_stand_side_by_side(sites):
