@@ -308,7 +308,11 @@ def make_tables(folder: Path, save: bool) -> None:
         "representations_few": [row for n in sizes for row in few_labels(ways, table, n)],
     }
     about = {"folds": FOLDS, "resamples": RESAMPLES, "trust": TRUST, "test rows of few": TEST}
-    about |= {"variants": len(table), "rows": {k: int(v.shape[0]) for k, v in ways.items()}}
+    about |= {
+        "family model": "mean of the runs given to `scores`",
+        "variants": len(table),
+        "rows": {k: int(v.shape[0]) for k, v in ways.items()},
+    }
     for name, rows in tables.items():
         made = pd.DataFrame(rows).round(4)
         print(made.to_string())
