@@ -135,7 +135,7 @@ def nested_ridge(
     edge = bool(np.isin(best, (0, len(offered) - 1)).any())
     return Nested(predictions, tuple(offered[best].tolist()), edge)
 
-
+# %% ../../book/beyond/representations.ipynb #8d84143c
 def _fewest_columns(x: Any) -> Any:
     """The rows turned onto their own axes, if they are fewer than the columns: the
     products of rows, and so all predictions of ridge regression, stay."""
