@@ -197,10 +197,10 @@ class FamilyScore(TransformerMixin, BaseEstimator):
         """The name of the one column."""
         return np.array(["family_score"], object)
 
-# %% ../../book/workshop/transformers.ipynb #492dd38c
+# %% ../../book/workshop/transformers.ipynb #53c0db3a
 PARTS = ("h_avg", "h_final", "c_final")
 
-
+# %% ../../book/workshop/transformers.ipynb #07f7168b
 class Representation(TransformerMixin, BaseEstimator):
     """Sequences of any length as the representation of a UniRep model.
 
