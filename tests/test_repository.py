@@ -38,7 +38,7 @@ ROOMS = {
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
         "pyro_model", "engines", "guests",
         "unirep", "unirep_weights", "unirep_fast", "representations",
-        "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks",
+        "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
