@@ -32,6 +32,8 @@ from deepseq_nb.core.settings import (
 )
 from deepseq_nb.peers import (
     mixing,
+    representations,
+    unirep_weights,
 )
 
 # %% ../../book/workshop/transformers.ipynb #00896e2d
@@ -44,7 +46,8 @@ def texts_of(rows: Any) -> list[str]:
     """
     if isinstance(rows, str):
         raise ConfigError(f"found one text, {rows[:20]!r}: expected a list of them")
-    values = rows.to_numpy() if isinstance(rows, pd.DataFrame | pd.Series) else rows
+    framed = isinstance(rows, pd.DataFrame | pd.Series)
+    values: Any = rows.to_numpy() if framed else rows
     if getattr(values, "ndim", 1) == 2:
         if values.shape[1] != 1:
             raise ConfigError(
@@ -86,7 +89,8 @@ class OneHot(TransformerMixin, BaseEstimator):
         self.first_residue = first_residue
 
     def __sklearn_tags__(self) -> Any:
-        return _of_texts(super().__sklearn_tags__())
+        above: Any = super()
+        return _of_texts(above.__sklearn_tags__())
 
     def fit(self, X: Any, y: Any = None) -> "OneHot":
         """Learn the letters of each residue. Raises `VariantError` for unequal
@@ -163,7 +167,8 @@ class FamilyScore(TransformerMixin, BaseEstimator):
         self.rejected = rejected
 
     def __sklearn_tags__(self) -> Any:
-        tags = _of_texts(super().__sklearn_tags__())
+        above: Any = super()
+        tags = _of_texts(above.__sklearn_tags__())
         tags.requires_fit = False
         return tags
 
@@ -228,7 +233,8 @@ class Representation(TransformerMixin, BaseEstimator):
         self.device = device
 
     def __sklearn_tags__(self) -> Any:
-        tags = _of_texts(super().__sklearn_tags__())
+        above: Any = super()
+        tags = _of_texts(above.__sklearn_tags__())
         tags.requires_fit = False
         return tags
 

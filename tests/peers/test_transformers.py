@@ -3,9 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tiny_unirep import random_proteins, tiny_unirep
 
 from deepseq_nb.core.errors import ConfigError, VariantError
 from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.peers.representations import get_reps
 from deepseq_nb.peers.sites import SiteIndependent
 
 pytest.importorskip("sklearn", reason="scikit-learn is an extra: deepseq-nb[classes]")
@@ -18,7 +20,7 @@ from sklearn.pipeline import FeatureUnion, make_pipeline, make_union
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 
-from deepseq_nb.peers.transformers import FamilyScore, OneHot, texts_of
+from deepseq_nb.peers.transformers import FamilyScore, OneHot, Representation, texts_of
 
 VARIANTS = ["A1G", "E4K", "A1G:E4K", "C2W"]
 SEQUENCES = ["MAKW", "MARW", "MGKW", "MGKC"]
@@ -213,3 +215,19 @@ def test_letters_and_a_trusted_score_stand_side_by_side(sites):
 def test_what_is_no_list_of_texts_is_refused(rows, found):
     with pytest.raises(ConfigError, match=found):
         texts_of(rows)
+
+
+def test_a_representation_is_what_get_reps_gives_part_beside_part():
+    model, proteins = tiny_unirep(), random_proteins([7, 3, 12])
+    step = Representation(model=model, parts=("h_final", "h_avg"), device="cpu")
+    made = step.fit_transform(proteins)
+    average, final, _ = get_reps(proteins, model=model, device="cpu")
+    assert np.array_equal(made, np.concatenate([final, average], axis=1))
+    names = step.get_feature_names_out()
+    assert len(names) == made.shape[1] and names[0] == "h_final_0" and names[12] == "h_avg_0"
+
+
+@pytest.mark.parametrize("parts", [(), ("h_mean",)])
+def test_parts_of_a_representation_that_do_not_exist_are_refused(parts):
+    with pytest.raises(ConfigError, match="parts"):
+        Representation(model=tiny_unirep(), parts=parts).fit(["MKV"])
