@@ -239,8 +239,7 @@ class Representation(TransformerMixin, BaseEstimator):
         return tags
 
     def fit(self, X: Any, y: Any = None) -> "Representation":
-        """Nothing is learnt: the network has read its proteins. Raises `ConfigError`
-        for an unknown part."""
+        """Nothing is learnt. Raises `ConfigError` for an unknown part."""
         self._chosen()
         _some(texts_of(X))
         return self
