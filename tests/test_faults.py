@@ -105,7 +105,7 @@ def test_the_rows_have_names_of_their_own():
         ("alignments,pickles,cells", 0.02),
         ("failing-write,read-only,overwrite,disk-full", 0.03),
         ("streams,unicode,rates", 0.03),
-        ("folders,swapped,kill-train,disk-full-over,registry", 0.02),
+        ("swapped,kill-train,disk-full-over,registry", 0.02),
     ],
 )
 def test_a_share_of_the_attacks_finds_no_fault(rows, share, tmp_path):

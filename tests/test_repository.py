@@ -38,8 +38,7 @@ ROOMS = {
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
         "pyro_model", "engines", "guests",
         "unirep", "unirep_weights", "unirep_fast", "representations",
-        "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks",
-        "ridge", "transformers",
+        "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers", "ridge",
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (

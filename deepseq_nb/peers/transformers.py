@@ -10,7 +10,7 @@ try:
     from sklearn.base import BaseEstimator, TransformerMixin
 except ImportError:
     raise ImportError(
-        "scikit-learn is not installed: pip install 'deepseq-nb[sklearn]'"
+        "scikit-learn is not installed: pip install 'deepseq-nb[classes]'"
     ) from None
 
 # %% ../../book/workshop/transformers.ipynb #357b2a54
@@ -46,7 +46,8 @@ def texts_of(rows: Any) -> list[str]:
     """
     if isinstance(rows, str):
         raise ConfigError(f"found one text, {rows[:20]!r}: expected a list of them")
-    values = rows.to_numpy() if isinstance(rows, pd.DataFrame | pd.Series) else rows
+    framed = isinstance(rows, pd.DataFrame | pd.Series)
+    values: Any = rows.to_numpy() if framed else rows
     if getattr(values, "ndim", 1) == 2:
         if values.shape[1] != 1:
             raise ConfigError(
@@ -88,7 +89,8 @@ class OneHot(TransformerMixin, BaseEstimator):
         self.first_residue = first_residue
 
     def __sklearn_tags__(self) -> Any:
-        return _of_texts(super().__sklearn_tags__())
+        above: Any = super()
+        return _of_texts(above.__sklearn_tags__())
 
     def fit(self, X: Any, y: Any = None) -> "OneHot":
         """Learn the letters of each residue. Raises `VariantError` for unequal
@@ -165,7 +167,8 @@ class FamilyScore(TransformerMixin, BaseEstimator):
         self.rejected = rejected
 
     def __sklearn_tags__(self) -> Any:
-        tags = _of_texts(super().__sklearn_tags__())
+        above: Any = super()
+        tags = _of_texts(above.__sklearn_tags__())
         tags.requires_fit = False
         return tags
 
@@ -197,10 +200,10 @@ class FamilyScore(TransformerMixin, BaseEstimator):
         """The name of the one column."""
         return np.array(["family_score"], object)
 
-# %% ../../book/workshop/transformers.ipynb #53c0db3a
+# %% ../../book/workshop/transformers.ipynb #492dd38c
 PARTS = ("h_avg", "h_final", "c_final")
 
-# %% ../../book/workshop/transformers.ipynb #07f7168b
+
 class Representation(TransformerMixin, BaseEstimator):
     """Sequences of any length as the representation of a UniRep model.
 
@@ -230,13 +233,13 @@ class Representation(TransformerMixin, BaseEstimator):
         self.device = device
 
     def __sklearn_tags__(self) -> Any:
-        tags = _of_texts(super().__sklearn_tags__())
+        above: Any = super()
+        tags = _of_texts(above.__sklearn_tags__())
         tags.requires_fit = False
         return tags
 
     def fit(self, X: Any, y: Any = None) -> "Representation":
-        """Nothing is learnt: the network has read its proteins. Raises `ConfigError`
-        for an unknown part."""
+        """Nothing is learnt. Raises `ConfigError` for an unknown part."""
         self._chosen()
         _some(texts_of(X))
         return self
@@ -265,6 +268,5 @@ class Representation(TransformerMixin, BaseEstimator):
         if isinstance(model, str | Path):
             model = unirep_weights.load_unirep(model)
         width = self.size if model is None else model.config.width
-        return np.array(
-            [f"{part}_{k}" for part in self._chosen() for k in range(width)], object
-        )
+        names = [f"{part}_{k}" for part in self._chosen() for k in range(width)]
+        return np.array(names, object)

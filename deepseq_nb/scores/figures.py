@@ -123,7 +123,13 @@ def _histories(
             continue
         if not path.is_file():
             say(f"no training curves: {path} is missing")
-        elif len(history := pd.read_csv(path)):
+            continue
+        try:
+            history = pd.read_csv(path)
+        except ValueError as error:  # empty, cut, or no text
+            say(f"no training curves: {path} is not as written ({error})")
+            continue
+        if len(history):
             histories[f"history_{run.name}" if number else "history"] = run, history
     return histories
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -99,3 +100,11 @@ def test_plot_takes_what_evaluate_takes(deepseq, work):
     assert "--offset 1" in out and not (work / "moved" / "correlation.svg").exists()
     more = " --offset 1 --lower-is-fitter --threshold 0.1 --overwrite"
     assert deepseq(line + more).code == 0 and (work / "moved" / "correlation.svg").exists()
+
+
+def test_a_history_that_cannot_be_read_is_said_and_the_rest_is_drawn(deepseq, work):
+    shutil.copytree(work / "run", work / "cut")
+    (work / "cut/history.csv").write_text("")
+    code, out, _ = deepseq("plot cut --scores scores.csv --out cut_figures")
+    assert code == 0 and "history.csv is not as written" in out
+    assert (work / "cut_figures/heatmap.svg").is_file()

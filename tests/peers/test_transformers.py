@@ -3,16 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from tiny_unirep import tiny_unirep
 
 from deepseq_nb.core.errors import ConfigError, VariantError
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.peers.representations import get_reps
 from deepseq_nb.peers.sites import SiteIndependent
-from deepseq_nb.peers.unirep import UniRep, UniRepConfig
 from deepseq_nb.peers.unirep_weights import save_unirep
 
-pytest.importorskip("sklearn", reason="scikit-learn is an extra: deepseq-nb[sklearn]")
+pytest.importorskip("sklearn", reason="scikit-learn is an extra: deepseq-nb[classes]")
 
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -189,15 +188,11 @@ class TestFamilyScore(StepContract):
         assert np.array_equal(moved, FamilyScore(sites).transform(["A1G"]))
 
 
-def tiny_unirep():
-    return UniRep(UniRepConfig(width=5, layers=2), torch.Generator().manual_seed(3))
-
-
 class TestRepresentation(StepContract):
     rows = ("MAKW", "M", "MGKWWWRC", "MARW")
 
     def make(self, sites):
-        return Representation(model=tiny_unirep())
+        return Representation(model=tiny_unirep(width=5))
 
     def simple(self, step):
         return Representation(64)
@@ -209,7 +204,7 @@ class TestRepresentation(StepContract):
         }  # fmt: skip
 
     def test_parts_stand_side_by_side_in_the_order_asked_for(self, sites):
-        model = tiny_unirep()
+        model = tiny_unirep(width=5)
         h_avg, _, c_final = get_reps(self.rows, model=model)
         step = Representation(model=model, parts=("c_final", "h_avg")).fit(self.rows)
         assert np.array_equal(step.transform(self.rows), np.hstack([c_final, h_avg]))
@@ -219,11 +214,11 @@ class TestRepresentation(StepContract):
         )  # fmt: skip
 
     def test_one_part_may_be_a_word(self, sites):
-        step = Representation(model=tiny_unirep(), parts="h_final")
+        step = Representation(model=tiny_unirep(width=5), parts="h_final")
         assert step.fit_transform(self.rows).shape == (4, 5)
 
     def test_a_folder_is_read(self, sites, tmp_path):
-        model = tiny_unirep()
+        model = tiny_unirep(width=5)
         step = Representation(model=save_unirep(model, tmp_path / "tiny"))
         expected = Representation(model=model).transform(self.rows)
         assert np.array_equal(step.fit_transform(self.rows), expected)
@@ -235,12 +230,12 @@ class TestRepresentation(StepContract):
     @pytest.mark.parametrize("parts", [("h_avg", "h_last"), "avg", ()])
     def test_unknown_or_no_parts_are_refused(self, parts, sites):
         with pytest.raises(ConfigError, match="parts"):
-            Representation(model=tiny_unirep(), parts=parts).fit(self.rows)
+            Representation(model=tiny_unirep(width=5), parts=parts).fit(self.rows)
 
     def test_a_letter_that_is_none_is_refused_or_read_as_x(self, sites):
         with pytest.raises(ConfigError, match="sequence 2"):
-            Representation(model=tiny_unirep()).transform(["MAK", "M4K"])
-        read = Representation(model=tiny_unirep(), unknown=True).transform(["M4K", "MXK"])
+            Representation(model=tiny_unirep(width=5)).transform(["MAK", "M4K"])
+        read = Representation(model=tiny_unirep(width=5), unknown=True).transform(["M4K", "MXK"])
         assert np.array_equal(read[0], read[1])
 
 
