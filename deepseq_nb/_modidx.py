@@ -2055,6 +2055,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                    'deepseq_nb/peers/representations.py')},
             'deepseq_nb.peers.ridge': { 'deepseq_nb.peers.ridge.Moments': ( 'beyond/representations.html#moments',
                                                                             'deepseq_nb/peers/ridge.py'),
+                                        'deepseq_nb.peers.ridge.Moments.and_also': ( 'beyond/representations.html#moments.and_also',
+                                                                                     'deepseq_nb/peers/ridge.py'),
                                         'deepseq_nb.peers.ridge.Moments.less': ( 'beyond/representations.html#moments.less',
                                                                                  'deepseq_nb/peers/ridge.py'),
                                         'deepseq_nb.peers.ridge.Nested': ( 'beyond/representations.html#nested',

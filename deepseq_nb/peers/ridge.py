@@ -6,8 +6,9 @@
 __all__ = ['PENALTIES', 'Moments', 'moments', 'Ridge', 'ridge', 'squared_errors', 'Nested', 'nested_ridge', 'ridge_by_folds',
            'ridge_of_few']
 
-# %% ../../book/beyond/representations.ipynb #94400efb
+# %% ../../book/beyond/representations.ipynb #e49a54b1
 from collections.abc import Iterable
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,12 +29,23 @@ class Moments(NamedTuple):
     xy: Float64[np.ndarray, " p"]
     yy: float
 
+    def and_also(self, other: "Moments", sign: int = 1) -> "Moments":
+        """The moments of the rows of both; with -1, of those that are not in other."""
+        return Moments(
+            self.n + sign * other.n,
+            self.x + sign * other.x,
+            self.y + sign * other.y,
+            self.xx + sign * other.xx,
+            self.xy + sign * other.xy,
+            self.yy + sign * other.yy,
+        )
+
     def less(self, *others: "Moments") -> "Moments":
         """The moments of the rows that are in none of the others."""
-        total = list(self)
+        rest = self
         for other in others:
-            total = [mine - theirs for mine, theirs in zip(total, other, strict=True)]
-        return Moments(*total)
+            rest = rest.and_also(other, -1)
+        return rest
 
 # %% ../../book/beyond/representations.ipynb #c21373f6
 def moments(x: Any, y: Float64[np.ndarray, " n"], block: int = 4096) -> Moments:
@@ -159,7 +171,7 @@ def _by_fold(
             setting="folds",
         )
     parts = [moments(x[folds == k], y[folds == k]) for k in range(count)]
-    return parts, Moments(*(sum(values) for values in zip(*parts, strict=True)))
+    return parts, reduce(Moments.and_also, parts)
 
 
 def _inner_errors(
