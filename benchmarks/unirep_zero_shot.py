@@ -121,7 +121,7 @@ def make_table(folder: Path, save: bool) -> None:
                 "held out before": round(float(history.held_out_loss.iloc[0]), 4),
                 "held out": round(tuned.held_out_loss, 4),
                 "epochs": float(history.epoch.max()),
-                "stopped": tuned.stopped,
+                "most minutes": tuned.config.minutes,
             }
     average = pd.read_csv(DATA / "reference" / "proteingym_spearman.csv")
     for column, word in PUBLISHED.items():
