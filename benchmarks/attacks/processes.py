@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from grid_kills import descendants
 
 from .frame import (
     ROOT,
@@ -352,7 +353,7 @@ def killed_book(
     label = f"book killed after {seconds:.1f} s"
     process = subprocess.Popen([*words, "--force"], **how)
     time.sleep(seconds)
-    children = _descendants(process.pid)
+    children = descendants(process.pid)
     process.kill()
     process.communicate()
     begun = time.monotonic()
@@ -373,20 +374,6 @@ def _alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
-
-
-def _descendants(pid: int) -> list[int]:
-    """Children of a process, their children, and so on (Linux)."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-    found = [pid]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found[1:]
 
 
 GRID = """
@@ -455,7 +442,7 @@ def killed_grid(
     label = f"grid killed after {seconds:.1f} s{', with its children' if everybody else ''}"
     process = start(folder)
     time.sleep(seconds)
-    children = _descendants(process.pid)
+    children = descendants(process.pid)
     process.kill()
     for child in children if everybody else []:
         try:

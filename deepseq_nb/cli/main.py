@@ -192,13 +192,24 @@ def _somewhere_to_complain() -> Iterator[None]:
         yield
 
 # %% ../../book/workshop/command_line.ipynb #c43e66e7
+def _held(args: argparse.Namespace) -> contextlib.AbstractContextManager:
+    """Keeps the file that a command writes for this process; two that write one file at
+    a time would each believe that it is theirs."""
+    if not getattr(args, "held", False) or args.out.is_dir():
+        return contextlib.nullcontext()
+    from deepseq_nb.core.files import held
+
+    return held(args.out.with_name(f".{args.out.name}.lock"), args.out)
+
+
 def _worked(args: argparse.Namespace, say: Callable[[str], None], complain: Any) -> Any:
     """What the command's function gives; a machine that lacks memory is told about in a
     sentence, as a wrong file is."""
     from deepseq_nb.core.machine import memory_explained  # heavy: numba
 
     with memory_explained(), _warnings_as_notes(complain), _somewhere_to_complain():
-        return COMMANDS[args.command].work(args, say)
+        with _held(args):
+            return COMMANDS[args.command].work(args, say)
 
 # %% ../../book/workshop/command_line.ipynb #6d5f1164
 def _strict(value: Any) -> Any:

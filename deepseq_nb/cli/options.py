@@ -220,8 +220,12 @@ def variants_options(
     )
 
 # %% ../../book/workshop/options.ipynb #dfaaafbb
-def output_option(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add where the result is written."""
+def output_option(
+    parser: argparse.ArgumentParser, what: str, folder: bool = False
+) -> None:
+    """Add where the result is written: a file, which the command then has for itself,
+    or a `folder`, which looks after itself."""
+    parser.set_defaults(held=not folder)
     parser.add_argument("--out", type=file_argument, required=True, help=what)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace what is there"

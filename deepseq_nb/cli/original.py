@@ -68,7 +68,7 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
         default=0.2,
         help="of the sequence weights that are noted, a divergence (default: 0.2)",
     )
-    output_option(parser, "folder for the run")
+    output_option(parser, "folder for the run", folder=True)
 
 # %% ../../book/workshop/command_original.ipynb #460ec86e
 def _import_original(args: argparse.Namespace, say: Say) -> None:

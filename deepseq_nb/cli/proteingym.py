@@ -301,19 +301,13 @@ def _keep_settings(args: argparse.Namespace) -> None:
     """Write how the scores are made, or raise `ConfigError` where the folder was made
     otherwise."""
     from deepseq_nb.core.errors import ConfigError
-    from deepseq_nb.core.files import write_atomic
+    from deepseq_nb.core.files import read_json, write_atomic
 
     names = ("runs", "preset", "steps", "columns", "samples", "background", "seed")
     now = {name: getattr(args, name) for name in names}
     path = args.out / "settings.json"
     if path.exists():
-        try:
-            before = dict(json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError) as error:
-            raise ConfigError(
-                f"{path}: not as `deepseq proteingym` writes it ({error}); choose "
-                "another --out"
-            ) from None
+        before = read_json(path, ConfigError)
         if before.get("seed") is None:  # of a folder that was made when 1 was not said
             before["seed"] = FIRST_SEED
         for name in names:

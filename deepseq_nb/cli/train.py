@@ -125,7 +125,7 @@ def _update_options(parser: argparse.ArgumentParser) -> None:
 def train_options(parser: argparse.ArgumentParser) -> None:
     """Add what `deepseq train` may be told."""
     alignment_options(parser)
-    output_option(parser, "folder for the run")
+    output_option(parser, "folder for the run", folder=True)
     _model_options(parser)
     _length_options(parser)
     _update_options(parser)

@@ -72,7 +72,8 @@ def _reps_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unknown", action="store_true", help="read letters that are no residue as X"
     )
-    output_option(parser, "file .npz or .csv, or a folder for long lists")
+    what = "file .npz, .csv (h_avg alone), or a folder for long lists"
+    output_option(parser, what, folder=True)
     common_options(parser, seed=False)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -107,11 +108,12 @@ def _write_file(windows: list[tuple[list[str], Any]], args: argparse.Namespace) 
 
     from deepseq_nb.core.errors import AlignmentError
     from deepseq_nb.core.files import write_atomic
+    from deepseq_nb.peers.representations import Representations
 
     names = [name for window, _ in windows for name in window]
     if not names:
         raise AlignmentError(f"{args.sequences}: there is no sequence in it")
-    kinds = ("h_avg", "h_final", "c_final")
+    kinds = Representations._fields
     joined = [
         np.concatenate(parts)
         for parts in zip(*(reps for _, reps in windows), strict=True)

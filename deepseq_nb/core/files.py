@@ -7,6 +7,7 @@ __all__ = ['temporary_name', 'write_atomic', 'read_unpacked', 'read_json', 'json
 
 # %% ../../book/workshop/files.ipynb #590b4a6b
 import contextlib
+import errno
 import glob
 import gzip
 import io
@@ -60,12 +61,13 @@ def write_atomic(
         raise OSError(f"{path} is a device, pipe or socket: give the name of a file")
     content = data.encode("utf-8") if isinstance(data, str) else data
     target = path if linked else Path(os.path.realpath(path))
-    _make_folders(target.parent)
+    made = _make_folders(target.parent)
     try:
         _put(target, content, overwrite)
     except FileExistsError:
         raise _taken(path) from None
     except OSError as error:
+        _remove_empty(made)
         raise _named(error, path) from None
     _sweep(target)
     return path
@@ -93,6 +95,13 @@ def _make_folders(folder: Path) -> list[Path]:
     except OSError as error:
         raise _named(error, folder, "made") from None
     return missing
+
+
+def _remove_empty(made: list[Path]) -> None:
+    """Remove folders that were made for a file which did not come."""
+    with contextlib.suppress(OSError):
+        for folder in made:
+            folder.rmdir()
 
 
 def _put(target: Path, content: bytes, overwrite: bool) -> None:
@@ -287,9 +296,7 @@ def held(lock: Path | str, what: Path | str) -> Iterator[None]:
                 lock.unlink(missing_ok=True)
                 os.close(number)
     finally:
-        with contextlib.suppress(OSError):
-            for folder in made:
-                folder.rmdir()
+        _remove_empty(made)
 
 # %% ../../book/workshop/files.ipynb #8a3b753b
 def _locked(lock: Path, what: Path | str) -> int | None:
@@ -302,8 +309,9 @@ def _locked(lock: Path, what: Path | str) -> int | None:
     while True:
         try:
             number = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        except OSError as error:
-            raise _named(error, lock) from None
+        except OSError as error:  # of a link in the place of the lock, the lock
+            found = lock if error.errno == errno.ELOOP else Path(what)
+            raise _named(error, found) from None
         try:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -222,19 +222,11 @@ def _needed(module: str, entry: DatasetFile) -> Any:
 
 # %% ../../book/workshop/downloads.ipynb #5b416344
 def _kept(target: Path, content: bytes) -> Path:
-    """Write a file into a folder that is made for it; where that fails, no empty folder
-    is left."""
-    folders = (target.parent, *target.parent.parents)
-    made = [folder for folder in folders if not folder.exists()]
+    """Write a file into a folder that is made for it."""
     try:
         return write_atomic(target, content)
     except OSError as error:
-        for folder in made:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-        raise DatasetError(
-            f"the folder cannot be written ({error.strerror or error})"
-        ) from error
+        raise DatasetError(f"the folder cannot be written ({error})") from error
 
 # %% ../../book/workshop/downloads.ipynb #a34e2c9a
 def _family_rows(text: str, entry: DatasetFile) -> str:

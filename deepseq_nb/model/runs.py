@@ -405,7 +405,10 @@ def load_run(path: Path | str, device: str = "cpu") -> Run:
     folder = RunFolder(path)
     settings, (about, focus_map) = folder.settings(), folder.about()
     parameters, stamp = folder.parameters()
-    check_neighbours(folder.source, stamp, about, settings.train)
+    ended = settings.decisions.get("stopped", {}).get("updates")
+    if folder.source == folder.state:  # it had not
+        ended = None
+    check_neighbours(folder.source, stamp, about, settings.train, ended)
     with memory_explained():
         model = DeepSequence(
             settings.model, len(focus_map.residues), len(focus_map.alphabet)

@@ -7,7 +7,6 @@ __all__ = ['Tuned', 'evotune', 'load_tuned']
 
 # %% ../../book/beyond/evotuning.ipynb #70e0fb44
 import copy
-import json
 import math
 import time
 from collections.abc import Callable
@@ -29,9 +28,6 @@ from deepseq_nb.core.machine import (
     choose_device,
     deferred_interrupt,
 )
-from deepseq_nb.core.settings import (
-    config_from_json,
-)
 from deepseq_nb.family.alignment import (
     Alignment,
 )
@@ -42,11 +38,11 @@ from deepseq_nb.family.depth import (
 from deepseq_nb.family.focus import (
     FocusMap,
 )
-from deepseq_nb.model.checkpoints import (
-    load_tensors,
-)
 from deepseq_nb.model.run_files import (
     about_alignment,
+    as_written,
+    load_tensors,
+    read_about,
 )
 from deepseq_nb.peers.family_loss import (
     Parts,
@@ -60,6 +56,7 @@ from deepseq_nb.peers.tuning_folders import (
     TuneConfig,
     TuneFolder,
     TuneProgress,
+    read_tuning,
     tuning_history,
 )
 from deepseq_nb.peers.unirep import (
@@ -67,6 +64,7 @@ from deepseq_nb.peers.unirep import (
     pad,
 )
 from deepseq_nb.peers.unirep_weights import (
+    about_unirep,
     load_unirep,
 )
 
@@ -223,7 +221,7 @@ def _finish(tuning: _Tuning, why: str, focus_map: FocusMap) -> Tuned:
         tuning.look()
     if tuning.parts.out.any():
         now.model.load_state_dict(now.best)
-    folder.finish(now.model, now)
+    folder.finish(now.model, now, why)
     return Tuned(
         model=now.model,
         config=tuning.config,
@@ -280,20 +278,21 @@ def evotune(
     start = "a model in memory" if isinstance(model, UniRep) else str(model)
     about = about_alignment(family) | {"start": start}
     folder = TuneFolder(out, config, about)
-    folder.check(resume, overwrite)
-    device, told = choose_device(config.device)
-    begun = model if isinstance(model, UniRep) else load_unirep(model)
-    now = TuneProgress(copy.deepcopy(begun).to(device), config)
-    if resume and folder.checkpoint is not None:
-        state, stamp = load_tensors(folder.checkpoint)
-        now.restore(state)
-        now.seconds, folder.begun = float(stamp["seconds"]), True
-    parts = Parts.of(family, config.held_out, config.identity, config.seed)
-    for line in (*describe(family), parts.told(), f"device: {told}"):
-        say(line)
-    tuning = _Tuning(now, parts, config, folder, say)
-    why = _run(tuning, progress)
-    return _finish(tuning, why, alignment.focus_map)
+    with folder.claimed(resume, overwrite):
+        device, told = choose_device(config.device)
+        begun = model if isinstance(model, UniRep) else load_unirep(model)
+        now = TuneProgress(copy.deepcopy(begun).to(device), config)
+        if resume and folder.checkpoint is not None:
+            state, stamp = load_tensors(folder.checkpoint)
+            now.restore(state, folder.checkpoint)
+            with as_written(folder.checkpoint):
+                now.seconds, folder.begun = float(stamp["seconds"]), True
+        parts = Parts.of(family, config.held_out, config.identity, config.seed)
+        for line in (*describe(family), parts.told(), f"device: {told}"):
+            say(line)
+        tuning = _Tuning(now, parts, config, folder, say)
+        why = _run(tuning, progress)
+        return _finish(tuning, why, alignment.focus_map)
 
 
 def _silent(line: str) -> None:
@@ -313,19 +312,16 @@ def load_tuned(path: Path | str) -> Tuned:
         raise CheckpointError(
             f"{path} holds a tuning that has not ended: finish it with --resume"
         )
-    try:
-        kept = json.loads((path / "evotune.json").read_text())
-        family = json.loads((path / "alignment.json").read_text())
+    config, begun = read_tuning(path)
+    about, focus_map = read_about(path / "alignment.json")
+    with as_written(path / "history.csv"):
         history = pd.read_csv(path / "history.csv")
-        config = config_from_json(TuneConfig, kept["config"])
-        focus_map = FocusMap.from_json(family["focus_map"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from None
     return Tuned(
         model=load_unirep(path),
         config=config,
         focus_map=focus_map,
         history=history,
-        about=family | {"start": kept["about"]["start"]},
+        about=about | {"start": begun.get("start", "")},
+        stopped=str(about_unirep(path).get("stopped", "")),
         path=path,
     )

@@ -25,36 +25,21 @@ from deepseq_nb.peers.length_batches import (
     length_batches,
 )
 from deepseq_nb.peers.unirep import (
-    STOP,
     UniRep,
     encode,
+    next_classes,
     next_losses,
     pad,
+    symbol_losses,
 )
 
 # %% ../../book/workshop/family_loss.ipynb #f2c59ed8
-def _targets(
-    tokens: Int[torch.Tensor, "n positions"], lengths: Int[torch.Tensor, " n"]
-) -> Int[torch.Tensor, "n positions"]:
-    """The class that each place should predict, (n, positions): of the next symbol, of
-    STOP at the last; -1 on padding. Class k is the symbol k + 1."""
-    following = torch.zeros_like(tokens)
-    following[:, :-1] = tokens[:, 1:]
-    following[torch.arange(len(tokens)), lengths - 1] = STOP
-    place = torch.arange(tokens.shape[1], device=tokens.device)
-    return torch.where(place < lengths[:, None], following - 1, -1)
-
-
 def _piece_loss(
     model: UniRep, tokens: torch.Tensor, targets: torch.Tensor, state: Any
 ) -> tuple[torch.Tensor, Any]:
     """The summed loss of some places, and the state behind them."""
     hidden, state = model(tokens, state)
-    logits = model.logits(hidden).flatten(0, 1)
-    loss = torch.nn.functional.cross_entropy(
-        logits, targets.flatten(), ignore_index=-1, reduction="sum"
-    )
-    return loss, state
+    return symbol_losses(model.logits(hidden), targets).sum(), state
 
 # %% ../../book/workshop/family_loss.ipynb #a2150f0b
 def family_loss(
@@ -69,7 +54,7 @@ def family_loss(
     if rows * positions <= piece:
         return next_losses(model, tokens, lengths).sum()
     width = max(1, piece // rows)
-    targets, state = _targets(tokens, lengths), model.start(rows)
+    targets, state = next_classes(tokens, lengths), model.start(rows)
     total = torch.zeros((), device=tokens.device)
     for first in range(0, positions, width):
         part = slice(first, first + width)

@@ -29,6 +29,7 @@ from deepseq_nb.peers.unirep import (
 from deepseq_nb.peers.unirep_fast import (
     Recurrence,
     log_likelihoods,
+    read_parent,
 )
 
 # %% ../../book/workshop/likelihood.ipynb #9c148b81
@@ -36,11 +37,12 @@ def likelihood_of(
     model: UniRep | Recurrence, parent: str
 ) -> Callable[[Sequence[str]], Float64[np.ndarray, " n"]]:
     """A function of sequences (N) that gives their log-likelihoods (N,), in nats; what
-    they share with the beginning of `parent` is read once per call."""
+    they share with the beginning of `parent` is read once, here."""
     recurrence = model if isinstance(model, Recurrence) else Recurrence(model)
+    origin = read_parent(recurrence, parent)
 
     def log_likelihood(sequences: Sequence[str]) -> Float64[np.ndarray, " n"]:
-        each = log_likelihoods(recurrence, list(sequences), parent=parent)
+        each = log_likelihoods(recurrence, list(sequences), parent=origin)
         return np.array([float(np.sum(row, dtype=np.float64)) for row in each])
 
     return log_likelihood

@@ -140,7 +140,8 @@ def fasta_sequences(path: Path | str) -> Iterator[tuple[str, str]]:
     try:
         with open(path, "rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path, "rt") if packed else open(path) as lines:
+        opened = gzip.open if packed else open
+        with opened(path, "rt", encoding="utf-8", errors="replace") as lines:
             for number, line in enumerate(map(str.strip, lines), 1):
                 if line.startswith(">"):
                     if name is not None:
@@ -155,7 +156,7 @@ def fasta_sequences(path: Path | str) -> Iterator[tuple[str, str]]:
                         file=str(path),
                         line=number,
                     )
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         said = getattr(error, "strerror", None) or error
         raise AlignmentError(
             f"{path} cannot be read ({said})", file=str(path)

@@ -50,7 +50,6 @@ def _optuna() -> Any:
             "a search of learning rates needs Optuna: pip install '.[unirep]'",
             setting="trials",
         ) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 
 
@@ -61,7 +60,12 @@ def next_rate(
     same seed and the same trials."""
     optuna = _optuna()
     sampler = optuna.samplers.TPESampler(seed=seed + len(rates), n_startup_trials=4)
-    study = optuna.create_study(sampler=sampler)
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # "A new study created ..."
+    try:
+        study = optuna.create_study(sampler=sampler)
+    finally:
+        optuna.logging.set_verbosity(before)
     scale = optuna.distributions.FloatDistribution(*bounds, log=True)
     for rate, loss in zip(rates, losses, strict=True):
         tried = {"rate": rate}
@@ -124,16 +128,17 @@ def search_tuning(
         losses.append(tried.held_out_loss)
         _write_trials(out, rates, losses)
     best = int(np.argmin(losses)) + 1
-    for item in (out / "trials" / str(best)).iterdir():
-        if item.is_file():
-            write_atomic(out / item.name, item.read_bytes())
+    (out / "config.json").unlink(missing_ok=True)  # no model until it is complete
+    found = [item for item in (out / "trials" / str(best)).iterdir() if item.is_file()]
+    for item in sorted(found, key=lambda item: item.name == "config.json"):
+        write_atomic(out / item.name, item.read_bytes())
     say(f"the best of {n_trials} is trial {best}: learning rate {rates[best - 1]:.2g}")
     return load_tuned(out)
 
 # %% ../../book/workshop/tuning_search.ipynb #8bdf2943
 def _check_search(out: Path, resume: bool, overwrite: bool) -> None:
-    """Raise `ConfigError` for a folder that is taken; with `overwrite`, empty it of an
-    earlier search."""
+    """Raise `ConfigError` for a folder that is taken; with `overwrite`, take away the
+    trials of an earlier search, whose model stays until the new one is chosen."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file, expected a folder for the model")
     taken = (out / "evotune.json").exists() or (out / "trials.csv").exists()
@@ -146,9 +151,7 @@ def _check_search(out: Path, resume: bool, overwrite: bool) -> None:
         )
     if overwrite and not resume:
         shutil.rmtree(out / "trials", ignore_errors=True)
-        names = ("trials.csv", "config.json", "model.safetensors", "evotune.json")
-        for name in (*names, "alignment.json", "history.csv"):
-            (out / name).unlink(missing_ok=True)
+        (out / "trials.csv").unlink(missing_ok=True)
 
 
 def _write_trials(out: Path, rates: list[float], losses: list[float]) -> None:

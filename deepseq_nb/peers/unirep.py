@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LETTERS', 'UNKNOWN', 'START', 'STOP', 'SYMBOLS', 'CLASSES', 'encode', 'pad', 'normalised', 'MultiplicativeCell',
-           'UniRepConfig', 'State', 'UniRep', 'next_losses']
+           'UniRepConfig', 'State', 'UniRep', 'next_classes', 'next_losses', 'symbol_losses']
 
 # %% ../../book/beyond/unirep.ipynb #a0e57c43
 from collections.abc import Iterable
@@ -245,6 +245,17 @@ class UniRep(nn.Module):
         return hidden @ self.dense_w + self.dense_b
 
 # %% ../../book/beyond/unirep.ipynb #f8dd320e
+def next_classes(
+    tokens: Int64[Tensor, "n positions"], lengths: Int64[Tensor, " n"]
+) -> Int64[Tensor, "n positions"]:
+    """The class that each position has to predict: of the next symbol, of the stop at
+    the last; -1 behind the end."""
+    places = torch.arange(tokens.shape[1], device=tokens.device)
+    following = tokens.roll(-1, dims=1)
+    following = torch.where(places == lengths[:, None] - 1, STOP, following)
+    return torch.where(places < lengths[:, None], following - 1, -1)
+
+
 def next_losses(
     model: UniRep,
     tokens: Int64[Tensor, "n positions"],
@@ -256,11 +267,13 @@ def next_losses(
     from the start symbol, and the last residue predicts the stop.
     """
     hidden, _ = model(tokens)
-    places = torch.arange(tokens.shape[1], device=tokens.device)
-    targets = tokens.roll(-1, dims=1)
-    targets = torch.where(places == lengths[:, None] - 1, STOP, targets)
-    inside = places < lengths[:, None]
-    classes = (targets - 1).clamp(min=0)
-    logs = model.logits(hidden).log_softmax(dim=2)
-    losses = -logs.gather(2, classes[:, :, None])[:, :, 0]
-    return losses * inside
+    return symbol_losses(model.logits(hidden), next_classes(tokens, lengths))
+
+
+def symbol_losses(
+    logits: Float[Tensor, "n positions classes"], wanted: Int64[Tensor, "n positions"]
+) -> Float[Tensor, "n positions"]:
+    """-log p of the wanted class at each position, in nats; 0 where it is -1."""
+    return nn.functional.cross_entropy(
+        logits.transpose(1, 2), wanted, ignore_index=-1, reduction="none"
+    )

@@ -162,11 +162,14 @@ class Cuts(NamedTuple):
 
 
 def _called_first(doubt: np.ndarray, error: float) -> np.ndarray:
-    """Which variants, the surest first, until the mean doubt would exceed `error`."""
+    """Which variants, the surest first, until the mean doubt would exceed `error`;
+    those of equal doubt all or none."""
     order = np.argsort(doubt, kind="stable")
     order = order[doubt[order] < 0.5]
-    mean = np.cumsum(doubt[order]) / np.arange(1, len(order) + 1)
-    return order[mean <= error]
+    sorted_doubt = doubt[order]
+    mean = np.cumsum(sorted_doubt) / np.arange(1, len(order) + 1)
+    last_alike = np.searchsorted(sorted_doubt, sorted_doubt, side="right") - 1
+    return order[mean[last_alike] <= error]
 
 
 def find_cuts(probability: Float64[np.ndarray, " variants"], error: float) -> Cuts:

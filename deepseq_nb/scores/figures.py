@@ -118,18 +118,12 @@ def _histories(
     nothing is missed of a simple model, which is not trained."""
     histories = {}
     for number, run in enumerate(runs):
-        path = run / "history.csv"
+        folder = RunFolder(run)
         if _kind_of(run) is not None:
             continue
-        if not path.is_file():
-            say(f"no training curves: {path} is missing")
-            continue
-        try:
-            history = pd.read_csv(path)
-        except ValueError as error:  # empty, cut, or no text
-            say(f"no training curves: {path} is not as written ({error})")
-            continue
-        if len(history):
+        if not folder.history.is_file():
+            say(f"no training curves: {folder.history} is missing")
+        elif len(history := folder.table()):
             histories[f"history_{run.name}" if number else "history"] = run, history
     return histories
 

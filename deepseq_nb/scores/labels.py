@@ -17,6 +17,9 @@ import pandas as pd
 from deepseq_nb.core.errors import (
     EvaluationError,
 )
+from deepseq_nb.family.notation import (
+    canonical_variants,
+)
 from deepseq_nb.scores.classes import (
     Calibration,
     Classes,
@@ -28,7 +31,6 @@ from deepseq_nb.scores.matching import (
     Measured,
     Scored,
     read_pair,
-    read_scores,
     shared_variants,
     unmatched_variants,
 )
@@ -68,9 +70,11 @@ def _shared_labels(scored: Scored, measured: Measured) -> tuple[pd.Index, np.nda
     return shared, values == measured.values.max()
 
 
-def _by_variant(table: pd.DataFrame, name: str) -> pd.Series:
-    """A column of the classes by canonical variant."""
-    return read_scores(table.assign(score=table[name])).values
+def _by_variant(table: pd.DataFrame, scored: Scored) -> pd.DataFrame:
+    """Log odds and probability by canonical variant, repeated ones averaged."""
+    texts = [text if isinstance(text, str) else "" for text in table.variant]
+    names = canonical_variants(texts, scored.alphabet)
+    return table[["log_odds", "probability"]].groupby(names, sort=False).mean()
 
 # %% ../../book/workshop/labels.ipynb #b61f3502
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,11 +174,11 @@ def judge(
     names = (column, variant_column, higher_is_fitter, offset)
     scored, measured = _labelled(found.table, labels, *names)
     shared, fit = _shared_labels(scored, measured)
-    p = _by_variant(found.table, "probability").loc[shared]
+    rows = _by_variant(found.table, scored).loc[shared]
+    p = rows.probability.copy()
     if found.calibration is not None:
         p.update(found.calibration.held_out)
-    rows = pd.DataFrame({"probability": p, "class": call(p.to_numpy(), found.cuts)})
-    rows["log_odds"] = _by_variant(found.table, "log_odds").loc[shared]
+    rows = rows.assign(probability=p, **{"class": call(p.to_numpy(), found.cuts)})
     unmatched, told = unmatched_variants(scored, measured)
     notes = (*scored.notes, *measured.notes, *([told] if told else []))
     return Judgement(
@@ -218,7 +222,7 @@ def calibrate(
             "too few to calibrate on: at least 10 of each",
             setting="column",
         )
-    x = _by_variant(found.table, "log_odds").loc[shared].to_numpy()[:, None]
+    x = _by_variant(found.table, scored).log_odds.loc[shared].to_numpy()[:, None]
     model = LogisticRegression(C=1e3, class_weight="balanced")
     both = cross_val_predict(model, x, ~fit, cv=LeaveOneOut(), method="predict_proba")
     model.fit(x, ~fit)

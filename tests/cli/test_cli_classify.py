@@ -69,9 +69,9 @@ def test_a_list_is_called_row_by_row(deepseq, work, truth, two_humps):
 
 
 def test_scores_with_one_hump_end_in_one_line(deepseq, work):
-    code, _, err = deepseq("classify run --samples 3 --device cpu --out one.csv")
+    code, _, err = deepseq("classify run --samples 3 --device cpu --out hump.csv")
     assert code == 2 and "one hump" in err and len(err.strip().splitlines()) == 1
-    assert not (work / "one.csv").exists()
+    assert not (work / "hump.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from tiny_family import write_family
 
+from deepseq_nb.core.files import held
 from deepseq_nb.scores.scoring import score
 
 SAME = "--samples 3 --device cpu"
@@ -158,3 +159,12 @@ def test_embed_and_sample(deepseq, work):
     assert np.load(work / "z.npy").shape == (80, 3)
     assert deepseq("sample run --n 7 --out new.fasta --device cpu").code == 0
     assert (work / "new.fasta").read_text().count(">") == 7
+
+
+def test_a_file_that_is_being_written_is_refused_and_left_alone(deepseq, work):
+    with held(work / ".held.csv.lock", "held.csv"):
+        code, _, err = deepseq(f"score run --all-singles {SAME} --out held.csv")
+    assert code == 2 and "held.csv is being written by another process" in err
+    assert not (work / "held.csv").exists()
+    assert deepseq(f"score run --all-singles {SAME} --out held.csv").code == 0
+    assert not (work / ".held.csv.lock").exists()

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from small_unirep import small_unirep
+from tiny_unirep import tiny_unirep
 
 from deepseq_nb.peers.representations import get_reps
 from deepseq_nb.peers.unirep_weights import load_unirep, save_unirep
@@ -14,7 +14,7 @@ from deepseq_nb.peers.unirep_weights import load_unirep, save_unirep
 @pytest.fixture(scope="session")
 def language(work):
     """tiny/, a random language model, and protein.fasta, in the folder `work`."""
-    save_unirep(small_unirep(), work / "tiny")
+    save_unirep(tiny_unirep(), work / "tiny")
     (work / "protein.fasta").write_text(">TINY/11-24\nMKVLAAGIVGLEDR\n>other\nMKVLW\n")
     return work
 

@@ -361,3 +361,15 @@ def save(folder: Path, tensors: dict, about: dict) -> Path:
 def digest(path: Path) -> str:
     with safetensors.safe_open(str(path), framework="pt") as file:
         return json.loads(file.metadata()["deepseq_nb"])["sha256"]
+
+
+def test_the_model_of_a_shorter_run_is_refused(run, alignment, tmp_path):
+    shorter = fit(alignment, TINY, replace(QUICK, steps=20), tmp_path / "other").path
+    shutil.copy(shorter / "model.safetensors", run / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"of update 20, .* ended after 30"):
+        load_run(run)
+
+
+def test_a_run_that_was_made_longer_is_loaded_at_its_end(run, alignment):
+    fit(alignment, TINY, LONGER, run, resume=True)
+    assert load_run(run).steps == 31

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_unirep import small_unirep
+from tiny_unirep import tiny_unirep
 
 from deepseq_nb.core.errors import CheckpointError, ConfigError, TrainingError
 from deepseq_nb.family.alignment import Alignment
@@ -34,7 +34,7 @@ def alignment(family) -> Alignment:
 @pytest.fixture(scope="module")
 def tuned(alignment, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evotuning") / "tuned"
-    return evotune(alignment, small_unirep(), QUICK, folder, progress=False)
+    return evotune(alignment, tiny_unirep(), QUICK, folder, progress=False)
 
 
 def same(a, b) -> bool:
@@ -68,7 +68,7 @@ def test_an_epoch_draws_by_weight_as_many_as_count():
 
 
 def test_the_gradient_in_pieces_is_that_of_the_whole():
-    model = small_unirep()
+    model = tiny_unirep()
     tokens, lengths = pad([encode(t) for t in ("MKVLAAGIVGLEDR", "MKV", "MKVLAAG")])
     found = []
     for piece in (4096, 9, 3):
@@ -83,7 +83,7 @@ def test_the_gradient_in_pieces_is_that_of_the_whole():
 
 
 def test_the_held_out_loss_is_the_weighted_mean_over_residues_and_stops():
-    model, texts = small_unirep(), ["MKVLAAG", "MK", "MKVLAAGIVGLEDR"]
+    model, texts = tiny_unirep(), ["MKVLAAG", "MK", "MKVLAAGIVGLEDR"]
     weights = np.array([0.5, 1.0, 0.25])
     sums, counts = [], []
     for text in texts:
@@ -122,16 +122,16 @@ def test_the_model_that_is_kept_is_the_one_with_the_lowest_held_out_loss(alignme
 
 
 def test_the_model_that_was_given_is_left_as_it_is(alignment):
-    model = small_unirep()
+    model = tiny_unirep()
     evotune(alignment, model, replace(QUICK, steps=2), progress=False)
-    assert same(model, small_unirep())
+    assert same(model, tiny_unirep())
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 10])
 def test_a_resumed_tuning_ends_with_the_same_bits(alignment, tuned, tmp_path, steps):
     out = tmp_path / "tuned"
-    evotune(alignment, small_unirep(), replace(QUICK, steps=steps), out, progress=False)
-    again = evotune(alignment, small_unirep(), QUICK, out, resume=True, progress=False)
+    evotune(alignment, tiny_unirep(), replace(QUICK, steps=steps), out, progress=False)
+    again = evotune(alignment, tiny_unirep(), QUICK, out, resume=True, progress=False)
     assert same(again.model, tuned.model)
     pd.testing.assert_frame_equal(again.history, tuned.history)
 
@@ -147,11 +147,11 @@ def test_a_tuning_that_is_interrupted_can_go_on(alignment, tuned, tmp_path, monk
 
     monkeypatch.setattr(evotuning, "_update", interrupting)
     with pytest.raises(KeyboardInterrupt, match=r"after update 5: saved in .*--resume"):
-        evotune(alignment, small_unirep(), QUICK, tmp_path, progress=False)
+        evotune(alignment, tiny_unirep(), QUICK, tmp_path, progress=False)
     monkeypatch.setattr(evotuning, "_update", update)
     with pytest.raises(CheckpointError, match="has not ended"):
         load_tuned(tmp_path)
-    again = evotune(alignment, small_unirep(), QUICK, tmp_path, resume=True, progress=False)
+    again = evotune(alignment, tiny_unirep(), QUICK, tmp_path, resume=True, progress=False)
     assert same(again.model, tuned.model)
 
 
@@ -164,7 +164,7 @@ def test_a_kept_model_is_loaded_with_its_residue_numbers(alignment, tuned):
 def test_it_stops_when_the_held_out_loss_no_longer_falls(alignment):
     """At a rate of 1 it never falls, and the model that was begun with is kept."""
     config = replace(QUICK, learning_rate=1.0, epochs=50, patience=2)
-    tuned = evotune(alignment, small_unirep(), config, progress=False)
+    tuned = evotune(alignment, tiny_unirep(), config, progress=False)
     assert "has not fallen for 2 epochs" in tuned.stopped
     losses = tuned.history.held_out_loss
     assert len(losses) == int(losses.idxmin()) + 3
@@ -172,12 +172,12 @@ def test_it_stops_when_the_held_out_loss_no_longer_falls(alignment):
 
 def test_with_nothing_held_out_the_last_model_is_kept(alignment):
     config = replace(QUICK, held_out=0, epochs=1)
-    tuned = evotune(alignment, small_unirep(), config, progress=False)
-    assert np.isnan(tuned.held_out_loss) and not same(tuned.model, small_unirep())
+    tuned = evotune(alignment, tiny_unirep(), config, progress=False)
+    assert np.isnan(tuned.held_out_loss) and not same(tuned.model, tiny_unirep())
 
 
 def test_a_loss_that_is_not_finite_ends_it(alignment):
-    model = small_unirep()
+    model = tiny_unirep()
     with torch.no_grad():
         model.dense_w[0, 0] = torch.nan
     with pytest.raises(TrainingError, match="smaller learning rate"):
@@ -189,30 +189,30 @@ def test_a_loss_that_is_not_finite_ends_it(alignment):
 
 def test_a_folder_that_is_taken_is_refused(alignment, tuned):
     with pytest.raises(ConfigError, match=r"--resume.*--overwrite"):
-        evotune(alignment, small_unirep(), QUICK, tuned.path)
+        evotune(alignment, tiny_unirep(), QUICK, tuned.path)
 
 
 def test_other_settings_are_refused_on_resuming(alignment, tuned):
     with pytest.raises(ConfigError, match=r"learning_rate 0.01, now 0.02"):
         config = replace(QUICK, learning_rate=0.02)
-        evotune(alignment, small_unirep(), config, tuned.path, resume=True)
+        evotune(alignment, tiny_unirep(), config, tuned.path, resume=True)
 
 
 def test_another_family_is_refused_on_resuming(tuned):
     other = Alignment.from_strings(["MKVLA", "MKILA"])
     with pytest.raises(CheckpointError, match="other alignment"):
-        evotune(other, small_unirep(), QUICK, tuned.path, resume=True)
+        evotune(other, tiny_unirep(), QUICK, tuned.path, resume=True)
 
 
 def test_a_run_is_not_overwritten(alignment, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ConfigError, match="another model"):
-        evotune(alignment, small_unirep(), QUICK, tmp_path, overwrite=True)
+        evotune(alignment, tiny_unirep(), QUICK, tmp_path, overwrite=True)
 
 
 def test_overwriting_begins_anew(alignment, tuned, tmp_path):
-    evotune(alignment, small_unirep(seed=2), replace(QUICK, seed=3), tmp_path, progress=False)
-    again = evotune(alignment, small_unirep(), QUICK, tmp_path, overwrite=True, progress=False)
+    evotune(alignment, tiny_unirep(seed=2), replace(QUICK, seed=3), tmp_path, progress=False)
+    again = evotune(alignment, tiny_unirep(), QUICK, tmp_path, overwrite=True, progress=False)
     assert same(again.model, tuned.model) and same(load_tuned(tmp_path).model, tuned.model)
 
 
@@ -223,11 +223,11 @@ def test_a_search_keeps_the_best_trial_and_goes_on(alignment, tmp_path):
     pytest.importorskip("optuna", reason="the search of learning rates is Optuna's")
     config, bounds = replace(QUICK, epochs=1), (1e-4, 1e-1)
     how = {"bounds": bounds, "progress": False}
-    search_tuning(alignment, small_unirep(), config, tmp_path / "a", 1, **how)
+    search_tuning(alignment, tiny_unirep(), config, tmp_path / "a", 1, **how)
     how["resume"] = True
-    found = search_tuning(alignment, small_unirep(), config, tmp_path / "a", 3, **how)
+    found = search_tuning(alignment, tiny_unirep(), config, tmp_path / "a", 3, **how)
     whole = search_tuning(
-        alignment, small_unirep(), config, tmp_path / "b", 3, bounds=bounds, progress=False
+        alignment, tiny_unirep(), config, tmp_path / "b", 3, bounds=bounds, progress=False
     )
     first, second = (pd.read_csv(tmp_path / name / "trials.csv") for name in "ab")
     assert len(first) == 3 and first.equals(second)

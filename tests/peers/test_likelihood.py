@@ -2,18 +2,19 @@
 
 import numpy as np
 import pytest
-from small_unirep import small_unirep
+from tiny_unirep import tiny_unirep
 
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.peers.likelihood import likelihood_of, likelihood_scores
 from deepseq_nb.peers.unirep import encode, next_losses, pad
+from deepseq_nb.peers.unirep_fast import Recurrence, log_likelihoods, read_parent
 
 FAMILY = Alignment.from_strings(["MKVLAAGIVG", "MKVLSAGIVG", "MKILAAG-VG"], ["seq/11-20", "b", "c"])
 
 
 @pytest.fixture(scope="module")
 def model():
-    return small_unirep()
+    return tiny_unirep()
 
 
 def log_p(model, sequence: str) -> float:
@@ -64,3 +65,27 @@ def test_log_likelihoods_are_those_of_the_loss(model):
     texts = ["MKVLAAGIVG", "MKVLAG", "W"]
     found = likelihood_of(model, "MKVLAAGIVG")(texts)
     assert found == pytest.approx([log_p(model, text) for text in texts], abs=1e-4)
+
+
+def test_a_parent_that_was_read_gives_the_bits_of_one_that_is_named():
+    recurrence = Recurrence(tiny_unirep())
+    parent = read_parent(recurrence, "MKVLAWQ")
+    variants = ["MKVLAWQ", "MKVLAWC", "AKVLAWQ", "MKV", "MKVLAWQAA"]
+    named = log_likelihoods(recurrence, variants, parent="MKVLAWQ")
+    for one, other in zip(named, log_likelihoods(recurrence, variants, parent=parent), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_the_wild_type_is_read_once_however_often_the_function_is_asked(monkeypatch):
+    recurrence, read = Recurrence(tiny_unirep()), []
+    moments = Recurrence.moments
+
+    def counted(self, tokens, states=None):
+        read.append(sum(map(len, tokens)))
+        return moments(self, tokens, states)
+
+    monkeypatch.setattr(Recurrence, "moments", counted)
+    score = likelihood_of(recurrence, "MKVLAWQ")
+    for _ in range(3):
+        score(["MKVLAWC"])
+    assert read == [8, 1, 1, 1]  # start and seven letters; then one letter each

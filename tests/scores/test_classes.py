@@ -111,6 +111,12 @@ def test_the_expected_share_of_errors_stays_below_what_was_stated(values, error)
         assert not len(chosen) or chosen.mean() <= error + 1e-12
 
 
+def test_variants_of_equal_doubt_are_called_all_or_none():
+    p = np.array([0.0, 0.375, 0.375])  # two would do with a share of 0.19, three with 0.25
+    assert (call(p, find_cuts(p, 0.2)) == "tolerated").tolist() == [True, False, False]
+    assert (call(p, find_cuts(p, 0.25)) == "tolerated").all()
+
+
 def test_a_score_that_is_missing_has_no_class():
     table, _ = humps()
     table.loc[3, ["score", "status"]] = [np.nan, "outside the alignment"]
