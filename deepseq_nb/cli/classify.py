@@ -18,7 +18,6 @@ from deepseq_nb.cli.options import (
     output_option,
     place_argument,
     refuse_existing,
-    typed,
     variants_options,
 )
 
@@ -178,7 +177,7 @@ def _classify(args: argparse.Namespace, say: Say) -> dict[str, Any]:
         _say_all(say, one)
     text = found.table.to_csv(index=False, float_format="%.6g")
     write_atomic(args.out, text, overwrite=args.overwrite)
-    say(f"wrote {args.out}; next: {typed('deepseq', 'plot', args.run[0])}")
+    say(f"wrote {args.out}")
     return _summary(found, judged)
 
 # %% ../../book/workshop/command_classify.ipynb #960627c9
