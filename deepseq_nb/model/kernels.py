@@ -120,8 +120,9 @@ def _gradients(
         away = mu[k] - prior_mu
         spread = sigma[k] * sigma[k] * precision
         kl += np.float32(0.5) * (spread + away * away * precision) - log_sigma[k]
-        by_log_sigma[k] = grad[k] * (w[k] - mu[k]) + price * (spread - np.float32(1))
     for k in range(mu.size):
+        spread = sigma[k] * sigma[k] * precision
+        by_log_sigma[k] = grad[k] * (w[k] - mu[k]) + price * (spread - np.float32(1))
         by_mu[k] = grad[k] + price * precision * (mu[k] - prior_mu)
     return kl
 

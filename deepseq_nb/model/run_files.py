@@ -374,9 +374,9 @@ def check_neighbours(
             )
     if updates is not None and stamp["step"] != updates:
         raise CheckpointError(
-            f"{file} is of update {stamp['step']}, config.json of a run that ended after "
-            f"{updates}: they belong to different runs, or the training was cut off as "
-            "it ended; then repeat it with --resume"
+            f"{file} is of update {stamp['step']}, config.json of a run that ended "
+            f"after {updates}: they belong to different runs, or the training was "
+            "cut off as it ended; then repeat it with --resume"
         )
 
 # %% ../../book/workshop/run_files.ipynb #08873229

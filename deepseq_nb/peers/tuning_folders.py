@@ -177,6 +177,24 @@ def _check_same(folder: "TuneFolder") -> None:
                 f"{folder.path} was tuned from other {what}: tune into another folder"
             )
 
+# %% ../../book/workshop/tuning_folders.ipynb #5d10a002
+def _holds_tuning(path: Path, allowed: bool) -> bool:
+    """Whether a folder holds a tuning; raises `ConfigError` where it holds something
+    else, or a tuning and it is not `allowed` to."""
+    if not path.exists():
+        return False
+    if not path.is_dir():
+        raise ConfigError(f"{path} is a file, expected a folder for the model")
+    tuned = (path / "evotune.json").exists()
+    if not tuned and (path / "config.json").exists():
+        raise ConfigError(f"{path} holds another model: choose another folder")
+    if tuned and not allowed:
+        raise ConfigError(
+            f"{path} already holds a tuned model: continue it with --resume, "
+            "replace it with --overwrite, or choose another folder"
+        )
+    return tuned
+
 # %% ../../book/workshop/tuning_folders.ipynb #0ab29048
 def _begin(folder: "TuneFolder") -> None:
     """Take away what an earlier tuning left, and say what this one is."""
@@ -204,23 +222,9 @@ class TuneFolder:
 
     def check(self, resume: bool, overwrite: bool) -> None:
         """Raise `ConfigError` where it must not be written to."""
-        if self.path is None or not self.path.exists():
-            return
-        if not self.path.is_dir():
-            raise ConfigError(f"{self.path} is a file, expected a folder for the model")
-        if not (self.path / "evotune.json").exists():
-            if (self.path / "config.json").exists():
-                raise ConfigError(
-                    f"{self.path} holds another model: choose another folder"
-                )
-            return
-        if not resume and not overwrite:
-            raise ConfigError(
-                f"{self.path} already holds a tuned model: continue it with --resume, "
-                "replace it with --overwrite, or choose another folder"
-            )
-        if resume:
-            _check_same(self)
+        if self.path is not None and _holds_tuning(self.path, resume or overwrite):
+            if resume:
+                _check_same(self)
 
     @contextlib.contextmanager
     def claimed(self, resume: bool, overwrite: bool) -> Iterator[None]:

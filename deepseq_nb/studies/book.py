@@ -120,16 +120,15 @@ class _Log:
 
     def failed(self, text: str) -> None:
         """Lines for what has ended, and for the chapter that the text names first."""
-        if self.begun:
-            print(flush=True)
-        for number, name in enumerate(self.names, 1):
+        for at, name in enumerate(self.names[self.at :], self.at):
             failed = name not in self.ends and re.match(
                 rf"{re.escape(name)}(: |$)", text
             )
-            if number > self.at and (failed or name in self.ends):
-                self.echo(
-                    self._line(number - 1) + ("failed" if failed else self.ends[name])
-                )
+            if failed or name in self.ends:
+                self._say(at, "failed" if failed else self.ends[name])
+            elif self.begun:  # at work when the other failed
+                print(flush=True)
+                self.begun = False
 
     def step(self) -> None:
         """Say all that can be said in order."""
@@ -140,8 +139,12 @@ class _Log:
                 self.begun = True
             if end is None:
                 return
-            self.echo(end if self.begun else self._line(self.at) + end)
-            self.at, self.begun = self.at + 1, False
+            self._say(self.at, end)
+            self.at += 1
+
+    def _say(self, at: int, end: str) -> None:
+        self.echo(end if self.begun else self._line(at) + end)
+        self.begun = False
 
     def _line(self, at: int) -> str:
         name = self.names[at]

@@ -85,6 +85,28 @@ def test_exp_far_below_is_almost_zero_and_far_above_finite():
     assert 0 <= out[0] < 1e-37 and 0 <= out[1] < 1e-37 and np.isfinite(out[2])
 
 
+@pytest.mark.parametrize("size", [24, 50])
+def test_the_kl_does_not_depend_on_where_its_numbers_lie(size):
+    """A loop that sums and writes is compiled twice, and the scalar one runs where arrays lie close
+    together: another order of the sum, another last bit in `history.csv`."""
+    rng, seen = np.random.default_rng(1), set()
+    values = rng.normal(size=(7, size)).astype(np.float32)
+    price, mean, precision = np.float32(0.1), np.float32(0), np.float32(1)
+    for gap in (52, 64, 80, 512):
+        for _ in range(60):
+            room = np.zeros(10_000, np.float32)
+            places = rng.permutation(7) * gap
+            mu, log_sigma, sigma, w, grad, by_mu, by_log_sigma = (
+                room[place : place + size] for place in places
+            )
+            for part, given in zip((mu, log_sigma, sigma, w, grad), values, strict=False):
+                part[:] = given
+            settings = price, mean, precision
+            kl = kernels._gradients(mu, log_sigma, sigma, w, grad, *settings, by_mu, by_log_sigma)
+            seen.add((float(kl), by_mu.tobytes(), by_log_sigma.tobytes()))
+    assert len(seen) == 1
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("sizes", [[1], [5000, 1, 0, 70_000, 2048], [2048] * 9])
 def test_stretches_cover_every_number_once(threads, sizes):

@@ -87,10 +87,10 @@ def test_the_first_failing_cell_stops_the_book_and_is_shown(tiny):
 
 
 def test_lines_come_in_the_order_of_the_book_whatever_ends_first(tiny, capsys):
-    mark = str(tiny / "the other has ended")
-    first = code(f"open({mark!r}, 'w').close()")
+    mark = tiny / "the other has ended"
+    first = code(f"open({str(mark)!r}, 'w').close()")
     write_notebook(tiny / "book" / "a_first.ipynb", prose("# First"), first)
-    wait = f"import os, time\nend = time.time() + 300\nwhile not os.path.exists({mark!r}) and time.time() < end:\n"
+    wait = f"import os, time\nend = time.time() + 300\nwhile not os.path.exists({str(mark)!r}) and time.time() < end:\n"
     slow = code(wait + "    time.sleep(0.05)")
     write_notebook(tiny / "book" / "b" / "second.ipynb", prose("# Second"), slow)
     lines = []
@@ -104,6 +104,7 @@ def test_lines_come_in_the_order_of_the_book_whatever_ends_first(tiny, capsys):
     assert [line.split()[2] for line in lines[:2]] == ["b/second", "a_first"]
     assert "unchanged" in lines[0] and lines[1].endswith("failed") and failed.exit_code == 1
     assert [chapter.name for chapter in failed.chapters] == ["b/second"]
+    mark.unlink()  # the other is at work until the failure ends it
     book.run_book(root=tiny, site=False, force=True, jobs=2)
     shown = capsys.readouterr().out
     assert shown.startswith("[ 1/2] b/second ... \n[ 2/2] a_first .... failed\n\na_first: cell 2")
