@@ -2592,6 +2592,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'deepseq_nb/scores/matching.py'),
                                             'deepseq_nb.scores.matching._wild_types': ( 'workshop/matching.html#_wild_types',
                                                                                         'deepseq_nb/scores/matching.py'),
+                                            'deepseq_nb.scores.matching.assay_frame': ( 'workshop/matching.html#assay_frame',
+                                                                                        'deepseq_nb/scores/matching.py'),
                                             'deepseq_nb.scores.matching.check_numbering': ( 'workshop/matching.html#check_numbering',
                                                                                             'deepseq_nb/scores/matching.py'),
                                             'deepseq_nb.scores.matching.read_measured': ( 'workshop/matching.html#read_measured',
