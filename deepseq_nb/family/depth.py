@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64
 
+from deepseq_nb.core.errors import (
+    ConfigError,
+)
 from deepseq_nb.family.alignment import (
     Alignment,
 )
@@ -71,10 +74,16 @@ class Family:
         has them) unless given.
 
         `progress` shows a bar while neighbours are counted; None: on a terminal.
-        Raises `ConfigError` for weights that are of another number than the
-        sequences, negative, not finite or all zero, and `WeightsError` for a theta
-        outside 0 to 0.5.
+        Raises `ConfigError` for what is no alignment and for weights that are of
+        another number than the sequences, negative, not finite or all zero, and
+        `WeightsError` for a theta outside 0 to 0.5.
         """
+        if not isinstance(alignment, Alignment):
+            kind = type(alignment).__name__
+            raise ConfigError(
+                f"alignment is a {kind}: expected an Alignment, as Alignment.read(FILE) "
+                "makes it"
+            )
         theta = check_theta(theta)
         if weights is None:
             weights = cached_weights(alignment, theta, progress=progress)
