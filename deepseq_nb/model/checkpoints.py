@@ -45,6 +45,7 @@ from deepseq_nb.model.priors import (
     SparsityPrior,
 )
 from deepseq_nb.model.run_files import (
+    about_text,
     as_written,
     check_history,
     history_table,
@@ -341,7 +342,7 @@ def _write_config(folder: RunFolder, settings: RunSettings) -> None:
 
 def _write_about(folder: RunFolder, about: dict[str, Any]) -> None:
     """`alignment.json`, written anew."""
-    write_atomic(folder.alignment, json.dumps(about) + "\n", follow=False)
+    write_atomic(folder.alignment, about_text(about), follow=False)
 
 
 def _stamp(config: TrainConfig, about: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,9 @@ from deepseq_nb.core.machine import (
     kept_memory,
     memory_explained,
 )
+from deepseq_nb.core.settings import (
+    check_range,
+)
 from deepseq_nb.family.alignment import (
     Alignment,
     ReadOptions,
@@ -67,6 +70,7 @@ from deepseq_nb.model.network import (
 )
 from deepseq_nb.model.run_files import (
     about_alignment,
+    as_written,
     check_neighbours,
     history_table,
     load_parameters,
@@ -405,7 +409,10 @@ def load_run(path: Path | str, device: str = "cpu") -> Run:
     folder = RunFolder(path)
     settings, (about, focus_map) = folder.settings(), folder.about()
     parameters, stamp = folder.parameters()
-    ended = settings.decisions.get("stopped", {}).get("updates")
+    with as_written(folder.config):
+        ended = settings.decisions.get("stopped", {}).get("updates")
+        if ended is not None:
+            check_range("updates", ended, at_least=0, whole=True)
     if folder.source == folder.state:  # it had not
         ended = None
     check_neighbours(folder.source, stamp, about, settings.train, ended)

@@ -6,7 +6,6 @@
 __all__ = ['plot_run']
 
 # %% ../../book/structure/figures.ipynb #4eab7ebc
-import json
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from deepseq_nb.core.errors import (
     FigureError,
 )
 from deepseq_nb.core.files import (
+    read_json,
     write_atomic,
 )
 from deepseq_nb.family.focus import (
@@ -63,8 +63,8 @@ from deepseq_nb.scores.style import (
 def _kind_of(run: Path) -> str | None:
     """The kind of a simple model's folder, which has no training; None of a run."""
     try:
-        return json.loads((run / "config.json").read_text()).get("kind")
-    except (OSError, ValueError, AttributeError):
+        return read_json(run / "config.json", FigureError).get("kind")
+    except FigureError:
         return None
 
 
@@ -80,10 +80,13 @@ def _record(
 ) -> tuple[FocusMap | None, np.ndarray | None]:
     """Focus map and letter frequencies of a run."""
     try:
-        record = json.loads(path.read_text()) if path.is_file() else {}
+        record = read_json(path, FigureError) if path.is_file() else {}
         focus_map = (
             FocusMap.from_json(record["focus_map"]) if "focus_map" in record else None
         )
+        shares = np.asarray(record.get("frequencies", []), dtype=float)
+    except FigureError:
+        raise
     # AlignmentError is a ValueError
     except (ValueError, TypeError, AttributeError) as error:
         raise FigureError(
@@ -92,10 +95,9 @@ def _record(
     if focus_map is None:
         say(f"no logo and no heat map: {path} with a focus_map is missing")
         return None, None
-    if "frequencies" not in record:
+    if not shares.size:
         say("no logo: alignment.json stores no letter frequencies")
         return focus_map, None
-    shares = np.asarray(record["frequencies"], dtype=float)
     return focus_map, shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
 
 # %% ../../book/structure/figures.ipynb #4a327509

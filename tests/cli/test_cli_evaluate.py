@@ -96,10 +96,10 @@ def test_a_shifted_assay_is_refused_and_offset_mends_it(deepseq, work):
 def test_plot_of_an_assay_that_cannot_be_compared_draws_the_rest_with_exit_code_1(deepseq, work):
     (work / "other.csv").write_text("variant,activity\nA900C,1\nA900D,2\nA900E,3\n")
     line = "plot run --scores scores.csv --assay other.csv --column activity --out rest"
-    code, out, err = deepseq(line)
+    code, out, _ = deepseq(line)
     assert code == 1 and "no plot of score against assay: " in out
     assert (work / "rest/heatmap.svg").exists() and not (work / "rest/correlation.svg").exists()
-    code, out, err = deepseq("plot run --scores scores.csv --assay assay.csv --out unnamed")
+    code, out, _ = deepseq("plot run --scores scores.csv --assay assay.csv --out unnamed")
     assert code == 1 and "--column is needed" in out
 
 

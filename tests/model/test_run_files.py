@@ -248,6 +248,30 @@ def test_any_damage_to_a_json_file_is_one_sentence_or_the_same_scores(data, whol
     assert all(torch.equal(weights[k], v) for k, v in loaded.model.state_dict().items())
 
 
+def test_a_number_of_the_family_that_was_changed_by_hand_is_noticed(run):
+    """Case 571 of benchmarks/faults.py: another occupancy stood beside the scores."""
+    text = (run / "alignment.json").read_text()
+    about = json.loads(text)
+    about["focus_map"]["occupancy"][3] = 0.5
+    (run / "alignment.json").write_text(json.dumps(about))
+    with pytest.raises(CheckpointError, match=r"alignment.json .* a value in it was changed"):
+        load_run(run)
+    del about["digest"]  # as earlier versions wrote it
+    (run / "alignment.json").write_text(json.dumps(about))
+    assert load_run(run).steps > 0
+    (run / "alignment.json").write_text(text)
+    assert load_run(run).steps > 0
+
+
+@pytest.mark.parametrize("stopped", [7, {"updates": {}}, {"updates": -1}, {"updates": "30"}])
+def test_how_a_run_ended_is_checked_when_it_is_read(run, stopped):
+    config = json.loads((run / "config.json").read_text())
+    config["decisions"]["stopped"] = stopped
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"config.json is not as written"):
+        load_run(run)
+
+
 # writing
 
 

@@ -593,9 +593,14 @@ def test_scores_that_are_asked_for_must_exist(run_dir, tmp_path):
 
 
 def test_broken_alignment_record_is_one_clear_error(run_dir):
+    whole = json.loads((run_dir / "alignment.json").read_text())
     (run_dir / "alignment.json").write_text("{")
-    with pytest.raises(FigureError, match="not as `deepseq train` writes it"):
+    with pytest.raises(FigureError, match=r"alignment.json cannot be read"):
         plot_run(run_dir)
+    for name, value in (("frequencies", [[0.5], [0.2, 0.3]]), ("focus_map", 7)):
+        (run_dir / "alignment.json").write_text(json.dumps(whole | {name: value}))
+        with pytest.raises(FigureError, match="not as `deepseq train` writes it"):
+            plot_run(run_dir)
 
 
 def test_table_without_a_score_column_is_one_clear_error(run_dir):
