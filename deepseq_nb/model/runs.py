@@ -25,9 +25,6 @@ from deepseq_nb.core.machine import (
     kept_memory,
     memory_explained,
 )
-from deepseq_nb.core.settings import (
-    check_range,
-)
 from deepseq_nb.family.alignment import (
     Alignment,
     ReadOptions,
@@ -48,6 +45,7 @@ from deepseq_nb.model.checkpoints import (
     RunSettings,
     RunWriter,
     claimed,
+    ended_after,
 )
 from deepseq_nb.model.choices import (
     SHALLOW_WIDTH_RATE,
@@ -70,7 +68,6 @@ from deepseq_nb.model.network import (
 )
 from deepseq_nb.model.run_files import (
     about_alignment,
-    as_written,
     check_neighbours,
     history_table,
     load_parameters,
@@ -409,12 +406,7 @@ def load_run(path: Path | str, device: str = "cpu") -> Run:
     folder = RunFolder(path)
     settings, (about, focus_map) = folder.settings(), folder.about()
     parameters, stamp = folder.parameters()
-    with as_written(folder.config):
-        ended = settings.decisions.get("stopped", {}).get("updates")
-        if ended is not None:
-            check_range("updates", ended, at_least=0, whole=True)
-    if folder.source == folder.state:  # it had not
-        ended = None
+    ended = None if folder.source == folder.state else ended_after(folder, settings)
     check_neighbours(folder.source, stamp, about, settings.train, ended)
     with memory_explained():
         model = DeepSequence(

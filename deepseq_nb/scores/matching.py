@@ -54,14 +54,13 @@ def _frame(
     frame = table.rename(columns=str)
     if found != "variant":
         frame = frame.rename(columns={"variant": "variant_1", found: "variant"})
-    return _once(frame, "variant", what), str(table.attrs.get("file", what))
+    return _once(frame, "variant", what), table.attrs.get("file", what)
 
 
 def assay_frame(
     assay: pd.DataFrame | Path | str, variant_column: str | None = None
 ) -> pd.DataFrame:
-    """An assay read once for several questions, with its variants in "variant"; what is
-    said of it names its file all the same. Raises `EvaluationError`."""
+    """An assay read once for several questions; raises `EvaluationError`."""
     frame, where = _frame(assay, "assay", variant_column)
     frame.attrs["file"] = where
     return frame

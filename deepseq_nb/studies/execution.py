@@ -402,7 +402,7 @@ def run_chapters(
         if server is not None:
             server.close()
 
-
+# %% ../../book/workshop/execution.ipynb #3a7fa011
 def _warm(jobs: Sequence[ChapterJob]) -> bool:
     """Whether imports are worth sharing, on a system where a process can be copied."""
     return len(jobs) > 2 and sys.platform == "linux"
