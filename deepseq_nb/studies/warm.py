@@ -155,10 +155,9 @@ class _Copy:
 
     def become(self, command: list[str], **given: Any) -> "_Copy":
         """Tell it what it is to be."""
-        parent = {"JPY_PARENT_PID": str(os.getpid())}  # with whom it ends
         told = {
             "command": command,
-            "env": dict(given.get("env") or os.environ) | parent,
+            "env": dict(given.get("env") or os.environ),
             "cwd": given.get("cwd") or os.getcwd(),
         }
         with os.fdopen(self.pipe, "w") as pipe:
@@ -209,10 +208,10 @@ def keep_kernel() -> None:
         text = pipe.read()
     if not text:
         os._exit(0)
-    _be_kernel(**json.loads(text))
+    _be_kernel(**json.loads(text), parent=os.getppid())
 
 
-def _be_kernel(command: list[str], env: dict[str, str], cwd: str) -> None:
+def _be_kernel(command: list[str], env: dict[str, str], cwd: str, parent: int) -> None:
     """Go on as the kernel that `command`, `python -m ipykernel_launcher -f FILE`, would
     have started; does not return."""
     os.setsid()
@@ -221,12 +220,13 @@ def _be_kernel(command: list[str], env: dict[str, str], cwd: str) -> None:
     if sys.path[0] in ("", os.getcwd()):  # of `python -m`, which a kernel has not
         sys.path.pop(0)
     os.environ.clear()
-    os.environ.update(env)
+    os.environ.update(env | {"JPY_PARENT_PID": str(parent)})
     os.chdir(cwd)
     sys.argv = command[command.index("-m") + 1 :]
     from ipykernel.kernelapp import IPKernelApp
 
-    IPKernelApp.launch_instance(argv=sys.argv[1:])
+    # whom it ends with is read from the environment when this class is imported
+    IPKernelApp.launch_instance(argv=sys.argv[1:], parent_handle=parent)
     sys.exit()
 
 # %% ../../book/workshop/warm_start.ipynb #3a7f0011

@@ -175,8 +175,18 @@ def test_a_failure_among_warm_chapters_ends_the_others(tmp_path):
     assert not any(Path(f"/proc/{pid}").exists() for pid in kernels)
 
 
-def test_a_warm_chapter_whose_process_is_killed_is_named(tmp_path):
-    kill = "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)"
-    jobs = [job(tmp_path, name, "seed = 1", kill) for name in ("one", "two", "three")]
+def test_a_warm_chapter_whose_process_is_killed_is_named_and_its_kernel_ends(tmp_path):
+    kill = (
+        "import os, signal, time\nfrom pathlib import Path\nPath(place).write_text(str(os.getpid()))\n"
+        "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(3000)"
+    )
+    jobs = [
+        job(tmp_path, name, "place = ''", kill, place=str(tmp_path / f"{name}.pid"))
+        for name in ("one", "two", "three")
+    ]
     with pytest.raises(errors.BookError, match="one: its process was killed by signal 9"):
         list(execution.run_chapters(jobs))
+    kernel, end = int((tmp_path / "one.pid").read_text()), time.time() + 300
+    while Path(f"/proc/{kernel}").exists() and time.time() < end:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{kernel}").exists()
