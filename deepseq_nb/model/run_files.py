@@ -399,12 +399,17 @@ def history_table(rows: np.ndarray) -> pd.DataFrame:
     return frame
 
 
+# since 3.1 pandas reads what it wrote to the last bit, and warns of the option
+_NEW = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
+_EXACT: dict[str, Any] = {} if _NEW else {"float_precision": "round_trip"}
+
+
 def read_table(path: Path | str, like: pd.DataFrame) -> pd.DataFrame:
     """A table of numbers with the columns of another; raises `CheckpointError` for
     anything else."""
     with as_written(path):
         try:
-            table = pd.read_csv(path, float_precision="round_trip")
+            table = pd.read_csv(path, **_EXACT)
         except OSError as error:
             raise ValueError(error.strerror or str(error)) from None
         if list(table.columns) != list(like.columns):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from tiny_family import QUICK, TINY, same
 
 from deepseq_nb.core.errors import CheckpointError, ConfigError, DeepseqError, ResourceError
+from deepseq_nb.model import run_files
 from deepseq_nb.model.run_files import load_tensors, save_tensors
 from deepseq_nb.model.runs import fit, load_run
 from deepseq_nb.scores.scoring import score
@@ -272,12 +274,23 @@ def test_how_a_run_ended_is_checked_when_it_is_read(run, stopped):
         load_run(run)
 
 
+def test_a_history_is_read_to_the_last_bit_and_without_a_warning(run):
+    numbers = np.random.default_rng(1).normal(size=(500, 5)) * 10.0 ** np.arange(-10, 15, 5)
+    table = run_files.history_table(numbers)
+    table.to_csv(run / "history.csv", index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read = run_files.read_table(run / "history.csv", like=table)
+    assert (read.to_numpy() == table.to_numpy()).all()
+
+
 # writing
 
 
 def test_a_run_in_work_belongs_to_one_process(alignment, family, tmp_path):
     script = """
 import sys
+import warnings
 sys.path.insert(0, sys.argv[3])
 from tiny_family import TINY, QUICK
 from deepseq_nb.family.alignment import Alignment
