@@ -14,7 +14,6 @@ import torch
 
 from deepseq_nb.family import registry
 from deepseq_nb.family.alignment import Alignment
-from deepseq_nb.family.depth import Family
 from deepseq_nb.family.synthetic import synthetic_family
 from deepseq_nb.family.variants import resolve_variants
 from deepseq_nb.model.runs import fit
@@ -64,7 +63,7 @@ def exam(seed: int, updates: int) -> list[dict]:
     run = fit(alignment, preset("small"), config, progress=False)
     focus_map, rng, rows = run.focus_map, np.random.default_rng(seed), []
     changes = allowed_changes(DesignRules(), focus_map)
-    letters = SiteIndependent.fit(Family.of(alignment)).score().set_index("variant").score
+    letters = SiteIndependent.fit(alignment).score().set_index("variant").score
     singles = score(run, samples=40, seed=seed).set_index("variant").score
     for size in MUTATIONS:
         rules = DesignRules(mutations=(size, size), count=BEST)
