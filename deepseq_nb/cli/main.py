@@ -44,6 +44,9 @@ from deepseq_nb.cli.original import (
 from deepseq_nb.cli.proteingym import (
     PROTEINGYM,
 )
+from deepseq_nb.cli.report import (
+    REPORT,
+)
 from deepseq_nb.cli.score import (
     EMBED,
     SAMPLE,
@@ -76,6 +79,7 @@ COMMANDS = {
     "evaluate": EVALUATE,
     "classify": CLASSIFY,
     "plot": PLOT,
+    "report": REPORT,
     "weights": WEIGHTS,
     "embed": EMBED,
     "sample": SAMPLE,
