@@ -2688,6 +2688,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'deepseq_nb.scores.report._page': ('workshop/report.html#_page', 'deepseq_nb/scores/report.py'),
                                           'deepseq_nb.scores.report._provenance': ( 'workshop/report.html#_provenance',
                                                                                     'deepseq_nb/scores/report.py'),
+                                          'deepseq_nb.scores.report._refuse': ( 'workshop/report.html#_refuse',
+                                                                                'deepseq_nb/scores/report.py'),
                                           'deepseq_nb.scores.report._singles': ( 'workshop/report.html#_singles',
                                                                                  'deepseq_nb/scores/report.py'),
                                           'deepseq_nb.scores.report._training': ( 'workshop/report.html#_training',

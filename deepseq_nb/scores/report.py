@@ -361,6 +361,25 @@ def _page(found: _Found, how: dict[str, Any], files: dict[str, str]) -> str:
     ]
     return whole_page(f"{run.focus_map.name}: report", "".join(body), data)
 
+# %% ../../book/workshop/report.ipynb #1adc9496
+def _refuse(
+    out: Path, assay: Any, column: Any, structure: Any, chain: Any, overwrite: bool
+) -> None:
+    """Raise for what does not go together, and for files that would be replaced."""
+    if (assay is None) != (column is None):
+        raise ConfigError(
+            "assay and column go together: the file, and its column of measurements",
+            setting="column" if column is None else "assay",
+        )
+    if chain is not None and structure is None:
+        raise ConfigError("chain is about a structure: give its file", setting="chain")
+    kinds = ("pml", "cxc", "defattr") if structure is not None else ()
+    for path in (out, *(out.with_suffix(f".{kind}") for kind in kinds)):
+        if path.exists() and not overwrite:
+            raise FileExistsError(
+                f"{path} exists: choose another name or add --overwrite"
+            )
+
 # %% ../../book/workshop/report.ipynb #311c652f
 def write_report(
     run: Run | Path | str | list[Run | Path | str],
@@ -406,19 +425,7 @@ def write_report(
         package that draws is missing.
     """
     out = Path(out)
-    if (assay is None) != (column is None):
-        raise ConfigError(
-            "assay and column go together: the file, and its column of measurements",
-            setting="column" if column is None else "assay",
-        )
-    if chain is not None and structure is None:
-        raise ConfigError("chain is about a structure: give its file", setting="chain")
-    kinds = ("pml", "cxc", "defattr") if structure is not None else ()
-    for path in (out, *(out.with_suffix(f".{kind}") for kind in kinds)):
-        if path.exists() and not overwrite:
-            raise FileExistsError(
-                f"{path} exists: choose another name or add --overwrite"
-            )
+    _refuse(out, assay, column, structure, chain, overwrite)
     vega_script()
     runs = load_runs(run, device)
     how: dict[str, Any] = {}

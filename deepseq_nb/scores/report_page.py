@@ -136,7 +136,7 @@ def _panel(title: str, field: str, height: int, colour: Any) -> dict[str, Any]:
 def _across() -> dict[str, Any]:
     """The axis of residues."""
     scale = {"domainMin": {"expr": "low"}, "domainMax": {"expr": "high"}, "nice": False}
-    axis = {"format": "d", "tickMinStep": 1, "grid": False, "labelFlush": False}
+    axis = {"format": "d", "tickMinStep": 1, "grid": False, "labelFlush": True}
     x = {"field": "left", "type": "quantitative", "title": None, "axis": axis}
     return {"x": x | {"scale": scale | {"zero": False}}, "x2": {"field": "right"}}
 
@@ -161,6 +161,7 @@ def chart(letters: Sequence[str], limits: tuple[float, float]) -> dict[str, Any]
     def colour(field: str, limit: float, legend: Any) -> dict[str, Any]:
         steps = np.linspace(-limit, limit, len(SCORE_COLOURS)).tolist()
         scale = {"domain": steps, "range": list(SCORE_COLOURS), "clamp": True}
+        scale["interpolate"] = "rgb"
         one = {"field": field, "type": "quantitative", "scale": scale}
         return one | {"legend": legend}
 
@@ -280,7 +281,7 @@ async function draw() {
   for (const panel of spec.vconcat) panel.width = width;
   spec.datasets = { cells, residues };
   for (const param of spec.params) param.value = { low, high, at, sign }[param.name];
-  const made = await vegaEmbed(box, spec, { actions: false, renderer: "svg", ast: false });
+  const made = await vegaEmbed(box, spec, { actions: false, renderer: "svg", logLevel: 1 });
   chart = made.view;
   const pointed = (event, item) => {
     const datum = item && item.datum;
