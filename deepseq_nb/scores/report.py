@@ -426,24 +426,22 @@ def write_report(
     """
     out = Path(out)
     _refuse(out, assay, column, structure, chain, overwrite)
-    vega_script()
-    runs = load_runs(run, device)
     how: dict[str, Any] = {}
     if assay is not None:
         how = {"assay": assay, "column": column, "variant_column": variant_column}
         how |= {"higher_is_fitter": higher_is_fitter, "offset": offset}
-    fits = None
-    if structure is not None:
-        fits = map_structure(runs[0].focus_map, structure)
-        fits.places(chain)
+    vega_script()
+    runs = load_runs(run, device)
+    fits = structure and map_structure(runs[0].focus_map, structure)
     given = {"scores": scores, "assay": assay, "structure": structure}
     files = {k: Path(v) for k, v in given.items() if isinstance(v, Path | str)}
-    frame, where = (
-        (score(runs, samples=samples, seed=seed), "the runs")
-        if scores is None
-        else score_frame(scores)
-    )
-    found = _found(runs, _singles(frame, runs[0], where), how, fits, chain, files)
+    if fits:
+        fits.places(chain)  # raises for a chain that does not fit
+    frame, where = score_frame(scores) if scores is not None else (None, "the runs")
+    if frame is None:
+        frame = score(runs, samples=samples, seed=seed)
+    singles = _singles(frame, runs[0], where)
+    found = _found(runs, singles, how, fits or None, chain, files)
     return _written(found, how, out, command, overwrite)
 
 # %% ../../book/workshop/report.ipynb #428af509
