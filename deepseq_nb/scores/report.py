@@ -46,6 +46,8 @@ from deepseq_nb.family.variants import (
 from deepseq_nb.model.runs import (
     Run,
 )
+
+# %% ../../book/workshop/report.ipynb #4bb325fb
 from deepseq_nb.scores.curves import (
     plot_correlation,
     plot_history,

@@ -396,8 +396,8 @@ input { border: 1px solid #767676; border-radius: 4px; width: 8em; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f3f3f3;
   padding: 8px; font-size: 0.85rem; }
 """
-_LICENCE = """Vega, Vega-Lite, Vega-Embed: copyright University of Washington Interactive
-Data Lab and contributors, BSD-3-Clause; D3 modules: copyright Mike Bostock, ISC."""
+_LICENCE = """Vega, Vega-Lite, Vega-Embed: copyright University of Washington
+Interactive Data Lab and contributors, BSD-3-Clause; D3 modules: copyright Mike Bostock, ISC."""
 
 # %% ../../book/workshop/report_page.ipynb #4644c726
 def whole_page(title: str, body: str, data: dict[str, Any]) -> str:
