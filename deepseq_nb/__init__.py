@@ -30,6 +30,7 @@ _HOME = {
     "evaluate": "scores.evaluation",
     "difference": "scores.evaluation",
     "plot_run": "scores.figures",
+    "write_report": "scores.report",
     "get_reps": "peers.representations",
 }
 _ROOMS = ("core", "family", "model", "scores", "peers", "studies", "cli")

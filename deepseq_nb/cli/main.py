@@ -47,6 +47,9 @@ from deepseq_nb.cli.original import (
 from deepseq_nb.cli.proteingym import (
     PROTEINGYM,
 )
+from deepseq_nb.cli.report import (
+    REPORT,
+)
 from deepseq_nb.cli.score import (
     EMBED,
     SAMPLE,
@@ -80,6 +83,7 @@ COMMANDS = {
     "classify": CLASSIFY,
     "design": DESIGN,
     "plot": PLOT,
+    "report": REPORT,
     "weights": WEIGHTS,
     "embed": EMBED,
     "sample": SAMPLE,

@@ -1,0 +1,181 @@
+"""The report: what its page holds, and what it does in a real browser."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import deepseq_nb
+from deepseq_nb.core.errors import ConfigError
+from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.scores.report import write_report
+from deepseq_nb.scores.report_page import data_text, text
+
+pytest.importorskip("vl_convert")
+pytest.importorskip("Bio")
+EVIL = "</script><script>alert(1)</script>$x$"
+ROWS = [
+    "MKTAYIAKQRQISFVKSHFS",
+    "MKSAYLAKNRQVSFVRSHFS",
+    "MRTAWIAKQRQISYVKSHYS",
+    "LKTAYIGKQKQISFIKTHFS",
+]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A page about three runs whose focus and assay column have evil names."""
+    folder = tmp_path_factory.mktemp("report")
+    names = [f"{EVIL}/24-43", "b", "c", "d"]
+    alignment = Alignment.from_strings(ROWS, names)
+    model = deepseq_nb.preset("quick")
+    runs = [
+        deepseq_nb.fit(alignment, model, deepseq_nb.TrainConfig(steps=3, seed=seed))
+        for seed in (1, 2, 3)
+    ]
+    three = dict(
+        zip("MKTAYIQRSFVH", "MET LYS THR ALA TYR ILE GLN ARG SER PHE VAL HIS".split(), strict=True)
+    )
+    atoms = [
+        f"ATOM  {i:5}  CA  {three[x]} A{i + 23:4}    {3.8 * i:8.3f}{0:8.3f}{0:8.3f}  1.00  0.00           C"
+        for i, x in enumerate(ROWS[0], 1)
+    ]
+    (folder / "s.pdb").write_text("\n".join(atoms) + "\n")
+    assay = {"mutant": ["M24A", "K25R", "T26S", "A27W", "Y28F"], EVIL: [-2.0, 0.5, 0.1, -1.0, 0.2]}
+    pd.DataFrame(assay).to_csv(folder / "assay.csv", index=False)
+    paths = write_report(
+        runs, folder / "r.html", assay=folder / "assay.csv", column=EVIL,
+        structure=folder / "s.pdb", samples=2, command=f"deepseq report {EVIL}",
+    )  # fmt: skip
+    return folder, paths, runs
+
+
+def page_data(path: Path) -> dict:
+    found = re.search(
+        r'<script type="application/json" id="page-data">(.*?)</script>', path.read_text(), re.S
+    )
+    return json.loads(found[1])
+
+
+def test_the_page_and_three_scripts_are_written(report):
+    _, paths, _ = report
+    assert [path.name for path in paths] == ["r.html", "r.pml", "r.cxc", "r.defattr"]
+
+
+def test_the_page_holds_every_single_with_error_spread_percentile_and_measurement(report):
+    table = page_data(report[1][0])["tables"]["singles"]
+    columns = dict(zip(table["columns"], table["values"], strict=True))
+    assert len(columns["variant"]) == 20 * 19
+    assert {"score", "std_error", "spread", "percentile", "occupancy", "assay"} <= {*columns}
+    assert max(columns["percentile"]) == 100
+    assert columns["assay"][columns["variant"].index("A27W")] == -1.0
+
+
+def test_a_name_from_a_file_ends_no_element(report):
+    page = report[1][0].read_text()
+    assert "<script>alert" not in page and len(re.findall("<script", page)) >= 3
+    assert json.loads(data_text(EVIL)) == EVIL and "<" not in data_text(EVIL)
+    assert text("<b>'\"") == "&lt;b&gt;&#x27;&quot;"
+
+
+def test_an_assay_without_a_column_and_a_chain_without_a_structure_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="column"):
+        write_report("nothing", tmp_path / "r.html", assay="a.csv")
+    with pytest.raises(ConfigError, match="structure"):
+        write_report("nothing", tmp_path / "r.html", chain="A")
+
+
+def test_a_file_that_is_there_is_kept(report, tmp_path):
+    (tmp_path / "r.cxc").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"r\.cxc"):
+        write_report(report[2], tmp_path / "r.html", structure=report[0] / "s.pdb")
+    assert (tmp_path / "r.cxc").read_text() == "mine" and not (tmp_path / "r.html").exists()
+
+
+def test_the_scripts_give_each_residue_its_number(report):
+    sites = re.findall(r"alter chain A and resi (\d+), b=", report[1][1].read_text())
+    assert sites == [str(i) for i in range(24, 44)]
+    assert report[1][2].read_text().count("setattr /A:") == 20
+
+
+# in a browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    where = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
+    if where is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=where, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[1280, 390])
+def opened(report, browser, request):
+    """The drawn page, what it asked for, and what it complained of."""
+    context = browser.new_context(
+        viewport={"width": request.param, "height": 900}, accept_downloads=True
+    )
+    page, asked, wrong = context.new_page(), [], []
+    page.on("request", lambda one: asked.append(one.url))
+    page.on("console", lambda one: wrong.append(one.text) if one.type == "error" else None)
+    page.on("pageerror", lambda one: wrong.append(str(one)))
+    page.on("dialog", lambda one: (wrong.append("a dialog"), one.dismiss()))
+    page.goto(report[1][0].as_uri())
+    page.wait_for_selector("#chart[data-drawn=yes]", timeout=120_000)
+    yield page, asked, wrong
+    context.close()
+
+
+def test_nothing_leaves_the_page_and_nothing_is_complained_of(opened):
+    page, asked, wrong = opened
+    page.wait_for_timeout(300)
+    assert [url for url in asked[1:] if not url.startswith(("data:", "blob:"))] == []
+    assert wrong == []
+    assert page.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
+
+
+def test_a_search_finds_a_substitution_and_says_what_is_known(opened):
+    page, *_ = opened
+    page.fill("#query", "a27w")
+    page.press("#query", "Enter")
+    told = page.inner_text("#readout")
+    assert told.startswith("A27W: score") and "spread between runs" in told and told.endswith("-1")
+    page.fill("#query", "K27W")
+    page.press("#query", "Enter")
+    assert page.inner_text("#readout") == "residue 27 is A, not K"
+
+
+def test_pointing_at_the_map_says_what_is_there_and_marks_it_in_the_structure(opened):
+    page, *_ = opened
+    before = page.evaluate("document.getElementById('structure').toDataURL()")
+    cell = page.locator("#chart svg g.mark-rect path").nth(30)
+    cell.hover(force=True)
+    page.wait_for_function("!document.getElementById('readout').textContent.startsWith('Point')")
+    assert re.match(r"[A-Z]\d+", page.inner_text("#readout"))
+    assert page.evaluate("document.getElementById('structure').toDataURL()") != before
+
+
+def test_a_table_is_downloaded_with_all_its_rows(opened):
+    page, *_ = opened
+    with page.expect_download() as waiting:
+        page.click("button[data-csv=singles]")
+    table = pd.read_csv(waiting.value.path())
+    assert waiting.value.suggested_filename == "singles.csv" and len(table) == 380
+    assert table.loc[table.variant == "A27W", "assay"].item() == -1.0
+
+
+def test_axe_finds_nothing_serious(opened):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    found = axe.Axe().run(opened[0]).response["violations"]
+    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
