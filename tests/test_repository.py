@@ -35,7 +35,7 @@ ROOMS = {
         "background", "scoring", "outputs", "epistasis", "metrics", "matching", "evaluation", "classes", "labels", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
-        "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "explanation", "pickles", "theano", "parity",
+        "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "evidence", "explanation", "pickles", "theano", "parity",
         "pyro_model", "engines", "guests",
         "unirep", "unirep_weights", "unirep_fast", "representations",
         "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers", "ridge",
