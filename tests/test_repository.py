@@ -42,7 +42,7 @@ ROOMS = {
     ),
     "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
-        "options", "check", "train", "search", "score", "evaluate", "classify", "data", "original", "studies", "proteingym", "unirep", "main",
+        "options", "check", "train", "search", "score", "evaluate", "classify", "explain", "data", "original", "studies", "proteingym", "unirep", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)

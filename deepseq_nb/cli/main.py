@@ -34,6 +34,9 @@ from deepseq_nb.cli.evaluate import (
     EVALUATE,
     PLOT,
 )
+from deepseq_nb.cli.explain import (
+    EXPLAIN,
+)
 from deepseq_nb.cli.options import (
     Parser,
 )
@@ -75,6 +78,7 @@ COMMANDS = {
     "score": SCORE,
     "evaluate": EVALUATE,
     "classify": CLASSIFY,
+    "explain": EXPLAIN,
     "plot": PLOT,
     "weights": WEIGHTS,
     "embed": EMBED,
