@@ -32,7 +32,7 @@ ROOMS = {
     ),
     "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "run_files", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
-        "background", "scoring", "outputs", "epistasis", "metrics", "matching", "evaluation", "classes", "labels", "style", "curves", "heatmap", "logo", "figures",
+        "background", "scoring", "outputs", "epistasis", "metrics", "matching", "evaluation", "classes", "labels", "design", "libraries", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "evidence", "explanation", "pickles", "theano", "parity",
@@ -42,7 +42,7 @@ ROOMS = {
     ),
     "studies": ("results", "contents", "warm", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
-        "options", "check", "train", "search", "score", "evaluate", "classify", "explain", "data", "original", "studies", "proteingym", "unirep", "main",
+        "options", "check", "train", "search", "score", "evaluate", "classify", "explain", "design", "data", "original", "studies", "proteingym", "unirep", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)

@@ -30,6 +30,9 @@ from deepseq_nb.cli.data import (
     DATA,
     WEIGHTS,
 )
+from deepseq_nb.cli.design import (
+    DESIGN,
+)
 from deepseq_nb.cli.evaluate import (
     EVALUATE,
     PLOT,
@@ -79,6 +82,7 @@ COMMANDS = {
     "evaluate": EVALUATE,
     "classify": CLASSIFY,
     "explain": EXPLAIN,
+    "design": DESIGN,
     "plot": PLOT,
     "weights": WEIGHTS,
     "embed": EMBED,
