@@ -32,17 +32,17 @@ ROOMS = {
     ),
     "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "run_files", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
-        "background", "scoring", "outputs", "metrics", "matching", "evaluation", "classes", "labels", "design", "libraries", "style", "curves", "heatmap", "logo", "tolerance", "figures", "report_structure", "report_page", "report",
+        "background", "scoring", "outputs", "epistasis", "metrics", "matching", "evaluation", "classes", "labels", "design", "libraries", "style", "curves", "heatmap", "logo", "tolerance", "figures", "report_structure", "report_page", "report",
     ),
     "peers": (
-        "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
+        "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "evidence", "explanation", "pickles", "theano", "parity",
         "pyro_model", "engines", "guests",
         "unirep", "unirep_weights", "unirep_fast", "representations",
         "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers", "ridge",
     ),
     "studies": ("results", "contents", "warm", "execution", "site", "book", "grid", "jobs", "runner"),
     "cli": (
-        "options", "check", "train", "search", "score", "evaluate", "report", "classify", "design", "data", "original", "studies", "proteingym", "unirep", "main",
+        "options", "check", "train", "search", "score", "evaluate", "report", "classify", "explain", "design", "data", "original", "studies", "proteingym", "unirep", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)

@@ -37,6 +37,9 @@ from deepseq_nb.cli.evaluate import (
     EVALUATE,
     PLOT,
 )
+from deepseq_nb.cli.explain import (
+    EXPLAIN,
+)
 from deepseq_nb.cli.options import (
     Parser,
 )
@@ -81,6 +84,7 @@ COMMANDS = {
     "score": SCORE,
     "evaluate": EVALUATE,
     "classify": CLASSIFY,
+    "explain": EXPLAIN,
     "design": DESIGN,
     "plot": PLOT,
     "report": REPORT,
