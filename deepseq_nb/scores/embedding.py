@@ -5,13 +5,17 @@
 # %% auto #0
 __all__ = ['embedding_table']
 
-# %% ../../book/beyond/latent_space.ipynb #fed9a0e9
+# %% ../../book/beyond/latent_space.ipynb #f6d7c690
 import numpy as np
 import pandas as pd
 import torch
 
-from ..family.alignment import Alignment
-from ..model.runs import Run
+from deepseq_nb.family.alignment import (
+    Alignment,
+)
+from deepseq_nb.model.runs import (
+    Run,
+)
 from deepseq_nb.scores.scoring import (
     embed,
 )
