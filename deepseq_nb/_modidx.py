@@ -2567,6 +2567,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                      'deepseq_nb/scores/design.py'),
                                           'deepseq_nb.scores.design.search_designs': ( 'beyond/design.html#search_designs',
                                                                                        'deepseq_nb/scores/design.py')},
+            'deepseq_nb.scores.embedding': { 'deepseq_nb.scores.embedding.embedding_table': ( 'beyond/latent_space.html#embedding_table',
+                                                                                              'deepseq_nb/scores/embedding.py')},
             'deepseq_nb.scores.epistasis': { 'deepseq_nb.scores.epistasis.Together': ( 'workshop/epistasis.html#together',
                                                                                        'deepseq_nb/scores/epistasis.py'),
                                              'deepseq_nb.scores.epistasis.Together.is_clear': ( 'workshop/epistasis.html#together.is_clear',

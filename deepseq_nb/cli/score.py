@@ -272,7 +272,7 @@ def _embed_options(parser: argparse.ArgumentParser) -> None:
         type=file_argument,
         help="sequences to embed (default: the alignment the run was trained on)",
     )
-    output_option(parser, "file for the latent means (N, Z), .npy")
+    output_option(parser, "a table with names, .csv; or the means alone (N, Z), .npy")
     common_options(parser, seed=False)
 
 # %% ../../book/workshop/command_score.ipynb #425a064f
@@ -283,14 +283,19 @@ def _embed(args: argparse.Namespace, say: Say) -> None:
 
     from deepseq_nb.core.files import write_atomic
     from deepseq_nb.model.runs import load_run
-    from deepseq_nb.scores.scoring import embed
+    from deepseq_nb.scores.embedding import embedding_table
 
     refuse_existing(args)
     run = load_run(args.run, args.device)
     alignment = run.read(args.alignment)
-    buffer = io.BytesIO()
-    np.save(buffer, embed(run, alignment))
-    write_atomic(args.out, buffer.getvalue(), overwrite=args.overwrite)
+    table = embedding_table(run, alignment)
+    if args.out.suffix == ".npy":
+        buffer = io.BytesIO()
+        np.save(buffer, table.filter(regex=r"^z\d").to_numpy())
+        data: bytes | str = buffer.getvalue()
+    else:
+        data = table.to_csv(index=False, lineterminator="\n")
+    write_atomic(args.out, data, overwrite=args.overwrite)
     source = args.alignment or run.about["source"]
     say(
         f"wrote {args.out}: {len(alignment.tokens):,} sequences of {source} in "
@@ -301,6 +306,7 @@ def _embed(args: argparse.Namespace, say: Say) -> None:
 EMBED = Command(
     "place sequences in the latent space",
     (
+        "deepseq embed run --out places.csv",
         "deepseq embed run --out z.npy",
         "deepseq embed run --alignment others.a2m --out others.npy",
     ),

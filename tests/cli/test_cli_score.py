@@ -154,6 +154,15 @@ def test_embed_reads_the_alignment_as_the_run_did(deepseq, work):
     assert np.load(work / "inner.npy").shape == (30, 3)
 
 
+def test_embed_writes_a_table_with_names_whose_means_are_those_of_the_array(deepseq, work):
+    assert deepseq("embed run --out places.csv --device cpu").code == 0
+    assert deepseq("embed run --out means.npy --device cpu").code == 0
+    table = pd.read_csv(work / "places.csv")
+    assert list(table) == ["name", "identity", "z1", "z2", "z3", "sd1", "sd2", "sd3"]
+    assert np.allclose(table[["z1", "z2", "z3"]], np.load(work / "means.npy"), atol=1e-6)
+    assert table.identity[0] == 1 and (table[["sd1", "sd2", "sd3"]] > 0).all(axis=None)
+
+
 def test_embed_and_sample(deepseq, work):
     assert deepseq("embed run --out z.npy --device cpu").code == 0
     assert np.load(work / "z.npy").shape == (80, 3)
