@@ -75,25 +75,23 @@ from deepseq_nb.studies.trials import (
     usual_point,
 )
 
-# %% ../../book/performance/hyperparameters.ipynb #582a7b48
+# %% ../../book/performance/hyperparameters.ipynb #b8a355db
 @contextlib.contextmanager
 def _quiet_ax() -> Iterator[Any]:
     """Ax's client and kinds of parameters, its log and warnings kept off the screen and
     torch's random numbers put back; raises `ConfigError` where Ax is not installed."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from ax.api import client, configs
-    except ImportError:
-        raise ConfigError(
-            "a search of settings needs Ax: pip install 'deepseq-nb[tune]'",
-            setting="trials",
-        ) from None
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
+            try:
+                from ax.api import client, configs
+            except ImportError:
+                raise ConfigError(
+                    "a search of settings needs Ax: pip install 'deepseq-nb[tune]'",
+                    setting="trials",
+                ) from None
             yield client.Client, configs
     finally:
         logging.disable(before)
