@@ -34,12 +34,12 @@ from deepseq_nb.studies.tuning import read_trials, sensitivities, trials_table, 
 
 DATA = Path(os.environ.get("DEEPSEQ_DATA", "data/cache"))
 FAMILIES = {
-    "RL401_YEAST": ("RL401_YEAST/RL401_YEAST_Posani2023.a2m", {}, "RL401_YEAST/RL401_YEAST_Roscoe_2013.csv", "score"),
     "GB1": ("GB1/gb1_metl.a2m", {"first_residue": 227}, "GB1/SPG1_STRSG_Olson_2014.csv", "score"),
+    "RL401_YEAST": ("RL401_YEAST/RL401_YEAST_Posani2023.a2m", {}, "RL401_YEAST/RL401_YEAST_Roscoe_2013.csv", "score"),
     "DYR_ECOLI": ("DYR_ECOLI/DHFR.a2m", {}, "DYR_ECOLI/DYR_ECOLI_Thompson_plusLon_2019.csv", "score"),
 }  # fmt: skip
-SEARCH = TuningConfig(trials=30, steps=600, samples=5, device="cpu")
-SEEDS, UPDATES = (1, 2, 3), 3000
+SEARCH = TuningConfig(trials=20, steps=200, samples=5, device="cpu")
+SEEDS, UPDATES = (1, 2, 3), 600
 
 
 def alignment_of(family: str) -> Alignment:

@@ -40,9 +40,9 @@ ROOMS = {
         "unirep", "unirep_weights", "unirep_fast", "representations",
         "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers", "ridge",
     ),
-    "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner"),
+    "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner", "trials", "tuning"),
     "cli": (
-        "options", "check", "train", "search", "score", "evaluate", "classify", "data", "original", "studies", "proteingym", "unirep", "main",
+        "options", "check", "train", "search", "score", "evaluate", "classify", "data", "original", "studies", "tune", "proteingym", "unirep", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)
