@@ -128,7 +128,7 @@ def _client_of(space: Sequence[Knob], seed: int, drawn: int) -> Any:
         )
         return made
 
-# %% ../../book/performance/hyperparameters.ipynb #0ca35aad
+# %% ../../book/performance/hyperparameters.ipynb #0f2ccec3
 DRAWN = 8  # points that are spread over the space before values are looked at
 
 
@@ -137,7 +137,7 @@ def _told(space: Sequence[Knob], trials: Sequence[Trial], seed: int) -> Any:
     client = _client_of(space, seed + len(trials), 0)
     with _quiet_ax():
         for trial, value in zip(trials, expected_values(trials), strict=True):
-            index = client.attach_trial(parameters=trial.point)
+            index = client.attach_trial(parameters=_plain(space, trial.point))
             client.complete_trial(index, raw_data={"value": float(value)})
     return client
 
@@ -157,18 +157,19 @@ def next_point(
         client = _client_of(space, seed, DRAWN)
         with _quiet_ax():
             points = list(client.get_next_trials(max_trials=DRAWN).values())
-        return _plain(points[number - 1])
+        return _plain(space, points[number - 1])
     client = _told(space, trials, seed)
     with _quiet_ax():
         torch.manual_seed(seed + number)
         (found,) = client.get_next_trials(max_trials=1).values()
-    return _plain(found)
+    return _plain(space, found)
 
 
-def _plain(point: Any) -> Point:
-    """A point whose numbers JSON gives back as they are."""
-    whole = {name: int(v) for name, v in point.items() if float(v).is_integer()}
-    return {name: float(value) for name, value in point.items()} | whole
+def _plain(space: Sequence[Knob], point: Any) -> Point:
+    """A point with whole numbers where a knob takes them, and others everywhere
+    else."""
+    whole = {knob.name for knob in space if knob.whole or knob.values}
+    return {k: int(v) if k in whole else float(v) for k, v in point.items()}
 
 # %% ../../book/performance/hyperparameters.ipynb #b08fdc06
 def sensitivities(
