@@ -40,7 +40,7 @@ ROOMS = {
         "unirep", "unirep_weights", "unirep_fast", "representations",
         "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers", "ridge",
     ),
-    "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner", "trials", "tuning"),
+    "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner", "cluster", "trials", "tuning"),
     "cli": (
         "options", "check", "train", "search", "score", "evaluate", "classify", "data", "original", "studies", "tune", "proteingym", "unirep", "main",
     ),

@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['parameters_of', 'memory_of', 'planned', 'run_on_cluster', 'Plan', 'plan_of']
 
-# %% ../../book/workshop/cluster.ipynb #184c9a4a
+# %% ../../book/workshop/cluster.ipynb #daeb5307
 import contextlib
 import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +53,7 @@ from deepseq_nb.studies.runner import (
     run_grid,
 )
 
-# %% ../../book/workshop/cluster.ipynb #10dbb390
+# %% ../../book/workshop/cluster.ipynb #d56920d7
 _PROGRAM = 400 * 2**20  # bytes of Python with torch, before anything is read
 
 
@@ -60,7 +61,7 @@ def parameters_of(config: ModelConfig, length: int, alphabet: int = 20) -> int:
     """Numbers that are trained: two for each weight of a variational decoder."""
     sizes = (length * (config.encoder_conv or alphabet), *config.encoder)
     encoder = alphabet * config.encoder_conv
-    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+    for inputs, outputs in pairwise(sizes):
         encoder += (inputs + 1) * outputs
     encoder += 2 * (sizes[-1] + 1) * config.latent
     shapes = decoder_shapes(config, length, alphabet).values()

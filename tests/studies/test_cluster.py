@@ -16,7 +16,7 @@ from deepseq_nb.model.sizes import PRESETS
 from deepseq_nb.studies import cluster, runner
 
 ROOT = Path(__file__).resolve().parents[2]
-GRID = 'families = "synthetic"\npresets = "quick"\nsteps = 1500\nsamples = 4\nseeds = [1, 2]\n[train]\ncheckpoint_every = 50\n'
+GRID = 'families = "synthetic"\npresets = "quick"\nsteps = 800\nsamples = 4\nseeds = [1, 2]\n[train]\ncheckpoint_every = 50\n'
 TIMED = ("_s", "made", "resumed_from", "peak_mib", "threads", "cores", "commit")
 
 
@@ -55,7 +55,7 @@ def test_a_node_killed_in_the_middle_leaves_the_table_of_the_local_run(nodes, tm
     if pid == 0:  # kills the node once both runs have a checkpoint
         end = time.monotonic() + 300
         while time.monotonic() < end:
-            if len(list(out.glob("*/train/history.csv"))) == 2:
+            if len(list(out.glob("*/train/checkpoint/state.safetensors"))) == 2:
                 os.kill(raylet, signal.SIGKILL)
                 os._exit(0)
             time.sleep(0.02)
@@ -63,7 +63,9 @@ def test_a_node_killed_in_the_middle_leaves_the_table_of_the_local_run(nodes, tm
     code = cluster.run_on_cluster(grid, out, nodes.address, device="cpu", echo=said.append)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert code == 0, said
-    resumed = [json.loads(p.read_text())["trained"]["resumed_from"] for p in out.glob("*/result.json")]
+    resumed = [
+        json.loads(p.read_text())["trained"]["resumed_from"] for p in out.glob("*/result.json")
+    ]
     assert len(resumed) == 2 and max(resumed) > 0, resumed
     pd.testing.assert_frame_equal(numbers(out / "table.csv"), numbers(tmp_path / "local/table.csv"))
 
