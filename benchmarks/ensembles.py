@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from annealing import DATA, SMALL, Trial, agreement, recorded, train
 
+from deepseq_nb.scores.background import PROTEOME, log_background
 from deepseq_nb.scores.metrics import spearman
 from deepseq_nb.studies import results
 
@@ -60,10 +61,48 @@ def kept(scores: pd.Series, family: str) -> pd.Series:
     return scores.reindex(theirs.dropna(subset=["vae_1"]).mutant)
 
 
+def of_record(scores: pd.Series) -> pd.Series:
+    """Half of the letters' log frequencies in all proteins taken out, as `deepseq score` does."""
+    alphabet = "".join(PROTEOME)
+    log_q = dict(zip(alphabet, log_background(alphabet), strict=True))
+    return scores - 0.5 * scores.index.map(lambda name: log_q[name[-1]] - log_q[name[0]])
+
+
+def mean_rank(scores: pd.Series, family: str) -> float:
+    """The rank correlation, averaged over the assays of a family."""
+    return float(np.mean(list(agreement(scores, family).values())))
+
+
 def likeness(tables: list[pd.Series]) -> float:
     """The mean rank correlation of two of them; NaN for fewer."""
     pairs = [spearman(a.to_numpy(), b.to_numpy()) for a, b in combinations(tables, 2)]
     return float(np.mean(pairs)) if pairs else np.nan
+
+
+def original_row() -> list[dict]:
+    """The five models that the original's authors trained, by their own predictions, as a row of the table."""
+    file = DATA / "reference/blat_original_predictions.csv"
+    if not file.exists():
+        return []
+    theirs = pd.read_csv(file, index_col="mutant").dropna(subset=["vae_1"])
+    five = [theirs[f"vae_{k}"] for k in range(1, 6)]
+    alone = [[mean_rank(way(s), "BLAT_ECOLX") for s in five] for way in WAYS]
+    ranks = [mean_rank(way(sum(five) / 5), "BLAT_ECOLX") for way in WAYS]
+    row = {
+        "family": "BLAT_ECOLX",
+        "kind": "original",
+        "updates": 300_000,
+        "models": 5,
+        "groups": 1,
+        "processor_s": np.nan,
+        "likeness": round(likeness(five), 4),
+    }
+    for name, singles, mean in zip(("", "_of_record"), alone, ranks, strict=True):
+        row |= {
+            f"single{name}": round(float(np.mean(singles)), 4),
+            f"spearman{name}": round(mean, 4),
+        }
+    return [row]
 
 
 def group_rows(out: Path, family: str, kind: str) -> list[dict]:
@@ -75,16 +114,17 @@ def group_rows(out: Path, family: str, kind: str) -> list[dict]:
     for at, snapshot in enumerate(logs[found[0]]):
         step = snapshot["step"]
         scores = {k: kept(snapshot_scores(out, family, kind, k, step), family) for k in found}
-        alone = {k: np.mean(list(agreement(s, family).values())) for k, s in scores.items()}
+        alone = [[mean_rank(way(s), family) for s in scores.values()] for way in WAYS]
         for size in range(1, len(found) + 1):
             chosen = list(combinations(found, size))
             together = [sum(scores[k] for k in group) / size for group in chosen]
-            ranks = [np.mean(list(agreement(s, family).values())) for s in together]
+            ranks = [[mean_rank(way(s), family) for s in together] for way in WAYS]
             seconds = [sum(logs[k][at]["cpu_s"] for k in group) for group in chosen]
             rows.append({
                 "family": family, "kind": kind, "updates": step, "models": size, "groups": len(chosen),
-                "processor_s": round(float(np.mean(seconds)), 1), "single": round(float(np.mean(list(alone.values()))), 4),
-                "spearman": round(float(np.mean(ranks)), 4), "likeness": round(likeness(list(scores.values())), 4),
+                "processor_s": round(float(np.mean(seconds)), 1), "single": round(float(np.mean(alone[0])), 4),
+                "spearman": round(float(np.mean(ranks[0])), 4), "likeness": round(likeness(list(scores.values())), 4),
+                "single_of_record": round(float(np.mean(alone[1])), 4), "spearman_of_record": round(float(np.mean(ranks[1])), 4),
             })  # fmt: skip
     return rows
 
@@ -104,6 +144,9 @@ def member_rows(out: Path, family: str, kind: str) -> list[dict]:
     return rows
 
 
+WAYS = (lambda scores: scores, of_record)  # the difference of the ELBO, and the score of record
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("task", choices=("run", "table"))
@@ -119,7 +162,8 @@ def main() -> None:
             for member in range(1, MEMBERS + 1):
                 train(trial(family, kind, member), folder(args.out, family, kind, member))
         return
-    groups = pd.DataFrame([row for one in wanted for row in group_rows(args.out, *one)])
+    rows = [row for one in wanted for row in group_rows(args.out, *one)]
+    groups = pd.DataFrame(rows + original_row())
     alone = pd.DataFrame([row for one in wanted for row in member_rows(args.out, *one)])
     print(alone.to_string(index=False))
     print(groups.groupby(["family", "kind"], sort=False).tail(MEMBERS).to_string(index=False))

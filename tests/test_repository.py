@@ -32,7 +32,7 @@ ROOMS = {
     ),
     "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "run_files", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
-        "background", "scoring", "outputs", "metrics", "matching", "evaluation", "classes", "labels", "style", "curves", "heatmap", "logo", "figures",
+        "background", "scoring", "outputs", "metrics", "matching", "evaluation", "classes", "labels", "design", "libraries", "style", "curves", "heatmap", "logo", "figures",
     ),
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "pickles", "theano", "parity",
@@ -40,9 +40,11 @@ ROOMS = {
         "unirep", "unirep_weights", "unirep_fast", "representations",
         "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers", "ridge",
     ),
-    "studies": ("results", "contents", "execution", "site", "book", "grid", "jobs", "runner", "cluster", "trials", "tuning"),
+    "studies": (
+        "results", "contents", "warm", "execution", "site", "book", "grid", "jobs", "runner", "cluster", "trials", "tuning",
+    ),
     "cli": (
-        "options", "check", "train", "search", "score", "evaluate", "classify", "data", "original", "studies", "tune", "proteingym", "unirep", "main",
+        "options", "check", "train", "search", "score", "evaluate", "classify", "design", "data", "original", "studies", "tune", "proteingym", "unirep", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)

@@ -134,13 +134,16 @@ def _plot_options(parser: argparse.ArgumentParser) -> None:
     )
 
 # %% ../../book/workshop/command_evaluate.ipynb #183f2b86
-def _plot(args: argparse.Namespace, say: Say) -> None:
+def _plot(args: argparse.Namespace, say: Say) -> int:
     from deepseq_nb.scores.figures import plot_run
 
     how: dict[str, Any] = {"assay": args.assay, "column": args.column, "say": say}
     how |= _assay_settings(args) | {"overwrite": args.overwrite}
-    for path in plot_run(args.run, args.out, args.scores, **how):
+    paths = plot_run(args.run, args.out, args.scores, **how)
+    for path in paths:
         say(f"wrote {path}")
+    asked, drawn = bool(args.assay), any(p.stem == "correlation" for p in paths)
+    return int(asked and not drawn)  # why there is none was said
 
 
 PLOT = Command(

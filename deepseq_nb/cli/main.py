@@ -30,6 +30,9 @@ from deepseq_nb.cli.data import (
     DATA,
     WEIGHTS,
 )
+from deepseq_nb.cli.design import (
+    DESIGN,
+)
 from deepseq_nb.cli.evaluate import (
     EVALUATE,
     PLOT,
@@ -78,6 +81,7 @@ COMMANDS = {
     "score": SCORE,
     "evaluate": EVALUATE,
     "classify": CLASSIFY,
+    "design": DESIGN,
     "plot": PLOT,
     "weights": WEIGHTS,
     "embed": EMBED,

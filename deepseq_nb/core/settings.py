@@ -48,7 +48,7 @@ def check_range(
     good = (
         isinstance(value, kinds)
         and not isinstance(value, bool)
-        and math.isfinite(value)
+        and (isinstance(value, int) or math.isfinite(value))
     )
     good = (
         good

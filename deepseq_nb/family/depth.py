@@ -12,6 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64
 
+from deepseq_nb.core.errors import (
+    ConfigError,
+)
 from deepseq_nb.family.alignment import (
     Alignment,
 )
@@ -46,6 +49,15 @@ def depth_verdict(neff: float | int, length: int) -> str:
         return "fair" if depth < 10 else "deep"
     return "shallow" if is_shallow(neff, length) else "thin"
 
+# %% ../../book/structure/depth.ipynb #d1e9aa01
+def _check_alignment(alignment: object) -> None:
+    """Raise `ConfigError` for what is none, such as the path of one."""
+    if not isinstance(alignment, Alignment):
+        raise ConfigError(
+            f"alignment is a {type(alignment).__name__}: expected an Alignment, as "
+            "Alignment.read(FILE) makes it"
+        )
+
 # %% ../../book/structure/depth.ipynb #d1e90003
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Family:
@@ -71,10 +83,11 @@ class Family:
         has them) unless given.
 
         `progress` shows a bar while neighbours are counted; None: on a terminal.
-        Raises `ConfigError` for weights that are of another number than the
-        sequences, negative, not finite or all zero, and `WeightsError` for a theta
-        outside 0 to 0.5.
+        Raises `ConfigError` for what is no alignment and for weights that are of
+        another number than the sequences, negative, not finite or all zero, and
+        `WeightsError` for a theta outside 0 to 0.5.
         """
+        _check_alignment(alignment)
         theta = check_theta(theta)
         if weights is None:
             weights = cached_weights(alignment, theta, progress=progress)

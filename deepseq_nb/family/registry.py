@@ -64,9 +64,11 @@ class DatasetFile:
 
     def __post_init__(self) -> None:
         for name in (self.family, self.file):
-            if name != Path(name).name or name in ("", ".", ".."):
+            no_file = name != Path(name).name or name in ("", ".", "..")
+            if no_file or not name.isprintable() or len(name.encode()) > 200:
                 raise DatasetError(
-                    f"the registry names {name!r}, which is no name of a file or folder"
+                    f"the registry names {name!r:.80}, which is no name of a file or "
+                    "folder"
                 )
 
     def url(self, base_url: str) -> str:

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['as_written', 'save_tensors', 'load_tensors', 'load_parameters', 'InTraining', 'trainer_state', 'restore_trainer',
-           'about_alignment', 'read_about', 'check_stamp', 'check_history', 'load_stamped', 'check_neighbours',
-           'history_table', 'read_table']
+           'about_alignment', 'about_text', 'read_about', 'check_stamp', 'check_history', 'load_stamped',
+           'check_neighbours', 'history_table', 'read_table']
 
 # %% ../../book/workshop/run_files.ipynb #25e332ea
 import contextlib
@@ -280,11 +280,21 @@ def about_alignment(family: Family) -> dict[str, Any]:
 _ABOUT = {"checksum": str, "source": str, "options": dict, "focus_map": dict}
 
 
+def _digest(about: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def about_text(about: dict[str, Any]) -> str:
+    """The text of `alignment.json`, which says what it held."""
+    return json.dumps(about | {"digest": _digest(about)}) + "\n"
+
+
 def read_about(path: Path | str) -> tuple[dict[str, Any], FocusMap]:
     """What `alignment.json` says, as `about_alignment` made it, and its residue map;
     raises `CheckpointError` where it is missing, damaged or contradicts itself."""
     about = read_json(path, CheckpointError)
     with as_written(path):
+        digest = about.pop("digest", None)  # earlier versions wrote none
         for name, kind in _ABOUT.items():
             if name != "options" or name in about:
                 _check_kind(name, about[name], kind)
@@ -300,6 +310,8 @@ def read_about(path: Path | str) -> tuple[dict[str, Any], FocusMap]:
         shape = len(focus_map.residues), letters
         if shares.size and (shares.shape != shape or not np.isfinite(shares).all()):
             raise ValueError(f"frequencies: expected {shape[0]} rows of {shape[1]}")
+        if digest not in (None, _digest(about)):
+            raise ValueError("a value in it was changed")
     return about, focus_map
 
 
@@ -387,12 +399,17 @@ def history_table(rows: np.ndarray) -> pd.DataFrame:
     return frame
 
 
+# since 3.1 pandas reads what it wrote to the last bit, and warns of the option
+_NEW = tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1)
+_EXACT: dict[str, Any] = {} if _NEW else {"float_precision": "round_trip"}
+
+
 def read_table(path: Path | str, like: pd.DataFrame) -> pd.DataFrame:
     """A table of numbers with the columns of another; raises `CheckpointError` for
     anything else."""
     with as_written(path):
         try:
-            table = pd.read_csv(path, float_precision="round_trip")
+            table = pd.read_csv(path, **_EXACT)
         except OSError as error:
             raise ValueError(error.strerror or str(error)) from None
         if list(table.columns) != list(like.columns):

@@ -45,6 +45,7 @@ from deepseq_nb.model.checkpoints import (
     RunSettings,
     RunWriter,
     claimed,
+    ended_after,
 )
 from deepseq_nb.model.choices import (
     SHALLOW_WIDTH_RATE,
@@ -405,9 +406,7 @@ def load_run(path: Path | str, device: str = "cpu") -> Run:
     folder = RunFolder(path)
     settings, (about, focus_map) = folder.settings(), folder.about()
     parameters, stamp = folder.parameters()
-    ended = settings.decisions.get("stopped", {}).get("updates")
-    if folder.source == folder.state:  # it had not
-        ended = None
+    ended = None if folder.source == folder.state else ended_after(folder, settings)
     check_neighbours(folder.source, stamp, about, settings.train, ended)
     with memory_explained():
         model = DeepSequence(

@@ -7,7 +7,6 @@ __all__ = ['SIMPLE', 'Model', 'kind_of', 'fit_simple', 'load_any', 'load_parts',
            'score']
 
 # %% ../../book/workshop/mixtures.ipynb #66ddaac8
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,11 @@ import numpy as np
 import pandas as pd
 
 from deepseq_nb.core.errors import (
+    CheckpointError,
     ConfigError,
+)
+from deepseq_nb.core.files import (
+    read_json,
 )
 from deepseq_nb.core.settings import (
     check_choice,
@@ -151,8 +154,8 @@ def load_any(path: Path | str, device: str = "cpu") -> Model:
     """
     path = Path(path)
     try:
-        kind = json.loads((path / "config.json").read_text())["kind"]
-    except (OSError, ValueError, KeyError, TypeError):
+        kind = read_json(path / "config.json", CheckpointError)["kind"]
+    except (CheckpointError, KeyError):
         return load_run(path, device)  # which has the sentence if it is no run
     for simple in SIMPLE.values():
         if simple.__name__ == kind:

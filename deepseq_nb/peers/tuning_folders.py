@@ -33,6 +33,7 @@ from deepseq_nb.core.settings import (
     config_to_json,
 )
 from deepseq_nb.model.run_files import (
+    about_text,
     as_written,
     restore_trainer,
     save_tensors,
@@ -206,7 +207,7 @@ def _begin(folder: "TuneFolder") -> None:
     kept = {"config": config_to_json(folder.config), "about": folder.of_tuning()}
     write_atomic(folder.path / "evotune.json", json.dumps(kept, indent=1) + "\n")
     family = {k: v for k, v in folder.about.items() if k != "start"}
-    write_atomic(folder.path / "alignment.json", json.dumps(family) + "\n")
+    write_atomic(folder.path / "alignment.json", about_text(family))
     folder.begun = True
 
 # %% ../../book/workshop/tuning_folders.ipynb #75328bf5

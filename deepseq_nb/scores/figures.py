@@ -6,7 +6,6 @@
 __all__ = ['plot_run']
 
 # %% ../../book/structure/figures.ipynb #4eab7ebc
-import json
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,10 +20,8 @@ from deepseq_nb.core.errors import (
     FigureError,
 )
 from deepseq_nb.core.files import (
+    read_json,
     write_atomic,
-)
-from deepseq_nb.family.assays import (
-    read_assay,
 )
 from deepseq_nb.family.focus import (
     FocusMap,
@@ -50,6 +47,7 @@ from deepseq_nb.scores.logo import (
 )
 from deepseq_nb.scores.matching import (
     Measured,
+    assay_frame,
     read_pair,
     score_frame,
     turned_note,
@@ -65,8 +63,8 @@ from deepseq_nb.scores.style import (
 def _kind_of(run: Path) -> str | None:
     """The kind of a simple model's folder, which has no training; None of a run."""
     try:
-        return json.loads((run / "config.json").read_text()).get("kind")
-    except (OSError, ValueError, AttributeError):
+        return read_json(run / "config.json", FigureError).get("kind")
+    except FigureError:
         return None
 
 
@@ -82,10 +80,13 @@ def _record(
 ) -> tuple[FocusMap | None, np.ndarray | None]:
     """Focus map and letter frequencies of a run."""
     try:
-        record = json.loads(path.read_text()) if path.is_file() else {}
+        record = read_json(path, FigureError) if path.is_file() else {}
         focus_map = (
             FocusMap.from_json(record["focus_map"]) if "focus_map" in record else None
         )
+        shares = np.asarray(record.get("frequencies", []), dtype=float)
+    except FigureError:
+        raise
     # AlignmentError is a ValueError
     except (ValueError, TypeError, AttributeError) as error:
         raise FigureError(
@@ -94,10 +95,9 @@ def _record(
     if focus_map is None:
         say(f"no logo and no heat map: {path} with a focus_map is missing")
         return None, None
-    if "frequencies" not in record:
+    if not shares.size:
         say("no logo: alignment.json stores no letter frequencies")
         return focus_map, None
-    shares = np.asarray(record["frequencies"], dtype=float)
     return focus_map, shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
 
 # %% ../../book/structure/figures.ipynb #4a327509
@@ -200,7 +200,7 @@ def _measured_pair(
 # %% ../../book/structure/figures.ipynb #181a5885
 def _assay_figures(
     found: _Ingredients,
-    path: Path,
+    assay: pd.DataFrame,
     column: str | None,
     threshold: float | int | None,
     how: dict[str, Any],
@@ -208,23 +208,23 @@ def _assay_figures(
 ) -> dict[str, Figure]:
     """The cloud and the pair of heat maps; notes of `evaluate` are said, and so is why there is no figure."""
     if column is None:
-        names = ", ".join(n for n in read_assay(path).columns if n != "variant")
+        names = ", ".join(n for n in assay.columns if n != "variant")
         say(
             f"no plot of score against assay: --column is needed; the columns are {names}"
         )
         return {}
     try:
-        result = evaluate(found.scores, path, column, threshold=threshold, **how)
+        result = evaluate(found.scores, assay, column, threshold=threshold, **how)
     except EvaluationError as error:
         say(f"no plot of score against assay: {error}")
         return {}
-    measured = read_pair([found.scores], path, column, **how)[1]
+    measured = read_pair([found.scores], assay, column, **how)[1]
     turned = result["spearman"].high < 0
     for note in (*measured.notes, *([turned_note(measured)] if turned else [])):
         say(f"note: {note}")
     title = f"{found.focus_map.name}: score against assay"
     cloud = plot_correlation(
-        found.scores, path, column, title=title, score_label=found.label,
+        found.scores, assay, column, title=title, score_label=found.label,
         result=result, **how,
     )  # fmt: skip
     figures = {"correlation": cloud}
@@ -266,12 +266,9 @@ def plot_run(
     found = _ingredients(run_dir, Path(scores) if scores else None, say)
     figures, tables = _drawn(found, say)
     if assay and found.scores is not None and found.focus_map is not None:
-        how = {
-            "variant_column": variant_column,
-            "higher_is_fitter": higher_is_fitter,
-            "offset": offset,
-        }
-        figures |= _assay_figures(found, Path(assay), column, threshold, how, say)
+        table = assay_frame(assay, variant_column)
+        how = {"higher_is_fitter": higher_is_fitter, "offset": offset}
+        figures |= _assay_figures(found, table, column, threshold, how, say)
     if not figures:
         raise FigureError(
             f"{run_dir}: nothing to draw; `deepseq train` makes a folder to draw"

@@ -35,6 +35,14 @@ from deepseq_nb.studies.contents import (
     fingerprint,
     read_notebook,
 )
+from deepseq_nb.studies.warm import (
+    WarmServer,
+    copied_kernel,
+    keep_kernel,
+    on_its_own,
+    serve,
+    warm_up,
+)
 
 # %% ../../book/workshop/execution.ipynb #bbb63a26
 @contextmanager
@@ -71,6 +79,7 @@ def _this_kernel() -> Iterator[None]:
             "display_name": "Python 3",
             "language": "python",
             "env": env,
+            "metadata": copied_kernel(),
         }
         (spec / "kernel.json").write_text(json.dumps(kernel))
         before = os.environ.get("JUPYTER_PATH")
@@ -259,41 +268,80 @@ class ChapterJob:
         )
 
 # %% ../../book/workshop/execution.ipynb #20d1a1ee
-class _Process:
-    """A chapter at work in another Python process, which leads a session of its own."""
+_MODULE = "deepseq_nb.studies.execution"
 
-    def __init__(self, job: ChapterJob, limits: Mapping[str, str]):
+
+def _environment(limits: Mapping[str, str]) -> dict[str, str]:
+    """That of a process which runs chapters with this package."""
+    package = str(Path(sys.modules["deepseq_nb"].__file__).resolve().parents[1])
+    path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return os.environ | {"PYTHONPATH": path} | dict(limits)
+
+
+class _Started:
+    """A process of a chapter that begins cold."""
+
+    def __init__(self, job: ChapterJob, limits: Mapping[str, str], log: str):
+        words = [sys.executable, "-m", _MODULE, str(os.getpid()), job.to_json()]
+        with open(log, "w") as file:
+            self.process = subprocess.Popen(
+                words,
+                env=_environment(limits),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+
+    def code(self) -> int | None:
+        """None while it works, then the code with which it ended."""
+        return self.process.poll()
+
+    def send(self, sign: int) -> None:
+        """Send it a signal."""
+        self.process.send_signal(sign)
+
+
+class _Copied:
+    """A process of a chapter that is a copy of one which has imported."""
+
+    def __init__(self, job: ChapterJob, server: WarmServer, log: str):
+        self.server = server
+        self.number = server.begin({"job": job.to_json(), "log": log})
+
+    def code(self) -> int | None:
+        """None while it works, then the code with which it ended."""
+        return self.server.code(self.number)
+
+    def send(self, sign: int) -> None:
+        """Send it a signal."""
+        self.server.send(self.number, sign)
+
+# %% ../../book/workshop/execution.ipynb #3a7fa002
+class _Process:
+    """A chapter at work in another Python process."""
+
+    def __init__(
+        self, job: ChapterJob, limits: Mapping[str, str], server: WarmServer | None
+    ):
         self.job = job
-        self.log = tempfile.TemporaryFile()
-        package = str(Path(sys.modules["deepseq_nb"].__file__).resolve().parents[1])
-        path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-        command = [
-            sys.executable,
-            "-m",
-            "deepseq_nb.studies.execution",
-            str(os.getpid()),
-        ]
-        self.process = subprocess.Popen(
-            [*command, job.to_json()],
-            env=os.environ | {"PYTHONPATH": path} | dict(limits),
-            stdin=subprocess.DEVNULL,
-            stdout=self.log,
-            stderr=self.log,
-            start_new_session=True,
+        self.log = tempfile.NamedTemporaryFile()
+        self.process: _Started | _Copied = (
+            _Started(job, limits, self.log.name)
+            if server is None
+            else _Copied(job, server, self.log.name)
         )
 
     def seconds(self) -> float | None:
         """None while it works, then the seconds it took; raises `BookError` when the
         chapter failed."""
-        code = self.process.poll()
+        code = self.process.code()
         if code is None:
             return None
-        self.log.seek(0)
-        text = self.log.read().decode(errors="replace").rstrip()
+        text = Path(self.log.name).read_text(errors="replace").rstrip()
         if code == 0:
-            return json.loads(self.job.executed.with_suffix(".json").read_text())[
-                "seconds"
-            ]
+            stamp = self.job.executed.with_suffix(".json")
+            return json.loads(stamp.read_text())["seconds"]
         name = chapter_name(self.job.notebook, self.job.root)
         ended = (
             f"its process was killed by signal {-code}"
@@ -304,15 +352,18 @@ class _Process:
             text if code == 1 and text else f"{name}: {ended}\n{text}".rstrip()
         )
 
+    def ask(self) -> None:
+        """Ask it to end with its kernel."""
+        if self.process.code() is None:
+            self.process.send(signal.SIGTERM)
+
     def end(self) -> None:
-        """Ask it to end with its kernel, then make it."""
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        """See it end, and after ten seconds make it."""
+        until = time.monotonic() + 10
+        while self.process.code() is None:
+            if time.monotonic() > until:
+                self.process.send(signal.SIGKILL)
+            time.sleep(0.02)
         self.log.close()
 
 # %% ../../book/workshop/execution.ipynb #88d6d4f1
@@ -327,10 +378,11 @@ def run_chapters(
     """
     waiting, working = list(jobs), []
     limits = thread_limits(min(at_once, len(jobs)))
+    server = WarmServer(_MODULE, _environment(limits)) if _warm(jobs) else None
     try:
         while waiting or working:
             while waiting and len(working) < at_once:
-                working.append(_Process(waiting.pop(0), limits))
+                working.append(_Process(waiting.pop(0), limits, server))
             ended = [
                 (found, work)
                 for work in working
@@ -344,9 +396,16 @@ def run_chapters(
                 time.sleep(0.05)
     finally:
         for work in working:
-            work.process.terminate()
+            work.ask()
         for work in working:
             work.end()
+        if server is not None:
+            server.close()
+
+# %% ../../book/workshop/execution.ipynb #3a7fa011
+def _warm(jobs: Sequence[ChapterJob]) -> bool:
+    """Whether imports are worth sharing, on a system where a process can be copied."""
+    return len(jobs) > 2 and sys.platform == "linux"
 
 
 def _main(parent: str, text: str) -> int:
@@ -366,6 +425,18 @@ def _main(parent: str, text: str) -> int:
     return 0
 
 
+def _serve() -> int:
+    """A process that imports, and in each of its copies executes a chapter."""
+    warm_up()
+    job = serve()
+    if job is None:
+        return 0
+    parent = os.getppid()
+    on_its_own(job["log"])
+    keep_kernel()
+    return _main(str(parent), job["job"])
+
+
 # for python -m deepseq_nb.studies.execution PARENT JOB; a notebook has no __file__
 if __name__ == "__main__" and "__file__" in globals():
-    sys.exit(_main(*sys.argv[1:]))
+    sys.exit(_serve() if sys.argv[1:] == ["--serve"] else _main(*sys.argv[1:]))

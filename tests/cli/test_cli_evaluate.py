@@ -93,6 +93,16 @@ def test_a_shifted_assay_is_refused_and_offset_mends_it(deepseq, work):
     assert code == 0 and "variants scored and measured" in out
 
 
+def test_plot_of_an_assay_that_cannot_be_compared_draws_the_rest_with_exit_code_1(deepseq, work):
+    (work / "other.csv").write_text("variant,activity\nA900C,1\nA900D,2\nA900E,3\n")
+    line = "plot run --scores scores.csv --assay other.csv --column activity --out rest"
+    code, out, _ = deepseq(line)
+    assert code == 1 and "no plot of score against assay: " in out
+    assert (work / "rest/heatmap.svg").exists() and not (work / "rest/correlation.svg").exists()
+    code, out, _ = deepseq("plot run --scores scores.csv --assay assay.csv --out unnamed")
+    assert code == 1 and "--column is needed" in out
+
+
 def test_plot_takes_what_evaluate_takes(deepseq, work):
     shifted_by_one(work)
     line = "plot run --scores scores.csv --assay shifted.csv --column activity --out moved"

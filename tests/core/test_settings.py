@@ -119,6 +119,12 @@ def test_check_choice_passes_a_known_value_and_lists_the_choices_otherwise():
         check_choice("mode", "zzz", ("a", "b"))
 
 
+def test_a_whole_number_that_no_float_can_hold_is_out_of_range_and_no_traceback():
+    with pytest.raises(ConfigError, match="expected a whole number at most 1e"):
+        check_range("x", 10**400, at_most=10**18, whole=True)
+    check_range("x", 10**400, at_least=1, whole=True)
+
+
 def test_check_range_takes_each_bound_at_its_word():
     check_range("x", 1, above=0, at_most=1)
     check_range("x", 0, at_least=0, below=1, whole=True)

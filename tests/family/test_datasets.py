@@ -516,7 +516,9 @@ def test_more_than_the_registry_announces_is_refused_and_leaves_nothing(server, 
     assert left_behind(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["../evil.a2m", "/etc/passwd", "..", "", "a/b"])
+@pytest.mark.parametrize(
+    "name", ["../evil.a2m", "/etc/passwd", "..", "", "a/b", "a\x00b", "a\nb", "x" * 300]
+)
 @pytest.mark.parametrize("field", ["family", "file"])
 def test_a_registry_that_points_outside_its_folder_is_refused(field, name):
     with pytest.raises(DatasetError, match="no name of a file or folder"):

@@ -1,5 +1,8 @@
 """What a family holds, counted once: weights, letters, depth, and the one rule for "shallow"."""
 
+import inspect
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -26,6 +29,13 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture
 def alignment():
     return Alignment.from_strings(ROWS)
+
+
+@pytest.mark.parametrize("given", ["family.a2m", Path("family.a2m"), None])
+def test_a_file_in_the_place_of_an_alignment_is_one_clear_error(given):
+    of = inspect.unwrap(Family.of.__func__)  # without the checks of types that tests have
+    with pytest.raises(ConfigError, match=r"^alignment is a \w+: .* Alignment.read\(FILE\)"):
+        of(Family, given)
 
 
 def test_verdicts_change_at_two_and_at_ten():

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from tiny_family import QUICK, TINY, same
 
 from deepseq_nb.core.errors import CheckpointError, ConfigError, DeepseqError, ResourceError
+from deepseq_nb.model import run_files
 from deepseq_nb.model.run_files import load_tensors, save_tensors
 from deepseq_nb.model.runs import fit, load_run
 from deepseq_nb.scores.scoring import score
@@ -248,12 +250,47 @@ def test_any_damage_to_a_json_file_is_one_sentence_or_the_same_scores(data, whol
     assert all(torch.equal(weights[k], v) for k, v in loaded.model.state_dict().items())
 
 
+def test_a_number_of_the_family_that_was_changed_by_hand_is_noticed(run):
+    """Case 571 of benchmarks/faults.py: another occupancy stood beside the scores."""
+    text = (run / "alignment.json").read_text()
+    about = json.loads(text)
+    about["focus_map"]["occupancy"][3] = 0.5
+    (run / "alignment.json").write_text(json.dumps(about))
+    with pytest.raises(CheckpointError, match=r"alignment.json .* a value in it was changed"):
+        load_run(run)
+    del about["digest"]  # as earlier versions wrote it
+    (run / "alignment.json").write_text(json.dumps(about))
+    assert load_run(run).steps > 0
+    (run / "alignment.json").write_text(text)
+    assert load_run(run).steps > 0
+
+
+@pytest.mark.parametrize("stopped", [7, {"updates": {}}, {"updates": -1}, {"updates": "30"}])
+def test_how_a_run_ended_is_checked_when_it_is_read(run, stopped):
+    config = json.loads((run / "config.json").read_text())
+    config["decisions"]["stopped"] = stopped
+    (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"config.json is not as written"):
+        load_run(run)
+
+
+def test_a_history_is_read_to_the_last_bit_and_without_a_warning(run):
+    numbers = np.random.default_rng(1).normal(size=(500, 5)) * 10.0 ** np.arange(-10, 15, 5)
+    table = run_files.history_table(numbers)
+    table.to_csv(run / "history.csv", index=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read = run_files.read_table(run / "history.csv", like=table)
+    assert (read.to_numpy() == table.to_numpy()).all()
+
+
 # writing
 
 
 def test_a_run_in_work_belongs_to_one_process(alignment, family, tmp_path):
     script = """
 import sys
+import warnings
 sys.path.insert(0, sys.argv[3])
 from tiny_family import TINY, QUICK
 from deepseq_nb.family.alignment import Alignment

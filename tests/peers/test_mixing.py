@@ -40,6 +40,14 @@ def test_a_folder_is_loaded_as_what_it_holds(folders, kind, cls):
     assert isinstance(load_any(folders / kind), cls)
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"kind":' * 5_000, "[1]", '{"kind": null}'])
+def test_a_damaged_configuration_is_one_clear_error(folders, tmp_path, text):
+    """Case 802 of benchmarks/faults.py."""
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(CheckpointError):
+        load_any(tmp_path)
+
+
 def test_the_nearest_relative_is_mixed_on_its_own_scale(folders):
     sites, nearest = (load_any(folders / kind).score().score for kind in ("sites", "nearest"))
     table = score([folders / "sites", folders / "nearest"], mix=(1, 1))

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from deepseq_nb.core.errors import EvaluationError, FigureError, printable
 from deepseq_nb.family.focus import ALPHABETS, FocusMap
 from deepseq_nb.family.weights import letter_counts
-from deepseq_nb.scores import figures, heatmap, logo
+from deepseq_nb.scores import figures, heatmap, logo, matching
 from deepseq_nb.scores.curves import plot_correlation, plot_history
 from deepseq_nb.scores.figures import plot_run
 from deepseq_nb.scores.heatmap import (
@@ -554,6 +554,19 @@ def test_a_folder_of_runs_has_a_history_for_each_and_the_heat_map_of_their_mean(
     assert "heatmap.svg" in {path.name for path in written}
 
 
+def test_an_assay_is_read_once_and_named_in_what_is_said_of_it(
+    run_dir, toy_table, tmp_path, monkeypatch
+):
+    file, lines, reads = tmp_path / "assay.csv", [], []
+    toy_table.rename(columns={"score": "activity"}).to_csv(file, index=False)
+    read = matching.read_assay
+    monkeypatch.setattr(matching, "read_assay", lambda *a: reads.append(a[0]) or read(*a))
+    for column in ("activity", "nothing"):
+        plot_run(run_dir, tmp_path / column, None, file, column, ("svg",), say=lines.append)
+    assert [path for path in reads if path == file] == [file, file]
+    assert f"no plot of score against assay: {file}: no column 'nothing'" in lines[-1]
+
+
 def test_assay_without_its_column_is_said(run_dir, toy_table, tmp_path):
     toy_table.rename(columns={"score": "activity"}).to_csv(tmp_path / "assay.csv", index=False)
     lines: list[str] = []
@@ -580,9 +593,14 @@ def test_scores_that_are_asked_for_must_exist(run_dir, tmp_path):
 
 
 def test_broken_alignment_record_is_one_clear_error(run_dir):
+    whole = json.loads((run_dir / "alignment.json").read_text())
     (run_dir / "alignment.json").write_text("{")
-    with pytest.raises(FigureError, match="not as `deepseq train` writes it"):
+    with pytest.raises(FigureError, match=r"alignment.json cannot be read"):
         plot_run(run_dir)
+    for name, value in (("frequencies", [[0.5], [0.2, 0.3]]), ("focus_map", 7)):
+        (run_dir / "alignment.json").write_text(json.dumps(whole | {name: value}))
+        with pytest.raises(FigureError, match="not as `deepseq train` writes it"):
+            plot_run(run_dir)
 
 
 def test_table_without_a_score_column_is_one_clear_error(run_dir):

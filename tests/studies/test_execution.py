@@ -133,3 +133,60 @@ def test_nothing_is_left_when_the_runner_is_ended(tmp_path, number):
     while (alive(str(tmp_path)) or not gone(kernel)) and time.monotonic() < end:
         time.sleep(0.1)
     assert alive(str(tmp_path)) == [] and gone(kernel)
+
+
+def test_chapters_of_a_warm_server_start_with_their_own_environment_and_leave_nothing(tmp_path):
+    source = (
+        "import os, random, sys\nimport numpy as np\n"
+        "print(os.getcwd(), seed, 'torch' in sys.modules, 'deepseq_nb.model' in sys.modules)\n"
+        "print(os.getpid(), os.getppid(), random.random(), np.random.random())"
+    )
+    jobs = [job(tmp_path, f"c{i}", "seed = 1", source, seed=i) for i in range(4)]
+    done = list(execution.run_chapters(jobs, at_once=2))
+    assert sorted(made.notebook.stem for made, _ in done) == ["c0", "c1", "c2", "c3"]
+    lines = [printed(made.executed).splitlines() for made in jobs]
+    warm = sys.platform == "linux"
+    for i, (first, _) in enumerate(lines):
+        assert first == f"{(tmp_path / f'work/c{i}').resolve()} {i} {warm} False"
+    numbers = [second.split() for _, second in lines]
+    for column in zip(*numbers, strict=True):
+        assert len(set(column)) == 4, "each has a process, a parent and random numbers of its own"
+    for pid, parent, *_ in numbers:
+        assert not Path("/proc", pid).exists() and not Path("/proc", parent).exists()
+
+
+def test_a_failure_among_warm_chapters_ends_the_others(tmp_path):
+    source = "from pathlib import Path\nimport os, time\nPath(place).write_text(str(os.getpid()))\n"
+    slow = [
+        job(
+            tmp_path,
+            f"slow{i}",
+            "place = ''",
+            source + "time.sleep(3000)",
+            place=str(tmp_path / f"{i}"),
+        )
+        for i in range(2)
+    ]
+    wait = f"import os, time\nend = time.time() + 300\nwhile len(set(os.listdir({str(tmp_path)!r})) & {{'0', '1'}}) < 2 and time.time() < end:\n    time.sleep(0.05)\n1 / 0"
+    wrong = job(tmp_path, "wrong", "seed = 1", wait)
+    with pytest.raises(errors.BookError, match="wrong: cell 2 of 2 failed"):
+        list(execution.run_chapters([*slow, wrong], at_once=3))
+    kernels = [int((tmp_path / f"{i}").read_text()) for i in range(2)]
+    assert not any(Path(f"/proc/{pid}").exists() for pid in kernels)
+
+
+def test_a_warm_chapter_whose_process_is_killed_is_named_and_its_kernel_ends(tmp_path):
+    kill = (
+        "import os, signal, time\nfrom pathlib import Path\nPath(place).write_text(str(os.getpid()))\n"
+        "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(3000)"
+    )
+    jobs = [
+        job(tmp_path, name, "place = ''", kill, place=str(tmp_path / f"{name}.pid"))
+        for name in ("one", "two", "three")
+    ]
+    with pytest.raises(errors.BookError, match="one: its process was killed by signal 9"):
+        list(execution.run_chapters(jobs))
+    kernel, end = int((tmp_path / "one.pid").read_text()), time.time() + 300
+    while Path(f"/proc/{kernel}").exists() and time.time() < end:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{kernel}").exists()
