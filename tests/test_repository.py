@@ -453,7 +453,7 @@ def test_conda_users_get_the_same_environment():
         "torch first, nothing that constraints.txt does not pin"
     )
     whole = next(text for text in PROJECT["optional-dependencies"]["test"] if "deepseq-nb" in text)
-    assert whole == "deepseq-nb[book,engines,unirep]", (
+    assert whole == "deepseq-nb[book,engines,tune,unirep]", (
         "the tests have everything; nothing is skipped"
     )
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]

@@ -36,7 +36,7 @@ def _experiments_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cluster",
         metavar="auto|ADDRESS",
-        help="make the runs on a Ray cluster: the one of this machine, or at an address",
+        help="make the runs on a Ray cluster: that of this machine, or an address",
     )
     parser.add_argument(
         "--dry-run",

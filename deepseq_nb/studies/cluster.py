@@ -169,7 +169,7 @@ def _connected(address: str) -> Iterator[Any]:
     finally:
         ray.shutdown()
 
-# %% ../../book/workshop/cluster.ipynb #26cd8ece
+# %% ../../book/workshop/cluster.ipynb #4184dff3
 def run_on_cluster(
     path: Path | str,
     out: Path | str | None = None,
@@ -206,9 +206,8 @@ def run_on_cluster(
             return _Remote(ray, remote.remote(str(folder.resolve()), run, device))
 
         nodes = [node for node in ray.nodes() if node["Alive"]]
-        echo(
-            f"cluster: {len(nodes)} nodes, {ray.cluster_resources().get('CPU', 0):g} cores"
-        )
+        cores = ray.cluster_resources().get("CPU", 0)
+        echo(f"cluster: {len(nodes)} nodes, {cores:g} cores")
         everything = len(experiments)
         return run_grid(path, out, everything, resume, device, echo, start)
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['DRAWN', 'next_point', 'sensitivities', 'Tuned', 'trials_table', 'tune', 'read_trials']
 
-# %% ../../book/performance/hyperparameters.ipynb #c8da8d3e
+# %% ../../book/performance/hyperparameters.ipynb #9d4e93af
 import contextlib
 import json
 import logging
@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+# %% ../../book/performance/hyperparameters.ipynb #2855f08d
 from deepseq_nb.core.errors import (
     ConfigError,
 )
@@ -287,7 +288,7 @@ def trials_table(trials: Sequence[Trial]) -> pd.DataFrame:
         rows.append(row | trial.point)
     return pd.DataFrame(rows)
 
-# %% ../../book/performance/hyperparameters.ipynb #31c29252
+# %% ../../book/performance/hyperparameters.ipynb #9ce254d4
 def tune(
     alignment: Alignment,
     out: Path | str,
@@ -306,8 +307,7 @@ def tune(
     alignment
         The family.
     out
-        Folder for the search: `trials/NUMBER.json`, `trials.csv`, and `config.json`,
-        the best so far.
+        Folder for the search: `trials/NUMBER.json`, `trials.csv`, `config.json`.
     config
         How the search is made.
     assay, column
@@ -339,7 +339,7 @@ def tune(
     space = knobs(bench.base, config.steps)
     return Tuned(trials, space, best, out / "config.json")
 
-
+# %% ../../book/performance/hyperparameters.ipynb #baf86910
 def _search(
     bench: Bench, usual: Point, out: Path, say: Callable[[str], Any]
 ) -> list[Trial]:
