@@ -16,7 +16,7 @@ from deepseq_nb.model.sizes import PRESETS
 from deepseq_nb.studies import cluster, runner
 
 ROOT = Path(__file__).resolve().parents[2]
-GRID = 'families = "synthetic"\npresets = "quick"\nsteps = 800\nsamples = 4\nseeds = [1, 2]\n[train]\ncheckpoint_every = 50\n'
+GRID = 'families = "synthetic"\npresets = "quick"\nsteps = 400\nsamples = 4\nseeds = [1, 2]\n[train]\ncheckpoint_every = 50\n'
 TIMED = ("_s", "made", "resumed_from", "peak_mib", "threads", "cores", "commit")
 
 
