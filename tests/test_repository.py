@@ -40,9 +40,11 @@ ROOMS = {
         "unirep", "unirep_weights", "unirep_fast", "representations",
         "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers", "ridge",
     ),
-    "studies": ("results", "contents", "warm", "execution", "site", "book", "grid", "jobs", "runner"),
+    "studies": (
+        "results", "contents", "warm", "execution", "site", "book", "grid", "jobs", "runner", "cluster", "trials", "tuning",
+    ),
     "cli": (
-        "options", "check", "train", "search", "score", "evaluate", "report", "classify", "explain", "design", "data", "original", "studies", "proteingym", "unirep", "main",
+        "options", "check", "train", "search", "score", "evaluate", "report", "classify", "explain", "design", "data", "original", "studies", "tune", "proteingym", "unirep", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)
@@ -451,7 +453,7 @@ def test_conda_users_get_the_same_environment():
         "torch first, nothing that constraints.txt does not pin"
     )
     whole = next(text for text in PROJECT["optional-dependencies"]["test"] if "deepseq-nb" in text)
-    assert whole == "deepseq-nb[book,engines,unirep]", (
+    assert whole == "deepseq-nb[book,engines,tune,unirep]", (
         "the tests have everything; nothing is skipped"
     )
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]

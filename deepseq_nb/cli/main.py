@@ -68,6 +68,9 @@ from deepseq_nb.cli.studies import (
 from deepseq_nb.cli.train import (
     TRAIN,
 )
+from deepseq_nb.cli.tune import (
+    TUNE,
+)
 from deepseq_nb.cli.unirep import (
     UNIREP,
 )
@@ -97,6 +100,7 @@ COMMANDS = {
     "proteingym": PROTEINGYM,
     "unirep": UNIREP,
     "experiments": EXPERIMENTS,
+    "tune": TUNE,
     "book": BOOK,
 }
 

@@ -33,12 +33,31 @@ def _experiments_options(parser: argparse.ArgumentParser) -> None:
         "--jobs", type=count_argument, default=1, help="runs at a time (default: 1)"
     )
     parser.add_argument("--resume", action="store_true", help="try failed runs again")
+    parser.add_argument(
+        "--cluster",
+        metavar="auto|ADDRESS",
+        help="make the runs on a Ray cluster: that of this machine, or an address",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the runs with their time and memory, and start nothing",
+    )
     common_options(parser, seed=False)
 
 
 def _experiments(args: argparse.Namespace, say: Say) -> int:
+    from deepseq_nb.studies.cluster import plan_of, run_on_cluster
     from deepseq_nb.studies.runner import run_grid
 
+    if args.dry_run:
+        for line in plan_of(args.grid, args.device).lines():
+            say(line)
+        return 0
+    if args.cluster:
+        return run_on_cluster(
+            args.grid, args.out, args.cluster, args.resume, args.device, echo=say
+        )
     return run_grid(args.grid, args.out, args.jobs, args.resume, args.device, echo=say)
 
 
@@ -47,6 +66,7 @@ EXPERIMENTS = Command(
     (
         "deepseq experiments grid.toml --jobs 2",
         "deepseq experiments grid.toml --out runs/grid --resume",
+        "deepseq experiments grid.toml --cluster auto",
     ),
     _experiments_options,
     _experiments,

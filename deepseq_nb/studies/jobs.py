@@ -305,8 +305,8 @@ STARTER = "DEEPSEQ_STARTER"  # in the environment: the process that started this
 
 
 def join_grid(folder: Path | str) -> None:
-    """Take part in a grid: hold its `.work` lock while this process lives, and end with
-    the process that started it.
+    """Take part in a grid: hold its `.work` lock while this process lives, wait until
+    nobody else works in the folder, and end with the process that started it.
 
     Does nothing in a process that no runner started.
     """
@@ -315,9 +315,12 @@ def join_grid(folder: Path | str) -> None:
         return
     import fcntl
 
-    fcntl.flock(
-        os.open(Path(folder).parent / ".work", os.O_RDWR | os.O_CREAT), fcntl.LOCK_SH
-    )
+    folder = Path(folder)
+    for lock, kind in (
+        (folder.parent / ".work", fcntl.LOCK_SH),
+        (folder / ".job", fcntl.LOCK_EX),
+    ):
+        fcntl.flock(os.open(lock, os.O_RDWR | os.O_CREAT), kind)
     if os.getppid() != int(starter):  # the starter died before we held the lock
         os._exit(1)
     end_with_parent(int(starter))

@@ -1,0 +1,93 @@
+"""A grid on a Ray cluster of several nodes: the table of the local run, also when a node dies."""
+
+import json
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from deepseq_nb.core.errors import ExperimentError
+from deepseq_nb.model.network import DeepSequence
+from deepseq_nb.model.sizes import PRESETS
+from deepseq_nb.studies import cluster, runner
+
+ROOT = Path(__file__).resolve().parents[2]
+GRID = 'families = "synthetic"\npresets = "quick"\nsteps = 400\nsamples = 4\nseeds = [1, 2]\n[train]\ncheckpoint_every = 50\n'
+TIMED = ("_s", "made", "resumed_from", "peak_mib", "threads", "cores", "commit")
+
+
+def numbers(table: Path) -> pd.DataFrame:
+    """What does not hang on the machine, the hour, or how often it was interrupted."""
+    rows = pd.read_csv(table)
+    return rows[[name for name in rows if not name.endswith(TIMED)]]
+
+
+@pytest.fixture
+def nodes(monkeypatch):
+    """Two nodes of one core, each with processes of its own."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    import ray
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 2 * 2**30}
+    made = Cluster(initialize_head=True, head_node_args=small | {"include_dashboard": False})
+    made.worker = made.add_node(**small)
+    yield made
+    with suppress(Exception):
+        ray.shutdown()
+    made.shutdown()
+
+
+def test_a_node_killed_in_the_middle_leaves_the_table_of_the_local_run(nodes, tmp_path):
+    grid = tmp_path / "grid.toml"
+    grid.write_text(GRID)
+    assert runner.run_grid(grid, tmp_path / "local", device="cpu", echo=lambda line: None) == 0
+    raylet = nodes.worker.all_processes["raylet"][0].process.pid
+    said, out = [], tmp_path / "remote"
+    pid = os.fork()
+    if pid == 0:  # kills the node once both runs have a checkpoint
+        end = time.monotonic() + 300
+        while time.monotonic() < end:
+            if len(list(out.glob("*/train/checkpoint/state.safetensors"))) == 2:
+                os.kill(raylet, signal.SIGKILL)
+                os._exit(0)
+            time.sleep(0.02)
+        os._exit(1)
+    code = cluster.run_on_cluster(grid, out, nodes.address, device="cpu", echo=said.append)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert code == 0, said
+    resumed = [
+        json.loads(p.read_text())["trained"]["resumed_from"] for p in out.glob("*/result.json")
+    ]
+    assert len(resumed) == 2 and max(resumed) > 0, resumed
+    pd.testing.assert_frame_equal(numbers(out / "table.csv"), numbers(tmp_path / "local/table.csv"))
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_parameters_are_counted_as_the_model_has_them(name):
+    model = DeepSequence(PRESETS[name], 30, 20)
+    found = sum(parameter.numel() for parameter in model.parameters())
+    assert cluster.parameters_of(PRESETS[name], 30) == found
+
+
+def test_a_plan_starts_nothing_and_says_time_and_memory(tmp_path):
+    (tmp_path / "grid.toml").write_text(GRID)
+    plan = cluster.plan_of(tmp_path / "grid.toml")
+    assert len(plan.table) == 2 and plan.seconds > 0 and plan.memory_mib > 400
+    assert plan.lines()[-1].startswith("2 runs: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["grid.toml"]
+
+
+def test_no_cluster_is_one_sentence(tmp_path):
+    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
+    (tmp_path / "grid.toml").write_text(GRID)
+    with pytest.raises(ExperimentError, match="--cluster nowhere:1: no Ray cluster answers"):
+        cluster.run_on_cluster(tmp_path / "grid.toml", tmp_path / "out", "nowhere:1")
+    assert not (tmp_path / "out").exists()
