@@ -3,7 +3,8 @@
     python benchmarks/design.py [--updates 4000] [--save]
 
 beam, gibbs: the searches of `deepseq_nb.scores.design`. singles: the model's best single substitutions at different residues, put together, the best ten such
-sums. letters: the same with the logarithm of letter frequencies. random: any substitutions. `fitness` is the landscape's, less that of the wild type.
+sums. letters: the same with the logarithm of letter frequencies. random: any substitutions. `fitness` is the landscape's, less that of the wild type. No background is
+taken out: the letters of the landscape are not those of all proteins.
 """
 
 import argparse
@@ -64,17 +65,20 @@ def exam(seed: int, updates: int) -> list[dict]:
     focus_map, rng, rows = run.focus_map, np.random.default_rng(seed), []
     changes = allowed_changes(DesignRules(), focus_map)
     letters = SiteIndependent.fit(alignment).score().set_index("variant").score
-    singles = score(run, samples=40, seed=seed).set_index("variant").score
+    singles = score(run, samples=40, seed=seed, background="none").set_index("variant").score
     for size in MUTATIONS:
         rules = DesignRules(mutations=(size, size), count=BEST)
-        tables = {m: design(run, rules, method=m, seed=seed) for m in ("beam", "gibbs")}
+        tables = {
+            m: design(run, rules, method=m, seed=seed, background="none") for m in ("beam", "gibbs")
+        }
         others = {
             "singles": joined(changes, singles, size),
             "letters": joined(changes, letters, size),
             "random": at_random(changes, size, rng),
         }
         tables |= {
-            name: score(run, texts, samples=20, seed=seed + 7) for name, texts in others.items()
+            name: score(run, texts, samples=20, seed=seed + 7, background="none")
+            for name, texts in others.items()
         }
         for method, table in tables.items():
             found = truth(table.variant.tolist(), family, focus_map)

@@ -58,6 +58,8 @@ from deepseq_nb.cli.score import (
     SAMPLE,
     SCORE,
 )
+
+# %% ../../book/workshop/command_line.ipynb #af73f4b4
 from deepseq_nb.cli.search import (
     SEARCH,
 )

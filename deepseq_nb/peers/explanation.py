@@ -284,7 +284,7 @@ class _Evidence(NamedTuple):
 def _changed(evidence: _Evidence, change: Substitution) -> Changed:
     """What is known of one changed residue."""
     focus_map, singles = evidence.runs[0].focus_map, evidence.singles
-    column = focus_map.column(change.residue)
+    column = focus_map.column(change.residue) or 0  # it was resolved: it has one
     kept = evidence.runs[0].about.get("frequencies")
     row = np.array(kept[column]) if kept else np.full(focus_map.gap, np.nan)
     order = [i for i in np.argsort(-row, kind="stable").tolist() if row[i] > 0]

@@ -126,7 +126,8 @@ class Search:
         new = list(dict.fromkeys(d for d in designs if d not in self.known))
         if new:
             found = self.judge([self.text(design) for design in new], self.seed)
-            self.known |= dict(zip(new, found.score.to_numpy(float), strict=True))
+            rounded = found.score.to_numpy(float).round(4)  # on any number of threads
+            self.known |= dict(zip(new, rounded, strict=True))
         return np.array([self.known[design] for design in designs])
 
     def best(self, low: int, high: int) -> list[Design]:
@@ -213,7 +214,7 @@ def _moved(search: Search, design: Design, slot: int, change: int) -> Design:
 
 # %% ../../book/beyond/design.ipynb #de510011
 METHODS = ("beam", "gibbs")
-_APART = 1_000_003  # between the seeds of the three noises
+_APART, _SEEDS = 1_000_003, 10**18  # between the three seeds, and above all of them
 
 
 def _differ(search: Search, a: Design, b: Design) -> int:
@@ -248,7 +249,8 @@ def search_designs(
     check_choice("method", method, METHODS)
     low, high = rules.mutations
     high = min(high, len({change.residue for change in changes}))
-    search = Search(changes, judge, seed)
+    report, looking, choice = ((seed + k * _APART) % _SEEDS for k in range(3))
+    search = Search(changes, judge, looking)
     if method == "beam":
         beam_search(search, high)
     else:
@@ -258,16 +260,16 @@ def search_designs(
         wider = DesignRules(distance=rules.distance, count=4 * rules.count)
         likely = _spread_out(search, likely, wider)
     likely = likely[: max(100, 4 * rules.count)]
-    again = judge([search.text(d) for d in likely], seed + _APART).score.to_numpy(float)
+    again = judge([search.text(d) for d in likely], choice).score.to_numpy(float)
     if rules.min_score is not None:
         enough = again >= rules.min_score
         likely, again = (
             [d for d, ok in zip(likely, enough, strict=True) if ok],
             again[enough],
         )
-    order = np.argsort(-again, kind="stable")
+    order = np.argsort(-again.round(4), kind="stable")
     chosen = _spread_out(search, [likely[i] for i in order], rules)
-    table = judge([search.text(design) for design in chosen], seed + 2 * _APART)
+    table = judge([search.text(design) for design in chosen], report)
     return table.assign(
         mutations=[len(design) for design in chosen],
         search_score=[search.known[design] for design in chosen],

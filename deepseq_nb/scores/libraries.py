@@ -22,7 +22,7 @@ from deepseq_nb.family.focus import (
 
 # %% ../../book/workshop/libraries.ipynb #de510106
 _BASES = "TCAG"
-_CODE = dict(
+_CODE: dict[str, str] = dict(
     zip(
         map("".join, product(_BASES, repeat=3)),
         "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG",

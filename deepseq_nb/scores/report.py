@@ -114,7 +114,7 @@ def _singles(frame: pd.DataFrame, run: Run, where: str) -> pd.DataFrame:
     for name in kept:
         table[name] = found[name].to_numpy(float)
     ranks = table["score"].rank(pct=True) * 100
-    table.insert(table.columns.get_loc("score") + 1, "percentile", ranks)
+    table.insert(list(table.columns).index("score") + 1, "percentile", ranks)
     return table
 
 # %% ../../book/workshop/report.ipynb #47d0a19b
@@ -242,7 +242,8 @@ def _provenance(found: _Found) -> str:
     for run in found.runs:
         file = run.path and run.path / "model.safetensors"
         if file and file.is_file():
-            rows.append(("model", f"{run.path.name}/{file.name}", _checksum(file)))
+            name = f"{file.parent.name}/{file.name}"
+            rows.append(("model", name, _checksum(file)))
     rows += [(what, path.name, _checksum(path)) for what, path in found.given.items()]
     versions = {"deepseq-nb": __version__, "python": platform.python_version()}
     versions |= {"torch": torch.__version__, "numpy": np.__version__}
@@ -334,9 +335,9 @@ def _page(found: _Found, how: dict[str, Any], files: dict[str, str]) -> str:
     histories = [one.history.assign(run=i) for i, one in enumerate(found.runs, 1)]
     tables["training"] = pd.concat(histories)
     names = {name: _TABLES[name] for name in tables}
-    limits = tuple(
-        robust_limit(values.to_numpy(float))
-        for values in (found.singles["score"], found.residues["tolerance"])
+    limits = (
+        robust_limit(found.singles["score"].to_numpy(float)),
+        robust_limit(found.residues["tolerance"].to_numpy(float)),
     )
     data = {
         "tables": tables,
@@ -434,16 +435,18 @@ def write_report(
         how |= {"higher_is_fitter": higher_is_fitter, "offset": offset}
     vega_script()
     runs = load_runs(run, device)
-    fits = structure and map_structure(runs[0].focus_map, structure)
+    fits = None
+    if structure is not None:
+        fits = map_structure(runs[0].focus_map, structure)
     given = {"scores": scores, "assay": assay, "structure": structure}
     files = {k: Path(v) for k, v in given.items() if isinstance(v, Path | str)}
-    if fits:
+    if fits is not None:
         fits.places(chain)  # raises for a chain that does not fit
     frame, where = score_frame(scores) if scores is not None else (None, "the runs")
     if frame is None:
         frame = score(runs, samples=samples, seed=seed)
     singles = _singles(frame, runs[0], where)
-    found = _found(runs, singles, how, fits or None, chain, files)
+    found = _found(runs, singles, how, fits, chain, files)
     return _written(found, how, out, command, overwrite)
 
 # %% ../../book/workshop/report.ipynb #428af509

@@ -119,7 +119,7 @@ def html_table(table: pd.DataFrame, caption: str) -> str:
 # %% ../../book/workshop/report_page.ipynb #921603fb
 def _panel(title: str, field: str, height: int, colour: Any) -> dict[str, Any]:
     """A track: a bar for each residue."""
-    y = {"field": field, "type": "quantitative", "title": None}
+    y: dict[str, Any] = {"field": field, "type": "quantitative", "title": None}
     y["axis"] = {"minExtent": 34, "maxExtent": 34, "tickCount": 3, "grid": False}
     bar = {"type": "rect", "clip": True, "aria": False}
     return {
@@ -160,15 +160,15 @@ def chart(letters: Sequence[str], limits: tuple[float, float]) -> dict[str, Any]
 
     def colour(field: str, limit: float, legend: Any) -> dict[str, Any]:
         steps = np.linspace(-limit, limit, len(SCORE_COLOURS)).tolist()
-        scale = {"domain": steps, "range": list(SCORE_COLOURS), "clamp": True}
-        scale["interpolate"] = "rgb"
+        scale: dict[str, Any] = {"domain": steps, "range": list(SCORE_COLOURS)}
+        scale |= {"clamp": True, "interpolate": "rgb"}
         one = {"field": field, "type": "quantitative", "scale": scale}
         return one | {"legend": legend}
 
     height = 14 * len(letters)
     axis = {"minExtent": 34, "maxExtent": 34, "title": None, "labelOverlap": False}
-    y = {"field": "letter", "type": "nominal", "sort": None, "axis": axis}
-    y["scale"] = {"domain": list(letters)}
+    y: dict[str, Any] = {"field": "letter", "type": "nominal", "sort": None}
+    y |= {"axis": axis, "scale": {"domain": list(letters)}}
     legend = {"orient": "top", "title": "score (nats); white: the wild type"}
     legend |= {"gradientLength": 180, "direction": "horizontal", "format": ".2~g"}
     cell = {"type": "rect", "clip": True, "aria": False}

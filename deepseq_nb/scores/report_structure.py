@@ -8,9 +8,8 @@ __all__ = ['VIEWER', 'read_backbone', 'trace', 'script_files']
 # %% ../../book/workshop/report_structure.ipynb #376ccf62
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -330,6 +329,6 @@ def script_files(
     return {"pml": pml, "cxc": cxc, "defattr": defattr}
 
 
-def _shares(colour: str) -> Mapping[int, str] | list[str]:
+def _shares(colour: str) -> list[str]:
     """Red, green and blue of `#rrggbb`, from 0 to 1."""
     return [f"{int(colour[i : i + 2], 16) / 255:.4f}" for i in (1, 3, 5)]

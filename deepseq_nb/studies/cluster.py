@@ -7,6 +7,7 @@ __all__ = ['parameters_of', 'memory_of', 'planned', 'run_on_cluster', 'Plan', 'p
 
 # %% ../../book/workshop/cluster.ipynb #daeb5307
 import contextlib
+import logging
 import math
 import os
 import warnings
@@ -157,7 +158,7 @@ def _connected(address: str) -> Iterator[Any]:
             "a grid on a cluster needs Ray: pip install 'deepseq-nb[cluster]'"
         ) from None
     try:
-        ray.init(address, log_to_driver=False, logging_level="error")
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ExperimentError(
@@ -222,7 +223,7 @@ class Plan(NamedTuple):
     def lines(self) -> list[str]:
         """A line for each run, and the sum."""
         told = [
-            f"{row.run}: {row.updates:,} updates, {duration(row.seconds)}, "
+            f"{row.run}: {row.updates:,} updates, {duration(float(str(row.seconds)))}, "
             f"{row.memory_mib:,} MiB"
             for row in self.table.itertuples()
         ]

@@ -12,11 +12,9 @@ import logging
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
 
@@ -188,7 +186,7 @@ def sensitivities(
 
         torch.manual_seed(seed)
         experiment = client._experiment
-        adapter = Generators.BOTORCH_MODULAR(
+        adapter: Any = Generators.BOTORCH_MODULAR(
             experiment=experiment, data=experiment.lookup_data()
         )
         found = ax_parameter_sens(adapter, order="total", signed=False)["value"]
