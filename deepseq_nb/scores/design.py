@@ -168,9 +168,9 @@ def gibbs_search(
     steps: int = 60,
     chains: int = 48,
     temperature: float | int = 1.0,
-) -> None:
-    """Score the designs that `chains` walks of `steps` steps visit; their sizes go
-    round from the fewest to the most mutations."""
+) -> list[Design]:
+    """Score the designs that `chains` walks of `steps` steps visit, and return where
+    they end; their sizes go round from the fewest to the most mutations."""
     weight = search.single / temperature
     log_q = weight - np.logaddexp.reduce(weight)
     q = np.exp(log_q)
@@ -191,6 +191,7 @@ def gibbs_search(
         taken = (found - scores) / temperature + log_q[olds] - log_q[drawn] > luck
         for k in np.flatnonzero(taken):
             designs[k], scores[k] = new[k], found[k]
+    return designs
 
 
 def _drawn(

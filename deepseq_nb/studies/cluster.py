@@ -12,6 +12,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,8 +152,8 @@ def _connected(address: str) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            import ray
-            import ray.exceptions
+            ray = import_module("ray")
+            import_module("ray.exceptions")
     except ImportError:
         raise ExperimentError(
             "a grid on a cluster needs Ray: pip install 'deepseq-nb[cluster]'"
