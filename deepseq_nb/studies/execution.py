@@ -46,11 +46,9 @@ from deepseq_nb.studies.warm import (
 
 # %% ../../book/workshop/execution.ipynb #bbb63a26
 @contextmanager
-def _this_kernel() -> Iterator[None]:
+def _this_kernel() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
-        spec = Path(folder, "kernels", "python3")
         profile = Path(folder, "ipython", "profile_default")
-        spec.mkdir(parents=True)
         profile.mkdir(parents=True)
         (profile / "ipython_kernel_config.py").write_text(
             "c = get_config()\nc.InlineBackend.figure_formats = "
@@ -79,15 +77,22 @@ def _this_kernel() -> Iterator[None]:
             "display_name": "Python 3",
             "language": "python",
             "env": env,
-            "metadata": copied_kernel(),
         }
-        (spec / "kernel.json").write_text(json.dumps(kernel))
+        # a chapter that runs a notebook itself starts the plain one, in its own process
+        specs = {"python3": {}} | (
+            {"python3-copy": start} if (start := copied_kernel()) else {}
+        )
+        for name, metadata in specs.items():
+            spec = Path(folder, "kernels", name)
+            spec.mkdir(parents=True)
+            text = json.dumps(kernel | {"metadata": metadata})
+            (spec / "kernel.json").write_text(text)
         before = os.environ.get("JUPYTER_PATH")
         os.environ["JUPYTER_PATH"] = (
             folder if before is None else os.pathsep.join([folder, before])
         )
         try:
-            yield
+            yield name
         finally:
             if before is None:
                 del os.environ["JUPYTER_PATH"]
@@ -190,7 +195,7 @@ def run_chapter(
     try:
         with (
             warnings.catch_warnings(),
-            _this_kernel(),
+            _this_kernel() as kernel,
             tempfile.TemporaryDirectory() as sockets,
         ):
             warnings.simplefilter("ignore")
@@ -198,7 +203,7 @@ def run_chapter(
                 str(notebook),
                 str(executed),
                 plain,
-                kernel_name="python3",
+                kernel_name=kernel,
                 language="python",
                 progress_bar=False,
                 cwd=str(scratch),

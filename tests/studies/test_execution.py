@@ -155,6 +155,22 @@ def test_chapters_of_a_warm_server_start_with_their_own_environment_and_leave_no
         assert not Path("/proc", pid).exists() and not Path("/proc", parent).exists()
 
 
+def test_a_warm_chapter_may_run_a_notebook_itself(tmp_path):
+    inner = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(6 * 7)")])
+    nbformat.write(inner, tmp_path / "inner.ipynb")
+    source = (
+        "import papermill\n"
+        "made = papermill.execute_notebook(path, 'out.ipynb', kernel_name='python3', progress_bar=False)\n"
+        "print(made.cells[-1].outputs[0].text)"
+    )
+    jobs = [
+        job(tmp_path, f"n{i}", "path = ''", source, path=str(tmp_path / "inner.ipynb"))
+        for i in range(3)
+    ]
+    list(execution.run_chapters(jobs))
+    assert all("42" in printed(made.executed) for made in jobs)
+
+
 def test_a_failure_among_warm_chapters_ends_the_others(tmp_path):
     source = "from pathlib import Path\nimport os, time\nPath(place).write_text(str(os.getpid()))\n"
     slow = [
