@@ -1,5 +1,6 @@
 """A grid on a Ray cluster of several nodes: the table of the local run, also when a node dies."""
 
+import json
 import os
 import signal
 import time
@@ -44,7 +45,7 @@ def nodes(monkeypatch):
     made.shutdown()
 
 
-def test_a_raylet_killed_while_runs_are_at_work_leaves_the_table_of_the_local_run(nodes, tmp_path):
+def test_a_node_killed_in_the_middle_leaves_the_table_of_the_local_run(nodes, tmp_path):
     grid = tmp_path / "grid.toml"
     grid.write_text(GRID)
     assert runner.run_grid(grid, tmp_path / "local", device="cpu", echo=lambda line: None) == 0
@@ -62,6 +63,10 @@ def test_a_raylet_killed_while_runs_are_at_work_leaves_the_table_of_the_local_ru
     code = cluster.run_on_cluster(grid, out, nodes.address, device="cpu", echo=said.append)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert code == 0, said
+    resumed = [
+        json.loads(p.read_text())["trained"]["resumed_from"] for p in out.glob("*/result.json")
+    ]
+    assert len(resumed) == 2 and max(resumed) > 0, resumed
     pd.testing.assert_frame_equal(numbers(out / "table.csv"), numbers(tmp_path / "local/table.csv"))
 
 
