@@ -16,7 +16,7 @@ from deepseq_nb.model.sizes import PRESETS
 from deepseq_nb.studies import cluster, runner
 
 ROOT = Path(__file__).resolve().parents[2]
-GRID = 'families = "synthetic"\npresets = "quick"\nsteps = 400\nsamples = 4\nseeds = [1, 2]\n[train]\ncheckpoint_every = 50\n'
+GRID = 'families = "synthetic"\npresets = "quick"\nsteps = 1500\nsamples = 4\nseeds = [1, 2]\n[train]\ncheckpoint_every = 50\n'
 TIMED = ("_s", "made", "resumed_from", "peak_mib", "threads", "cores", "commit")
 
 
@@ -24,6 +24,19 @@ def numbers(table: Path) -> pd.DataFrame:
     """What does not hang on the machine, the hour, or how often it was interrupted."""
     rows = pd.read_csv(table)
     return rows[[name for name in rows if not name.endswith(TIMED)]]
+
+
+def whole_node(raylet: int) -> list[int]:
+    """The raylet and all that descends from it: workers, and the processes of runs in sessions of
+    their own. A machine that fails takes them all; a raylet killed alone leaves them at work."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            parents[int(path.parent.name)] = int(path.read_text().rsplit(")", 1)[1].split()[1])
+    found = [raylet]
+    for one in found:  # grows while it is gone through
+        found += [pid for pid, parent in parents.items() if parent == one]
+    return found
 
 
 @pytest.fixture
@@ -50,19 +63,25 @@ def test_a_node_killed_in_the_middle_leaves_the_table_of_the_local_run(nodes, tm
     grid.write_text(GRID)
     assert runner.run_grid(grid, tmp_path / "local", device="cpu", echo=lambda line: None) == 0
     raylet = nodes.worker.all_processes["raylet"][0].process.pid
+    killed = tmp_path / "killed"
     said, out = [], tmp_path / "remote"
     pid = os.fork()
     if pid == 0:  # kills the node once both runs have a checkpoint
         end = time.monotonic() + 300
         while time.monotonic() < end:
             if len(list(out.glob("*/train/checkpoint/state.safetensors"))) == 2:
-                os.kill(raylet, signal.SIGKILL)
+                lost = whole_node(raylet)
+                for process in lost:
+                    with suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+                killed.write_text(f"{len(lost)}")
                 os._exit(0)
             time.sleep(0.02)
         os._exit(1)
     code = cluster.run_on_cluster(grid, out, nodes.address, device="cpu", echo=said.append)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert code == 0, said
+    assert int(killed.read_text()) > 2, "the raylet, a worker and the process of a run"
     resumed = [
         json.loads(p.read_text())["trained"]["resumed_from"] for p in out.glob("*/result.json")
     ]
