@@ -2976,6 +2976,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                          'deepseq_nb/studies/cluster.py'),
                                             'deepseq_nb.studies.cluster._Remote.wait': ( 'workshop/cluster.html#_remote.wait',
                                                                                          'deepseq_nb/studies/cluster.py'),
+                                            'deepseq_nb.studies.cluster._check_answers': ( 'workshop/cluster.html#_check_answers',
+                                                                                           'deepseq_nb/studies/cluster.py'),
                                             'deepseq_nb.studies.cluster._connected': ( 'workshop/cluster.html#_connected',
                                                                                        'deepseq_nb/studies/cluster.py'),
                                             'deepseq_nb.studies.cluster._task': ( 'workshop/cluster.html#_task',

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import math
 import os
+import socket
 import warnings
 from collections.abc import Callable, Iterator
 from importlib import import_module
@@ -143,6 +144,16 @@ class _Remote:
         self.ray.wait([self.task])
         return self.poll() or 0
 
+# %% ../../book/workshop/cluster.ipynb #5e0baa02
+def _check_answers(address: str) -> None:
+    """Raise `OSError` where an address with a port, HOST:PORT or ray://HOST:PORT, has
+    nobody who listens; other words are Ray's own."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        if not 0 < int(port) < 65536:
+            raise OSError(f"{port} is no port")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+
 # %% ../../book/workshop/cluster.ipynb #5e0b0fbc
 @contextlib.contextmanager
 def _connected(address: str) -> Iterator[Any]:
@@ -159,8 +170,9 @@ def _connected(address: str) -> Iterator[Any]:
             "a grid on a cluster needs Ray: pip install 'deepseq-nb[cluster]'"
         ) from None
     try:
+        _check_answers(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ExperimentError(
             f"--cluster {address}: no Ray cluster answers ({reason}); start one with "

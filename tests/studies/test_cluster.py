@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -104,9 +105,21 @@ def test_a_plan_starts_nothing_and_says_time_and_memory(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["grid.toml"]
 
 
-def test_no_cluster_is_one_sentence(tmp_path):
+@pytest.mark.parametrize(
+    "address", ["nowhere.invalid:1", "127.0.0.1:1", "ray://127.0.0.1:1", "localhost:99999"]
+)
+def test_no_cluster_is_one_sentence(tmp_path, address):
     pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
     (tmp_path / "grid.toml").write_text(GRID)
-    with pytest.raises(ExperimentError, match="--cluster nowhere:1: no Ray cluster answers"):
-        cluster.run_on_cluster(tmp_path / "grid.toml", tmp_path / "out", "nowhere:1")
+    with pytest.raises(ExperimentError, match=f"--cluster {address}: no Ray cluster answers"):
+        cluster.run_on_cluster(tmp_path / "grid.toml", tmp_path / "out", address)
     assert not (tmp_path / "out").exists()
+
+
+def test_an_address_is_tried_without_ray():
+    for address in ("127.0.0.1:1", "ray://127.0.0.1:1", "localhost:99999"):
+        with pytest.raises(OSError):
+            cluster._check_answers(address)
+    with socket.create_server(("127.0.0.1", 0)) as somebody:
+        cluster._check_answers(f"127.0.0.1:{somebody.getsockname()[1]}")
+    cluster._check_answers("auto")
