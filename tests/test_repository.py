@@ -42,7 +42,7 @@ ROOMS = {
         "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers", "ridge",
     ),
     "studies": (
-        "results", "contents", "warm", "execution", "site", "book", "grid", "jobs", "runner", "cluster", "trials", "tuning",
+        "results", "contents", "warm", "execution", "address", "site", "book", "grid", "jobs", "runner", "cluster", "trials", "tuning",
     ),
     "cli": (
         "options", "check", "train", "search", "score", "evaluate", "report", "classify", "explain", "design", "data", "original", "studies", "tune", "proteingym", "unirep", "main",
@@ -139,6 +139,7 @@ def test_a_chapter_takes_its_parameters_before_anything_else_runs(path):
     declaring = [at for at, cell in enumerate(cells) if "parameters" in tags(cell)]
     taking = [at for at, cell in enumerate(cells) if "take_parameters(In" in cell.source]
     assert len(declaring) <= 1 and len(taking) == 1
+    assert tags(cells[taking[0]]) == {"remove-cell", "download"}
     declared = contents.declared_parameters(path)
     assert declared.get("profile", "'quick'") == "'quick'"
     if declared:
