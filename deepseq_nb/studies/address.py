@@ -21,6 +21,9 @@ from typing import Any
 from deepseq_nb.core.errors import (
     BookError,
 )
+from deepseq_nb.core.settings import (
+    check_range,
+)
 from deepseq_nb.scores.style import (
     INK,
     MUTED,
@@ -141,11 +144,15 @@ def add_first_cell(page: Any, address: Address) -> None:
 CARD = "card.png"  # in the folder _static of the site
 
 
-def draw_card(title: str, sentence: str, picture: Path) -> bytes:
-    """A PNG of 1200 x 630 pixels: a title, a sentence, and a picture below them."""
+def draw_card(
+    title: str, sentence: str, picture: Path, share: float | int = 1
+) -> bytes:
+    """A PNG of 1200 x 630 pixels: a title, a sentence, and below them the upper `share`
+    of a picture."""
     import matplotlib.pyplot as plt
 
     image = plt.imread(picture)
+    image = image[: max(1, round(share * len(image)))]
     with style(), io.BytesIO() as buffer:
         fig = plt.figure(figsize=(12, 6.3), dpi=100, facecolor=PAPER)
         try:
@@ -165,7 +172,8 @@ def draw_card(title: str, sentence: str, picture: Path) -> bytes:
 def card_of(settings: Mapping[str, Any], root: Path) -> bytes | None:
     """The card of a book whose `_config.yml` names a picture under `card`, or None.
 
-    Raises `BookError` where the picture is not there.
+    Raises `BookError` where the picture is not there, `ConfigError` for a share of it
+    that is none.
     """
     card = settings.get("card")
     if not card:
@@ -173,7 +181,9 @@ def card_of(settings: Mapping[str, Any], root: Path) -> bytes | None:
     picture = root / card["picture"]
     if not picture.is_file():
         raise BookError(f"_config.yml: card: picture: {card['picture']} is not there")
-    return draw_card(card["title"], card["sentence"], picture)
+    share = card.get("share", 1)
+    check_range("card: share", share, above=0, at_most=1)
+    return draw_card(card["title"], card["sentence"], picture, share)
 
 
 def card_meta(address: Address, page: str) -> dict[str, str]:
