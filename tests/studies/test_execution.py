@@ -157,7 +157,9 @@ def test_chapters_of_a_warm_server_start_with_their_own_environment_and_leave_no
 
 def test_a_figure_of_a_warm_chapter_is_a_picture_as_it_is_of_a_cold_one(tmp_path):
     """matplotlib reads at its import where figures go, and in a copy that was before there was a kernel."""
-    draw = "import matplotlib.pyplot as plt\nfigure, axes = plt.subplots()\nplt.close(figure)\nfigure"
+    draw = (
+        "import matplotlib.pyplot as plt\nfigure, axes = plt.subplots()\nplt.close(figure)\nfigure"
+    )
     jobs = [job(tmp_path, f"f{i}", "seed = 1", draw) for i in range(3)]
     list(execution.run_chapters(jobs))
     for made in jobs:
