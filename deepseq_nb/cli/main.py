@@ -41,6 +41,7 @@ from deepseq_nb.cli.explain import (
     EXPLAIN,
 )
 from deepseq_nb.cli.options import (
+    Outcome,
     Parser,
 )
 from deepseq_nb.cli.original import (
@@ -259,6 +260,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         complain(f"deepseq {args.command}: {str(error) or 'interrupted'}")
         return 130
+    if isinstance(result, Outcome):
+        result, code = result
+    else:
+        code = result if isinstance(result, int) else 0
     if as_json:
         out.write(json.dumps(_strict(result), allow_nan=False))
         if out.fault and not isinstance(out.fault, BrokenPipeError):
@@ -266,4 +271,4 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"deepseq {args.command}: the result could not be printed: {out.fault}"
             )
             return 2
-    return result if isinstance(result, int) else 0
+    return code

@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 from jaxtyping import Float64, UInt8
 
-from deepseq_nb.family.alignment import (
-    Alignment,
-)
 from deepseq_nb.core.settings import (
     check_range,
+)
+from deepseq_nb.family.alignment import (
+    Alignment,
 )
 from deepseq_nb.model.runs import (
     Run,
