@@ -447,7 +447,7 @@ def explain(
     if structure is not None:
         space = space_of(focus_map, structure, chain)
     elif chain is not None:
-        raise ConfigError("chain is given without a structure", setting="chain")
+        raise ConfigError("chain is about a structure: give its file", setting="chain")
     evidence = _gathered(runs, table, sampling, alignment, pairs, space)
     return [_explained(evidence, row, sampling) for row in range(len(table))]
 
