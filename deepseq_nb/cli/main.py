@@ -33,6 +33,10 @@ from deepseq_nb.cli.data import (
 from deepseq_nb.cli.design import (
     DESIGN,
 )
+from deepseq_nb.cli.embed import (
+    EMBED,
+    SAMPLE,
+)
 from deepseq_nb.cli.evaluate import (
     EVALUATE,
     PLOT,
@@ -55,8 +59,6 @@ from deepseq_nb.cli.report import (
     REPORT,
 )
 from deepseq_nb.cli.score import (
-    EMBED,
-    SAMPLE,
     SCORE,
 )
 
@@ -214,7 +216,7 @@ def _somewhere_to_complain() -> Iterator[None]:
 def _held(args: argparse.Namespace) -> contextlib.AbstractContextManager:
     """Keeps the file that a command writes for this process; two that write one file at
     a time would each believe that it is theirs."""
-    if not getattr(args, "held", False) or args.out.is_dir():
+    if not getattr(args, "held", False) or args.out is None or args.out.is_dir():
         return contextlib.nullcontext()
     from deepseq_nb.core.files import held
 

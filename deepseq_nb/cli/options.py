@@ -229,12 +229,15 @@ def variants_options(
 
 # %% ../../book/workshop/options.ipynb #dfaaafbb
 def output_option(
-    parser: argparse.ArgumentParser, what: str, folder: bool = False
+    parser: argparse.ArgumentParser,
+    what: str,
+    folder: bool = False,
+    needed: bool = True,
 ) -> None:
     """Add where the result is written: a file, which the command then has for itself,
-    or a `folder`, which looks after itself."""
+    or a `folder`, which looks after itself; `needed`: it cannot be left out."""
     parser.set_defaults(held=not folder)
-    parser.add_argument("--out", type=file_argument, required=True, help=what)
+    parser.add_argument("--out", type=file_argument, required=needed, help=what)
     parser.add_argument(
         "--overwrite", action="store_true", help="replace what is there"
     )
