@@ -131,16 +131,19 @@ def _embed(args: argparse.Namespace, say: Say) -> None:
     run = load_run(args.run, args.device)
     table, weights = _placed(args, run)
     data = as_anndata(run, table, weights) if form == "anndata" else table
-    drawn = plot_places(table) if args.plot else None
-    write_atomic(args.out, _encoded(data, form), overwrite=args.overwrite)
+    encoded = _encoded(data, form)
+    said = []
+    if args.plot is not None:
+        stem, kind = args.plot.with_suffix(""), (args.plot.suffix[1:],)
+        drawn = plot_places(table)
+        said = save_figure(drawn, stem, kind, overwrite=args.overwrite)
+    write_atomic(args.out, encoded, overwrite=args.overwrite)
     source = args.sequences or args.alignment or run.about["source"]
     say(
         f"wrote {args.out}: {len(table):,} sequences of {source} in "
         f"{run.model_config.latent} dimensions"
     )
-    if drawn is not None:
-        stem, kind = args.plot.with_suffix(""), args.plot.suffix[1:]
-        (path,) = save_figure(drawn, stem, (kind,), overwrite=args.overwrite)
+    for path in said:
         say(f"wrote {path}")
 
 
@@ -186,10 +189,14 @@ def _sample_options(parser: argparse.ArgumentParser) -> None:
 # %% ../../book/workshop/command_embed.ipynb #b7e3d012
 def _judged(args: argparse.Namespace, run: Any, sequences: list[str], say: Say) -> Any:
     """The judgement as plain values, and in lines."""
+    from deepseq_nb.peers.evidence import alignment_of
     from deepseq_nb.scores.generation import MEASURES, judge_samples
 
     seed = 1 if args.seed is None else args.seed
-    alignment = run.read(args.alignment)
+    if args.alignment is None:
+        alignment = run.read()
+    else:
+        alignment, _ = alignment_of(run, args.alignment)
     table = judge_samples(sequences, alignment, run=run, seed=seed)
     say(
         f"{len(sequences):,} samples, beside as many sequences of letters alone and "
@@ -213,6 +220,10 @@ def _sample(args: argparse.Namespace, say: Say) -> dict[str, Any]:
         refuse_existing(args)
     elif not args.judge:
         raise ConfigError("give a file with --out, or --judge, or both")
+    if args.alignment is not None and not args.judge:
+        raise ConfigError(
+            "alignment is there to judge by: add --judge", setting="alignment"
+        )
     run = load_run(args.run, args.device)
     sequences = sample_sequences(run, args.n, 1 if args.seed is None else args.seed)
     result: dict[str, Any] = {"sequences": len(sequences)}

@@ -203,10 +203,12 @@ def as_anndata(
         ) from None
     means, widths = table.filter(regex=r"^z\d"), table.filter(regex=r"^sd\d")
     rest = table.drop(columns=[*means, *widths])
-    obs = rest.set_index(rest.name.astype(str).rename(None))
+    again = rest.groupby("name").cumcount().astype(str)
+    labels = rest.name.where(again == "0", rest.name + "-" + again)
+    obs = rest.set_index(pd.Index(labels, dtype=str))
     if weights is not None:
         obs["weight"] = weights
-    data = made(
+    return made(
         X=means.to_numpy(),
         obs=obs,
         var=pd.DataFrame(index=list(means)),
@@ -220,5 +222,3 @@ def as_anndata(
             }
         },
     )
-    data.obs_names_make_unique()
-    return data
