@@ -1777,6 +1777,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'deepseq_nb/peers/evidence.py'),
                                            'deepseq_nb.peers.evidence.coupled': ( 'workshop/evidence.html#coupled',
                                                                                   'deepseq_nb/peers/evidence.py'),
+                                           'deepseq_nb.peers.evidence.latent_runs': ( 'workshop/evidence.html#latent_runs',
+                                                                                      'deepseq_nb/peers/evidence.py'),
                                            'deepseq_nb.peers.evidence.letters_of': ( 'workshop/evidence.html#letters_of',
                                                                                      'deepseq_nb/peers/evidence.py'),
                                            'deepseq_nb.peers.evidence.neighbours': ( 'workshop/evidence.html#neighbours',

@@ -46,6 +46,7 @@ from deepseq_nb.peers.evidence import (
     Space,
     alignment_of,
     coupled,
+    latent_runs,
     letters_of,
     neighbours,
     pairs_of,
@@ -66,7 +67,6 @@ from deepseq_nb.scores.outputs import (
     changes_of,
 )
 from deepseq_nb.scores.scoring import (
-    load_runs,
     score,
 )
 
@@ -438,7 +438,7 @@ def explain(
     StructureError
         For a structure that cannot be read, or in which no chain fits.
     """
-    runs = load_runs(run, device)
+    runs = latent_runs(run, device)
     sampling = Sampling(samples=samples, seed=seed)
     texts = [variants] if isinstance(variants, str) else list(variants)
     focus_map = runs[0].focus_map

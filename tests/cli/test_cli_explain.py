@@ -95,8 +95,11 @@ def test_out_has_what_is_printed(deepseq, work, how):
         ("no/such A15W", "no/such"),
         ("run A15W --pairs run", "--pairs"),
         ("run A15W --alignment small.json", "small.json"),
+        ("alone A15W", "alone holds a simpler model"),
     ],
 )
 def test_a_mistake_is_one_line(deepseq, words, told):
+    if words.startswith("alone"):
+        assert deepseq("train family.a2m --out alone --model sites --overwrite").code == 0
     code, _, err = deepseq(f"explain {words} {ASK}")
     assert code == 2 and told in err and len(err.strip().splitlines()) == 1
