@@ -32,7 +32,7 @@ ROOMS = {
     ),
     "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "run_files", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
-        "background", "scoring", "embedding", "outputs", "epistasis", "metrics", "matching", "evaluation", "classes", "labels", "design", "libraries", "style", "curves", "heatmap", "logo", "tolerance", "figures", "report_structure", "report_page", "report",
+        "background", "scoring", "outputs", "epistasis", "metrics", "matching", "evaluation", "classes", "labels", "design", "libraries", "style", "embedding", "generation", "curves", "heatmap", "logo", "tolerance", "figures", "report_structure", "report_page", "report",
     ),
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "evidence", "explanation", "pickles", "theano", "parity",
@@ -44,7 +44,7 @@ ROOMS = {
         "results", "contents", "warm", "execution", "site", "book", "grid", "jobs", "runner", "cluster", "trials", "tuning",
     ),
     "cli": (
-        "options", "check", "train", "search", "score", "evaluate", "report", "classify", "explain", "design", "data", "original", "studies", "tune", "proteingym", "unirep", "main",
+        "options", "check", "train", "search", "score", "embed", "evaluate", "report", "classify", "explain", "design", "data", "original", "studies", "tune", "proteingym", "unirep", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)
