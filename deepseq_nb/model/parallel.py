@@ -11,6 +11,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -53,7 +54,8 @@ def _loss_told(size: int) -> Iterator[None]:
             raise
     else:
         return
-    speaks()  # the first one has something to say from here on, and saves before
+    if current().first:
+        speaks()  # it has something to say from here on, and saves before it does
     raise ProcessLost(f"another of the {size} processes of this run has ended")
 
 # %% ../../book/performance/devices.ipynb #d18a0012
@@ -135,7 +137,7 @@ def joined() -> Iterator[Team]:
     signal.signal(signal.SIGTERM, before)
 
 # %% ../../book/performance/devices.ipynb #d18a0018
-_PATIENCE = timedelta(seconds=5)  # with the first process, before another speaks
+_PATIENCE = 5.0  # seconds with the first process, before another speaks
 
 
 def speaks() -> bool:
@@ -146,16 +148,19 @@ def speaks() -> bool:
         return True
     place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     said = f"deepseq/said/{os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"
+    patience = timedelta(seconds=_PATIENCE)
     try:
         notes = dist.TCPStore(
-            *place, is_master=False, timeout=_PATIENCE, wait_for_workers=False
+            *place, is_master=False, timeout=patience, wait_for_workers=False
         )
         if team.first:
             notes.set(said, "yes")
             return True
-        with contextlib.suppress(dist.DistStoreError):
-            notes.wait([said], _PATIENCE)
-            return False
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            if notes.check([said]):
+                return False
+            time.sleep(0.1)
         return notes.add(f"{said}/another", 1) == 1
     except RuntimeError:  # nobody keeps notes any more
         return True
