@@ -375,7 +375,6 @@ TRAIN = Command(
         "deepseq train hits.fasta --focus MYPROT --first-residue 24 --out run",
         "deepseq train BLAT.a2m --out runs --runs 3 --resume",
         "deepseq train BLAT.a2m --model pairs --out pairs",
-        "torchrun --nproc-per-node 2 -m deepseq_nb train BLAT.a2m --out run",
     ),
     train_options,
     _train,
