@@ -377,8 +377,7 @@ class Trainer:
         return "fused loops" if self.draws.closed else "automatic differentiation"
 
     def loss(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is left to differentiate of the negative objective of update `step`
-        (from 1), and the row for the history."""
+        """What is to be differentiated of update `step`, and the row for the history."""
         strength, dropout = kl_strength(self.config, step), None
         if self.model.config.dropout:
             dropout = noise_generator(self.device, self.config.seed, "dropout", step)
@@ -386,16 +385,14 @@ class Trainer:
         return self.objective(self.draws, *batch, *weights, strength, dropout)
 
     def gradients(self, step: int) -> torch.Tensor:
-        """Leave the gradients of update `step` at the parameters; the row for the
-        history."""
+        """Leave the gradients of update `step` where they belong; its history row."""
         loss, row = self.loss(step)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         return row
 
     def update(self, step: int) -> Float64[torch.Tensor, " terms"]:
-        """Make update `step` (from 1) and return its history row, as it stood before
-        the parameters moved."""
+        """Make update `step` (from 1); its history row, before anything moved."""
         set_rates(self.optimiser, self.config, step)
         row = self.gradients(step)
         self.optimiser.step()
@@ -406,10 +403,9 @@ class Trainer:
         return row
 
     def rehearse(self) -> float:
-        """Seconds that an update will take: a third more than its gradients; update 0
-        is never made in training."""
+        """Seconds that an update will take: a third more than its gradients."""
         start = seconds_now(self.device)
-        self.gradients(0)
+        self.gradients(0)  # an update that is never made in training
         return 1.3 * (seconds_now(self.device) - start)
 
 # %% ../../book/structure/training.ipynb #fc5dcfa6
