@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, cast
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from deepseq_nb.peers.unirep import (
     MultiplicativeCell,
@@ -169,8 +168,11 @@ class _Wave(torch.autograd.Function):
         return kept.h[layers:, -1].clone(), kept.h[last, each], kept.c[last, each]
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *given: Tensor) -> tuple[Tensor, ...]:
+        if torch.is_grad_enabled():  # create_graph: what follows would be a constant
+            raise RuntimeError(
+                "read_together has no gradient of its gradient: call the model itself"
+            )
         hidden, h, c = given
         saved = ctx.saved_tensors  # to be asked for once: some are computed again
         kept, matrices = _Kept(*saved[:6]), _Matrices(*saved[6:])
