@@ -32,7 +32,7 @@ ROOMS = {
     ),
     "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "run_files", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
-        "background", "scoring", "embedding", "outputs", "epistasis", "metrics", "matching", "evaluation", "classes", "labels", "design", "libraries", "style", "curves", "heatmap", "logo", "tolerance", "figures", "report_structure", "report_page", "report",
+        "background", "scoring", "embedding", "outputs", "epistasis", "metrics", "matching", "evaluation", "classes", "labels", "design", "libraries", "style", "curves", "heatmap", "logo", "tolerance", "figures", "report_structure", "report_page", "report_agreement", "report",
     ),
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "evidence", "explanation", "pickles", "theano", "parity",
