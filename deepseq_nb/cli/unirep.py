@@ -88,7 +88,7 @@ def _reps(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     one_file = args.out.suffix in (".npz", ".csv")
     if one_file and args.resume:
         raise ConfigError(
-            f"--resume goes on with a folder: {args.out.name} is a file, written at once",
+            f"--resume goes on with a folder: {args.out.name} is one file",
             setting="resume",
         )
     if one_file or not (args.resume or (args.out / "unfinished").exists()):
@@ -153,7 +153,7 @@ def _evotune_options(parser: argparse.ArgumentParser) -> None:
     _model_options(parser, flag=True)
     parser.add_argument(
         "--learning-rate", type=positive_argument, metavar="RATE",
-        help="of Adam (default: 0.0001)",
+        help="of Adam (default: by width; 0.003 for 64 units)",
     )  # fmt: skip
     parser.add_argument(
         "--trials", type=count_argument, metavar="N",

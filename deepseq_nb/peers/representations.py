@@ -338,6 +338,38 @@ def _may_write(folder: Path, draft: Path, overwrite: bool, resume: bool) -> None
             )
         shutil.rmtree(draft)
 
+# %% ../../book/workshop/representations.ipynb #5c1e7a07
+def _write_draft(
+    source: Source,
+    draft: Path,
+    recurrence: Recurrence,
+    unknown: bool,
+    progress: bool | None,
+) -> int:
+    """Write the rows that are not there yet; returns how many there are then."""
+
+    def read(some: list[tuple[str, str]]) -> Representations:
+        tokens = [encode(row, unknown, f"sequence {name}") for name, row in some]
+        return Representations(*recurrence.representations(tokens))
+
+    width, records = recurrence.config.width, iter(_named(source))
+    hidden = None if progress is None else not progress
+    with ExitStack() as stack:
+        files, names = _open_draft(draft, width, stack)
+        if names:
+            _pass_over(names, records, files[:-1], read)
+        bar = stack.enter_context(
+            tqdm(unit="protein", leave=False, disable=hidden, initial=len(names))
+        )
+        _append(_windows(records, recurrence, unknown), files, bar)
+        count = (files[0].tell() - _write_header(files[0], 0, width)) // (4 * width)
+        if not count:
+            raise ConfigError("there are no sequences: expected at least one")
+        for file in files[:-1]:
+            _write_header(file, count, width)
+            os.fsync(file.fileno())
+    return count
+
 # %% ../../book/workshop/representations.ipynb #5c1e7a03
 def write_reps(
     source: Source,
@@ -380,36 +412,4 @@ def write_reps(
                 raise
             raise ConfigError(f"{folder} cannot be gone on with: {error}") from None
         _publish(draft, folder)
-    return count
-
-
-def _write_draft(
-    source: Source,
-    draft: Path,
-    recurrence: Recurrence,
-    unknown: bool,
-    progress: bool | None,
-) -> int:
-    """Write the rows that are not there yet; returns how many there are then."""
-
-    def read(some: list[tuple[str, str]]) -> Representations:
-        tokens = [encode(row, unknown, f"sequence {name}") for name, row in some]
-        return Representations(*recurrence.representations(tokens))
-
-    width, records = recurrence.config.width, iter(_named(source))
-    hidden = None if progress is None else not progress
-    with ExitStack() as stack:
-        files, names = _open_draft(draft, width, stack)
-        if names:
-            _pass_over(names, records, files[:-1], read)
-        bar = stack.enter_context(
-            tqdm(unit="protein", leave=False, disable=hidden, initial=len(names))
-        )
-        _append(_windows(records, recurrence, unknown), files, bar)
-        count = (files[0].tell() - _write_header(files[0], 0, width)) // (4 * width)
-        if not count:
-            raise ConfigError("there are no sequences: expected at least one")
-        for file in files[:-1]:
-            _write_header(file, count, width)
-            os.fsync(file.fileno())
     return count

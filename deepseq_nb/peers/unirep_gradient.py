@@ -99,7 +99,8 @@ class _Slopes(NamedTuple):
 
 
 def _gate_slopes(kept: _Kept, slopes: _Slopes, step: int, work: slice) -> Tensor:
-    """The derivative by z, in its place; that by c becomes the one a position before."""
+    """The derivative by z, in its place; that by c becomes that of the position
+    before."""
     width = kept.m.shape[-1]
     i, f, o, u = kept.gates[step, work].chunk(4, dim=-1)
     h, c, bent = slopes.h[work], slopes.c[work], torch.tanh(kept.c[step + 1, work])
@@ -147,8 +148,8 @@ def _over_steps(left: Tensor, right: Tensor) -> Tensor:
 
 
 class _Wave(torch.autograd.Function):
-    """Hidden states of the last layer `(positions, n, width)`, and h and c of all layers
-    at the end, of the input of the first layer, the weights, and h and c before."""
+    """Hidden states of the last layer `(positions, n, width)`, and h and c of all
+    layers at the end, of the input of the first layer, the weights, and h and c before."""
 
     @staticmethod
     def forward(ctx: Any, first: Tensor, *others: Tensor) -> tuple[Tensor, ...]:

@@ -397,22 +397,10 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f3f3f3;
   padding: 8px; font-size: 0.85rem; }
 """
 
-# %% ../../book/workshop/report_page.ipynb #d0c1a5e2
-_OWNERS = {
-    "BSD-3-Clause": """Vega 2015-2023, Vega-Lite and Vega-Embed 2015: University of
-Washington Interactive Data Lab. All rights reserved.""",
-    "ISC": """D3 modules 2010-2024, TopoJSON 2012-2019, InternMap 2021: Mike Bostock.
-Delaunator 2017: Mapbox.""",
-    "MIT": """fast-deep-equal 2017, fast-json-stable-stringify 2013, 2017: Evgeny
-Poberezkin, James Halliday. clone 2011-2015: Paul Vorbach.
-json-stringify-pretty-compact 2014-2022: Simon Lydell. lodash.debounce: jQuery
-Foundation and other contributors. In D3: GeographicLib 2008-2012, Charles Karney;
-integrate-adaptive-simpson 2015, Ricky Reusser.""",
-    "Apache-2.0": """Colour schemes of ColorBrewer 2002: Cynthia Brewer, Mark Harrower
-and The Pennsylvania State University.""",
-}
+# %% ../../book/workshop/report_page.ipynb #d0c1a5e3
 _TERMS = {
-    "BSD-3-Clause": """Redistribution and use in source and binary forms, with or without modification, are
+    "BSD-3-Clause": """\
+Redistribution and use in source and binary forms, with or without modification, are
 permitted provided that the following conditions are met:
 1. Redistributions of source code must retain the above copyright notice, this list of
 conditions and the following disclaimer.
@@ -432,7 +420,8 @@ BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF LIABILITY, WHETHER IN
 CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING NEGLIGENCE OR OTHERWISE) ARISING IN ANY
 WAY OUT OF THE USE OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH
 DAMAGE.""",
-    "ISC": """Permission to use, copy, modify, and/or distribute this software for any purpose with
+    "ISC": """\
+Permission to use, copy, modify, and/or distribute this software for any purpose with
 or without fee is hereby granted, provided that the above copyright notice and this
 permission notice appear in all copies.
 THE SOFTWARE IS PROVIDED "AS IS" AND THE AUTHOR DISCLAIMS ALL WARRANTIES WITH REGARD
@@ -441,7 +430,8 @@ NO EVENT SHALL THE AUTHOR BE LIABLE FOR ANY SPECIAL, DIRECT, INDIRECT, OR
 CONSEQUENTIAL DAMAGES OR ANY DAMAGES WHATSOEVER RESULTING FROM LOSS OF USE, DATA OR
 PROFITS, WHETHER IN AN ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION,
 ARISING OUT OF OR IN CONNECTION WITH THE USE OR PERFORMANCE OF THIS SOFTWARE.""",
-    "MIT": """Permission is hereby granted, free of charge, to any person obtaining a copy of this
+    "MIT": """\
+Permission is hereby granted, free of charge, to any person obtaining a copy of this
 software and associated documentation files (the "Software"), to deal in the Software
 without restriction, including without limitation the rights to use, copy, modify,
 merge, publish, distribute, sublicense, and/or sell copies of the Software, and to
@@ -455,11 +445,21 @@ PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIG
 HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF
 CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE
 OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.""",
-    "Apache-2.0": """Licensed under the Apache License, Version 2.0. You may obtain a copy
-of the License at http://www.apache.org/licenses/LICENSE-2.0""",
+    "Apache-2.0": """Licensed under the Apache License, Version 2.0. You may
+obtain a copy of the License at http://www.apache.org/licenses/LICENSE-2.0""",
+}
+_OWNERS = {
+    "BSD-3-Clause": """Vega 2015-2023, Vega-Lite and Vega-Embed 2015: University of
+Washington Interactive Data Lab. All rights reserved.""",
+    "ISC": """D3 modules 2010-2024, TopoJSON 2012-2019, InternMap 2021: Mike Bostock.
+Delaunator 2017: Mapbox.""",
+    "MIT": """fast-deep-equal 2017, fast-json-stable-stringify 2013, 2017: E. Poberezkin,
+J. Halliday. clone 2011-2015: P. Vorbach. json-stringify-pretty-compact 2014-2022: S.
+Lydell. lodash.debounce: jQuery Foundation. In D3: C. Karney 2008-2012, R. Reusser 2015.""",
+    "Apache-2.0": """ColorBrewer's colours 2002: C. Brewer, M. Harrower, Penn State.""",
 }
 
-
+# %% ../../book/workshop/report_page.ipynb #d0c1a5e2
 def _licences() -> str:
     """Whose scripts the page carries and on which terms, to be opened by who asks."""
     parts = [
@@ -491,7 +491,8 @@ def whole_page(title: str, body: str, data: dict[str, Any]) -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{text(title)}</title><style>{STYLE}</style></head>\n<body>{body}{_licences()}\n"
+        f"<title>{text(title)}</title><style>{STYLE}</style></head>\n"
+        f"<body>{body}{_licences()}\n"
         f'<script type="application/json" id="page-data">{data_text(data)}</script>\n'
         f'<script type="module">{vega}</script>\n'
         f'<script type="module">{own}</script>\n</body></html>\n'
