@@ -385,7 +385,7 @@ canvas { width: 100%; height: 340px; border: 1px solid #d0d0d0; touch-action: no
   overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; } .scroll img { max-width: none; display: block; }
 .lists { display: grid; gap: 12px 24px;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 430px), 1fr)); }
 table { border-collapse: collapse; font-size: 0.9rem; }
 caption { text-align: left; font-weight: bold; }
 th, td { text-align: left; padding: 2px 12px 2px 0; border-bottom: 1px solid #e3e3e3; }

@@ -137,7 +137,7 @@ def test_a_rate_that_nobody_gave_is_said_and_kept_and_resumed(alignment, tmp_pat
     assert same(first.model, again.model)
     longer = replace(config, steps=3)
     evotune(alignment, tiny_unirep(), longer, tmp_path, resume=True, progress=False)
-    with pytest.raises(ConfigError, match="learning_rate 0.003"):
+    with pytest.raises(ConfigError, match=r"learning_rate 0\.003"):
         other = replace(config, learning_rate=1e-4)
         evotune(alignment, tiny_unirep(), other, tmp_path, resume=True, progress=False)
 

@@ -183,10 +183,57 @@ def test_a_file_that_is_there_is_kept(report, tmp_path):
     assert (tmp_path / "r.cxc").read_text() == "mine" and not (tmp_path / "r.html").exists()
 
 
-def test_the_scripts_give_each_residue_its_number(report):
-    sites = re.findall(r"alter chain A and resi (\d+), b=", report[1][1].read_text())
-    assert sites == [str(i) for i in range(24, 44)]
-    assert report[1][2].read_text().count("setattr /A:") == 20
+COMMANDS = {
+    "pml": (
+        r"# .*",
+        r"set_color \w+, \[[01]\.\d{4}, [01]\.\d{4}, [01]\.\d{4}\]",
+        r"color grey80, (chain \w+|all)",
+        r"alter chain A(?: and resi -?\d+)?, b=-?\d+\.\d+",
+        r"spectrum b, \w+ \w+ \w+, chain A and resi [-\d+]+, minimum=-?[\d.]+, maximum=[\d.]+",
+    ),
+    "cxc": (
+        r"# .*",
+        r"color /A #[0-9a-f]{6}",
+        r"setattr /A:-?\d+ residues tolerance -?[\d.]+ create true",
+        r"color byattribute r:tolerance /A palette #\w{6}:#\w{6}:#\w{6} "
+        r"range -?[\d.]+,[\d.]+ noValueColor #\w{6}",
+    ),
+    "defattr": (
+        r"attribute: [a-z]\w*", r"match mode: any", r"recipient: residues",
+        r"\t/A:-?\d+\t-?[\d.]+",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_each_line_of_a_script_is_a_command_as_its_manual_writes_it(report, kind):
+    (path,) = [path for path in report[1] if path.suffix == f".{kind}"]
+    lines = path.read_text().splitlines()
+    odd = [line for line in lines if not any(re.fullmatch(one, line) for one in COMMANDS[kind])]
+    assert lines and odd == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("pml", r"alter chain A and resi (\d+), b=(\S+)"),
+        ("cxc", r"setattr /A:(\d+) residues tolerance (\S+)"),
+        ("defattr", r"\t/A:(\d+)\t(\S+)"),
+    ],
+)
+def test_each_residue_has_its_tolerance_in_each_script(report, kind, line):
+    (path,) = [path for path in report[1] if path.suffix == f".{kind}"]
+    found = {int(number): float(value) for number, value in re.findall(line, path.read_text())}
+    table = columns(report[1][0], "residues")
+    expected = dict(zip(table["residue"], table["tolerance"], strict=True))
+    assert sorted(found) == list(range(24, 44))
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_pymol_colours_each_residue_once(report):
+    parts = re.findall(r"spectrum .* and resi ([\d+]+),", report[1][1].read_text())
+    numbers = [int(number) for part in parts for number in part.split("+")]
+    assert sorted(numbers) == list(range(24, 44))
 
 
 # in a browser
