@@ -1,11 +1,13 @@
 """All families at hand: letters, pairs, the nearest relative, runs of the model, mixtures of them, beside published numbers.
 
-    DEEPSEQ_DATA=... python benchmarks/breadth.py scores FOLDER [--models sites,pairs,nearest,small-4000-s1] [--families A,B]
+    deepseq experiments breadth.toml --cluster auto --out RUNS       (the grid of book/performance; any road of `experiments`)
+    DEEPSEQ_DATA=... python benchmarks/breadth.py scores FOLDER [--models sites,nearest,pairs] [--grid RUNS] [--families A,B]
     DEEPSEQ_DATA=... python benchmarks/breadth.py table FOLDER [--save]
 
 `scores` writes FOLDER/FAMILY/MODEL.csv, scores of all singles, and MODEL.multi.csv, scores of variants of several substitutions (600 drawn from each
-table); what is there already is not made again, so it can be stopped and called again. PRESET-UPDATES-sSEED is a run of the model. `table` compares the scores
-with the scans of benchmarks/breadth.toml and writes results/breadth.csv, one row per scan and model.
+table); what is there already is not made again, so it can be stopped and called again. The runs of a grid are found by their alignments, and called
+PRESET-UPDATES-sSEED. `table` compares the scores with the scans of benchmarks/breadth.toml and writes results/breadth.csv, one row per scan and model.
+`runs` is the mean of the runs' differences of the ELBO, `record` that of their scores of record, with half of the background taken out.
 """
 
 import argparse
@@ -25,9 +27,7 @@ from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.assays import read_assay
 from deepseq_nb.family.depth import Family
 from deepseq_nb.family.variants import all_singles
-from deepseq_nb.model.runs import fit
-from deepseq_nb.model.sizes import preset
-from deepseq_nb.model.training import TrainConfig
+from deepseq_nb.model.runs import load_run
 from deepseq_nb.peers.mixing import SIMPLE
 from deepseq_nb.scores.metrics import spearman
 from deepseq_nb.scores.scoring import score
@@ -49,7 +49,6 @@ MIXTURES = {
     "runs:pairs:nearest 1:1:1": {"runs": 1, "pairs": 1, "nearest": 1},
     "pairs:nearest 1:1": {"pairs": 1, "nearest": 1},
 }
-WITH_INTERVAL = ("sites", "pairs", "nearest", "runs")  # over variants
 PUBLISHED = {
     "published GEMME": "GEMME",
     "published EVE": "EVE (ensemble)",
@@ -93,26 +92,22 @@ def several(name: str, most: int = 600) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def make_scores(folder: Path, name: str, model: str) -> None:
-    """Train or count one model of one family, and write its two tables."""
+def grid_runs(folders: list[Path]) -> dict[tuple[str, str], Path]:
+    """Finished runs of grids by family of breadth.toml, and by name of the model."""
+    found = {}
+    for path in sorted(p for folder in folders for p in folder.glob("*/result.json")):
+        made = json.loads(path.read_text())["experiment"]
+        for name, about in FAMILIES.items():
+            if Path(made["alignment"]).parts[-2:] == Path(about["alignment"]).parts:
+                model = f"{made['preset']}-{made['steps']}-s{made['seed']}"
+                found[name, model] = path.parent
+    return found
+
+
+def write_scores(folder: Path, name: str, model: str, scores_of) -> None:
+    """The two tables of one model of one family, and what the family is like."""
+    family, start = read_family(name), time.process_time()
     out = folder / name / f"{model}.csv"
-    if out.exists():
-        return
-    family = read_family(name)
-    start = time.process_time()
-    if model in SIMPLE:
-        made = SIMPLE[model].fit(family.alignment, family.weights)
-        scores_of = made.score
-    else:
-        size, updates, seed = re.fullmatch(r"(\w+)-(\d+)-s(\d+)", model).groups()
-        train = TrainConfig(steps=int(updates), seed=int(seed))
-        run_folder = folder / "runs" / f"{name}-{model}"
-        how = {"weights": family.weights, "resume": True, "progress": False}
-        run = fit(family.alignment, preset(size), train, run_folder, **how)
-
-        def scores_of(texts: list[str]) -> pd.DataFrame:
-            return score(run, texts, samples=20, seed=int(seed), progress=False)
-
     out.parent.mkdir(parents=True, exist_ok=True)
     about = {
         "rows": len(family.alignment.tokens),
@@ -122,43 +117,79 @@ def make_scores(folder: Path, name: str, model: str) -> None:
     write_atomic(out.parent / "depth.json", json.dumps(about) + "\n")
     wanted = {f"{model}.multi.csv": several(name)}
     wanted[f"{model}.csv"] = all_singles(family.alignment.focus_map)
+    ready = scores_of(family)
     for file, texts in wanted.items():
         if texts:
-            table = scores_of(texts).dropna(subset="score")
-            kept = table[["variant", "score", "std_error"]]
-            write_atomic(out.parent / file, kept.to_csv(index=False, lineterminator="\n"))
+            table = ready(texts).dropna(subset="score")
+            kept = [c for c in ("variant", "score", "std_error", "delta_elbo") if c in table]
+            write_atomic(out.parent / file, table[kept].to_csv(index=False, lineterminator="\n"))
     print(name, model, f"{time.process_time() - start:.1f} s", flush=True)
 
 
-def read_scores(folder: Path, name: str, model: str) -> pd.Series | None:
+def make_scores(folder: Path, name: str, model: str, run: Path | None) -> None:
+    """Count a simple model of one family, or read its run, and write its scores."""
+    if (folder / name / f"{model}.csv").exists():
+        return
+    if run is None:
+        kind = SIMPLE[model]
+        write_scores(folder, name, model, lambda f: kind.fit(f.alignment, f.weights).score)
+        return
+    seed = int(model.rpartition("-s")[2])
+    made = load_run(run)
+    how = {"samples": 20, "seed": seed, "progress": False}
+    write_scores(folder, name, model, lambda _: lambda texts: score(made, texts, **how))
+
+
+def read_scores(folder: Path, name: str, model: str, column: str = "score") -> pd.Series | None:
     """Scores by variant, singles and others, divided by the standard deviation of the singles; None where there are none."""
     path = folder / name / f"{model}.csv"
     if not path.exists():
         return None
-    singles = pd.read_csv(path).set_index("variant").score
+    singles = pd.read_csv(path).set_index("variant")[column]
     parts = [singles]
     if (more := path.with_name(f"{model}.multi.csv")).exists():
-        parts.append(pd.read_csv(more).set_index("variant").score)
+        parts.append(pd.read_csv(more).set_index("variant")[column])
     joined = pd.concat(parts)
     return joined[~joined.index.duplicated()] / singles.std()
 
 
+def mean_of(scores: list[pd.Series]) -> pd.Series:
+    """The mean of several runs, on the same scale."""
+    mean = pd.concat(scores, axis=1).dropna().mean(axis=1)
+    return mean / mean[~mean.index.str.contains(":")].std()
+
+
 def all_scores(folder: Path, name: str) -> dict[str, pd.Series]:
-    """Scores of every model and mixture there is for a family; runs by their names, and their mean as `runs`."""
+    """Scores of every model and mixture there is for a family; runs by their names, their means as `runs` and `record`."""
     found = {model: read_scores(folder, name, model) for model in SIMPLE}
-    pattern = "small-*-s*.csv"
-    files = [p for p in sorted((folder / name).glob(pattern)) if ".multi" not in p.name]
-    singles = {path.stem: read_scores(folder, name, path.stem) for path in files}
-    found = {model: scores for model, scores in found.items() if scores is not None} | singles
-    if singles:
-        mean = pd.concat(singles.values(), axis=1).dropna().mean(axis=1)
-        one_only = mean[~mean.index.str.contains(":")]
-        found["runs"] = mean / one_only.std()
+    found = {model: scores for model, scores in found.items() if scores is not None}
+    files = [p for p in sorted((folder / name).glob("small-*-s*.csv")) if ".multi" not in p.name]
+    for column, mean in {"delta_elbo": "runs", "score": "record"}.items():
+        singles = {path.stem: read_scores(folder, name, path.stem, column) for path in files}
+        if singles:
+            found[mean] = mean_of([*singles.values()])
+            prefix = "" if mean == "runs" else "record "
+            found |= {f"{prefix}{model}": scores for model, scores in singles.items()}
     for mixture, parts in MIXTURES.items():
         if parts.keys() <= found.keys():
             table = pd.concat([share * found[part] for part, share in parts.items()], axis=1)
             found[mixture] = table.dropna().sum(axis=1)
     return found
+
+
+def paired(values: np.ndarray, scores: dict[str, np.ndarray], draws: np.ndarray) -> dict[str, dict]:
+    """Correlation of each model, its 95 % interval over variants, and its lead over `runs` on the same draws."""
+    rows = {name: {"value": spearman(one, values)} for name, one in scores.items()}
+    again = {
+        name: np.array([spearman(one[d], values[d]) for d in draws]) for name, one in scores.items()
+    }
+    for name, many in again.items():
+        rows[name]["low"], rows[name]["high"] = np.quantile(many, (0.025, 0.975))
+        if "runs" in again and name != "runs":
+            rows[name]["lead"] = rows[name]["value"] - rows["runs"]["value"]
+            low, high = np.quantile(many - again["runs"], (0.025, 0.975))
+            rows[name] |= {"lead_low": low, "lead_high": high}
+    return rows
 
 
 def rows_of(folder: Path, name: str, published: pd.DataFrame | None) -> list[dict]:
@@ -181,15 +212,10 @@ def rows_of(folder: Path, name: str, published: pd.DataFrame | None) -> list[dic
             "columns": about["columns"],
             "neff": round(about["neff"], 1),
         }
-        draws = np.random.default_rng(1).integers(len(common), size=(100, len(common)))
-        numbers = values[common].to_numpy()
-        for model, one in scores.items():
-            asked = one[common].to_numpy()
-            rows.append(row | {"model": model, "value": spearman(asked, numbers)})
-            if model in WITH_INTERVAL:
-                again = [spearman(asked[d], numbers[d]) for d in draws]
-                low, high = np.quantile(again, (0.025, 0.975))
-                rows[-1] |= {"low": low, "high": high}
+        draws = np.random.default_rng(1).integers(len(common), size=(200, len(common)))
+        asked = {model: one[common].to_numpy() for model, one in scores.items()}
+        found = paired(values[common].to_numpy(), asked, draws)
+        rows += [row | {"model": model} | numbers for model, numbers in found.items()]
         if published is not None and "proteingym" in assay:
             for model, column in PUBLISHED.items():
                 value = published.loc[assay["proteingym"], column]
@@ -202,16 +228,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stage", choices=("scores", "table"))
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--models", default="sites,pairs,nearest,small-4000-s1")
+    parser.add_argument(
+        "--models", default="sites,nearest,pairs", help="simple models; '' for none"
+    )
+    parser.add_argument("--grid", type=Path, nargs="*", default=[], help="folders of grids of runs")
     parser.add_argument("--families", default=",".join(FAMILIES))
     parser.add_argument("--save", action="store_true", help="write results/breadth.csv")
     args = parser.parse_args()
     torch.set_num_threads(1)
     names = args.families.split(",")
     if args.stage == "scores":
-        for model in args.models.split(","):
+        for model in filter(None, args.models.split(",")):
             for name in names:
-                make_scores(args.folder, name, model)
+                make_scores(args.folder, name, model, None)
+        for (name, model), run in grid_runs(args.grid).items():
+            if name in names:
+                make_scores(args.folder, name, model, run)
         return
     path = DATA / "reference" / "proteingym_spearman.csv"
     published = pd.read_csv(path).set_index("DMS_id") if path.exists() else None

@@ -3036,6 +3036,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'deepseq_nb/studies/cluster.py'),
                                             'deepseq_nb.studies.cluster._task': ( 'workshop/cluster.html#_task',
                                                                                   'deepseq_nb/studies/cluster.py'),
+                                            'deepseq_nb.studies.cluster.lacking': ( 'workshop/cluster.html#lacking',
+                                                                                    'deepseq_nb/studies/cluster.py'),
                                             'deepseq_nb.studies.cluster.memory_of': ( 'workshop/cluster.html#memory_of',
                                                                                       'deepseq_nb/studies/cluster.py'),
                                             'deepseq_nb.studies.cluster.parameters_of': ( 'workshop/cluster.html#parameters_of',

@@ -335,15 +335,17 @@ def run_grid(
     device: str = "auto",
     echo: Callable[[str], Any] = print,
     starter: Starter = _start,
+    place: str = "",
 ) -> int:
     """Carry out what is not yet finished of a grid file, `jobs` runs at a time; 0 if
     all are finished in the end, else 1.
 
     `out` (default: runs/NAME) gets a folder for each run, and `table.csv` with its
     provenance; `resume` tries failed runs again; `starter` starts the process of a run
-    where it is not to be one of this machine. Raises `ExperimentError` for a bad
-    file, a grid none of whose families is here, and a folder that another runner uses;
-    `KeyboardInterrupt` on Ctrl-C.
+    where it is not to be one of this machine, and `place` is then how the command
+    line says where. Raises `ExperimentError` for a bad file, a grid none of whose
+    families is here, and a folder that another runner uses; `KeyboardInterrupt` on
+    Ctrl-C.
     """
     check_range("jobs", jobs, at_least=1, whole=True)
     grid, experiments = read_grid(path)
@@ -361,14 +363,15 @@ def run_grid(
                 f"{path}: nothing can run: {next(iter(work.wrong.values()))}"
             )
         _check_own(work, path)
-        echo(
-            f"{path}: {len(work.runs)} runs in {out}, {', '.join(states)}; {jobs} at a "
-            "time"
+        many = (
+            "as many at a time as there is room for" if place else f"{jobs} at a time"
         )
+        echo(f"{path}: {len(work.runs)} runs in {out}, {', '.join(states)}; {many}")
         try:
             _carry_out(work, grid, path, out, jobs, device)
         except KeyboardInterrupt:
-            again = f"deepseq experiments {path} --out {out} --jobs {jobs}"
+            how = place or f"--jobs {jobs}"
+            again = f"deepseq experiments {path} --out {out} {how}"
             done = f"{work.count('finished')} of {len(work.runs)} runs are finished"
             raise KeyboardInterrupt(f"{done}; go on with: {again}") from None
         finally:

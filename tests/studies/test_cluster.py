@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -88,6 +90,77 @@ def test_a_node_killed_in_the_middle_leaves_the_table_of_the_local_run(nodes, tm
     ]
     assert len(resumed) == 2 and max(resumed) > 0, resumed
     pd.testing.assert_frame_equal(numbers(out / "table.csv"), numbers(tmp_path / "local/table.csv"))
+
+
+def command(grid: Path, out: Path, address: str) -> subprocess.Popen:
+    """The command line, as a driver of its own."""
+    words = ["experiments", grid, "--out", out, "--cluster", address, "--device", "cpu"]
+    words = [sys.executable, "-m", "deepseq_nb", *map(str, words)]
+    kept = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(words, **kept)
+
+
+def wait_for(what, seconds: float = 240) -> None:
+    """Until something is true; fails where it does not become so."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+def test_a_driver_killed_and_started_again_counts_nothing_twice(nodes, tmp_path):
+    grid, out = tmp_path / "grid.toml", tmp_path / "remote"
+    grid.write_text(GRID.replace("seeds = [1, 2]", "seeds = [1, 2, 3, 4]"))
+    first = command(grid, out, nodes.address)
+    wait_for(lambda: list(out.glob("*/result.json")) or first.poll() is not None)
+    first.kill()
+    first.wait()
+    done = {path: path.read_bytes() for path in out.glob("*/result.json")}
+    assert 1 <= len(done) < 4
+    again = command(grid, out, nodes.address)
+    said, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, said
+    assert f"{len(done)} finished" in said or "4 finished" in said
+    assert all(path.read_bytes() == before for path, before in done.items())
+    table = pd.read_csv(out / "table.csv")
+    assert sorted(table.seed.unique()) == [1, 2, 3, 4]
+    assert len(table) == len(table.drop_duplicates(["seed", "set"]))
+
+
+def test_a_run_whose_process_is_killed_fails_alone_and_is_made_at_the_next_start(nodes, tmp_path):
+    grid, out = tmp_path / "grid.toml", tmp_path / "remote"
+    grid.write_text(GRID)
+    driver = command(grid, out, nodes.address)
+
+    def victim() -> list[int]:
+        """The process of the first run, once it trains."""
+        if not list(out.glob("*seed1*/train/history.csv")):
+            return []
+        found = subprocess.run(["pgrep", "-f", f"jobs {out}/.*seed1"], capture_output=True)
+        return [int(pid) for pid in found.stdout.split()]
+
+    wait_for(lambda: victim() or driver.poll() is not None)
+    for pid in victim():
+        os.kill(pid, signal.SIGKILL)  # what a kernel without memory does
+    said, _ = driver.communicate(timeout=300)
+    assert driver.returncode == 1, said
+    assert "killed by signal 9 (9 may mean that memory ran out)" in said
+    assert len(list(out.glob("*/result.json"))) == 1
+    again = command(grid, out, nodes.address)
+    said, _ = again.communicate(timeout=300)
+    assert again.returncode == 0, said
+    assert sorted(pd.read_csv(out / "table.csv").seed.unique()) == [1, 2]
+
+
+def test_what_no_node_has_room_for_is_said_before_anything_starts():
+    small, large = {"CPU": 4.0, "memory": 2.0**31}, {"CPU": 1.0, "memory": 2.0**34}
+    assert cluster.lacking([small, large], 2**33, "cpu") == ""
+    assert cluster.lacking([small], 2**31, "cpu") == ""
+    needs = "it needs 8,192 MiB, and no node offers more than 2,048 MiB"
+    assert cluster.lacking([small], 2**33, "cpu") == needs
+    assert cluster.lacking([small], 2**20, "cuda:0") == "no node has a GPU"
+    assert cluster.lacking([small | {"GPU": 1.0}], 2**20, "cuda") == ""
+    assert "more than 0 MiB" in cluster.lacking([], 2**20, "cpu")
 
 
 @pytest.mark.parametrize("name", PRESETS)
