@@ -31,21 +31,21 @@ ROOMS = {
         "assays", "landscape", "synthetic", "transfer", "registry",
         "structure_files", "structures", "understanding",
     ),
-    "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "run_files", "checkpoints", "choices", "loop", "graphs", "runs"),
+    "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "parallel", "scorer", "fast", "settling", "run_files", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
-        "background", "scoring", "embedding", "outputs", "epistasis", "metrics", "matching", "evaluation", "classes", "labels", "design", "libraries", "style", "curves", "heatmap", "logo", "tolerance", "figures", "report_structure", "report_page", "report",
+        "background", "scoring", "outputs", "epistasis", "metrics", "matching", "evaluation", "classes", "labels", "design", "libraries", "style", "embedding", "generation", "curves", "heatmap", "logo", "tolerance", "figures", "report_structure", "report_page", "report_agreement", "report",
     ),
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "evidence", "explanation", "pickles", "theano", "parity",
         "pyro_model", "engines", "guests",
-        "unirep", "unirep_weights", "unirep_fast", "representations",
+        "unirep", "unirep_weights", "unirep_fast", "unirep_gradient", "representations",
         "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers", "ridge",
     ),
     "studies": (
         "results", "contents", "warm", "execution", "address", "site", "book", "grid", "jobs", "runner", "cluster", "trials", "tuning",
     ),
     "cli": (
-        "options", "check", "train", "search", "score", "evaluate", "report", "classify", "explain", "design", "data", "original", "studies", "tune", "proteingym", "unirep", "main",
+        "options", "check", "train", "search", "score", "embed", "evaluate", "report", "classify", "explain", "design", "data", "original", "studies", "tune", "proteingym", "unirep", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)
