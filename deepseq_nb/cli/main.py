@@ -34,6 +34,10 @@ from deepseq_nb.cli.data import (
 from deepseq_nb.cli.design import (
     DESIGN,
 )
+from deepseq_nb.cli.embed import (
+    EMBED,
+    SAMPLE,
+)
 from deepseq_nb.cli.evaluate import (
     EVALUATE,
     PLOT,
@@ -42,6 +46,7 @@ from deepseq_nb.cli.explain import (
     EXPLAIN,
 )
 from deepseq_nb.cli.options import (
+    Outcome,
     Parser,
 )
 from deepseq_nb.cli.original import (
@@ -55,8 +60,6 @@ from deepseq_nb.cli.report import (
     REPORT,
 )
 from deepseq_nb.cli.score import (
-    EMBED,
-    SAMPLE,
     SCORE,
 )
 
@@ -215,7 +218,7 @@ def _somewhere_to_complain() -> Iterator[None]:
 def _held(args: argparse.Namespace) -> contextlib.AbstractContextManager:
     """Keeps the file that a command writes for this process; two that write one file at
     a time would each believe that it is theirs."""
-    if not getattr(args, "held", False) or args.out.is_dir():
+    if not getattr(args, "held", False) or args.out is None or args.out.is_dir():
         return contextlib.nullcontext()
     from deepseq_nb.core.files import held
 
@@ -289,6 +292,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         _fault_voice()(f"deepseq {args.command}: {str(error) or 'interrupted'}")
         return 130
+    if isinstance(result, Outcome):
+        result, code = result
+    else:
+        code = result if isinstance(result, int) else 0
     if as_json:
         out.write(json.dumps(_strict(result), allow_nan=False))
         if out.fault and not isinstance(out.fault, BrokenPipeError):
@@ -296,4 +303,4 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"deepseq {args.command}: the result could not be printed: {out.fault}"
             )
             return 2
-    return result if isinstance(result, int) else 0
+    return code
