@@ -2359,6 +2359,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                  'deepseq_nb/peers/tuning_folders.py'),
                                                  'deepseq_nb.peers.tuning_folders.TuneConfig.__post_init__': ( 'workshop/tuning_folders.html#tuneconfig.__post_init__',
                                                                                                                'deepseq_nb/peers/tuning_folders.py'),
+                                                 'deepseq_nb.peers.tuning_folders.TuneConfig.rate': ( 'workshop/tuning_folders.html#tuneconfig.rate',
+                                                                                                      'deepseq_nb/peers/tuning_folders.py'),
                                                  'deepseq_nb.peers.tuning_folders.TuneConfig.settled': ( 'workshop/tuning_folders.html#tuneconfig.settled',
                                                                                                          'deepseq_nb/peers/tuning_folders.py'),
                                                  'deepseq_nb.peers.tuning_folders.TuneFolder': ( 'workshop/tuning_folders.html#tunefolder',

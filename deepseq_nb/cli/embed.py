@@ -189,14 +189,14 @@ def _sample_options(parser: argparse.ArgumentParser) -> None:
 # %% ../../book/workshop/command_embed.ipynb #b7e3d012
 def _judged(args: argparse.Namespace, run: Any, sequences: list[str], say: Say) -> Any:
     """The judgement as plain values, and in lines."""
+    from deepseq_nb.core.errors import ConfigError
     from deepseq_nb.peers.evidence import alignment_of
     from deepseq_nb.scores.generation import MEASURES, judge_samples
 
     seed = 1 if args.seed is None else args.seed
-    if args.alignment is None:
-        alignment = run.read()
-    else:
-        alignment, _ = alignment_of(run, args.alignment)
+    alignment, why = alignment_of(run, args.alignment)
+    if alignment is None:
+        raise ConfigError(f"{why}; name the file with --alignment")
     table = judge_samples(sequences, alignment, run=run, seed=seed)
     say(
         f"{len(sequences):,} samples, beside as many sequences of letters alone and "
@@ -206,7 +206,10 @@ def _judged(args: argparse.Namespace, run: Any, sequences: list[str], say: Say) 
     say(f"{'':{wide}}  {'samples':>9}{'letters':>9}{'family':>9}")
     for row in table.itertuples():
         values = (row.samples, row.letters, row.family)
-        say(f"{MEASURES[row.measure]:{wide}}  " + "".join(f"{v:9.3f}" for v in values))
+        say(
+            f"{MEASURES[str(row.measure)]:{wide}}  "
+            + "".join(f"{v:9.3f}" for v in values)
+        )
     return table.set_index("measure").to_dict(orient="index")
 
 # %% ../../book/workshop/command_embed.ipynb #b7e3d013

@@ -97,12 +97,14 @@ class TuneConfig:
         check_range("theta", self.theta, at_least=0, at_most=0.5)
         check_range("seed", self.seed, at_least=0, whole=True)
 
+    def rate(self, width: int) -> float:
+        """The learning rate of a model of this width."""
+        given = self.learning_rate
+        return usual_rate(width) if given is None else float(given)
+
     def settled(self, width: int) -> "TuneConfig":
-        """The same, with the usual learning rate of a model of this width where none is
-        given."""
-        if self.learning_rate is not None:
-            return self
-        return replace(self, learning_rate=usual_rate(width))
+        """The same, with its learning rate said."""
+        return replace(self, learning_rate=self.rate(width))
 
 # %% ../../book/workshop/tuning_folders.ipynb #a2d1add1
 class TuneProgress:
@@ -110,7 +112,7 @@ class TuneProgress:
 
     def __init__(self, model: UniRep, config: TuneConfig):
         self.model = model
-        rate = config.settled(model.config.width).learning_rate
+        rate = config.rate(model.config.width)
         self.optimiser = torch.optim.Adam(model.parameters(), lr=rate)
         # updates; epochs; batches of this one
         self.step, self.epoch, self.place = 0, 0, 0

@@ -158,10 +158,14 @@ class _Wave(torch.autograd.Function):
         matrices, (layers, n, width) = _Matrices(*weights), h.shape
         steps = len(first) + layers - 1
         shape = (steps, layers, n, width)
-        states = [_room(first, layers, steps + 1, *shape[1:]) for _ in range(2)]
-        rest = [_room(first, layers, *shape) for _ in range(3)]
-        gates = _room(first, layers, *shape[:3], 4 * width)
-        kept = _Kept(*states, *rest, gates)
+        kept = _Kept(
+            h=_room(first, layers, steps + 1, *shape[1:]),
+            c=_room(first, layers, steps + 1, *shape[1:]),
+            lower=_room(first, layers, *shape),
+            own=_room(first, layers, *shape),
+            m=_room(first, layers, *shape),
+            gates=_room(first, layers, *shape[:3], 4 * width),
+        )
         each = torch.arange(layers)
         kept.h[each, each], kept.c[each, each] = h, c
         _forwards(kept, first, matrices)
@@ -179,8 +183,12 @@ class _Wave(torch.autograd.Function):
         saved = ctx.saved_tensors  # to be asked for once: some are computed again
         kept, matrices = _Kept(*saved[:6]), _Matrices(*saved[6:])
         layers, width = len(h), kept.m.shape[-1]
-        rooms = [_room(h, layers, *kept.m.shape[:3], times * width) for times in (5, 1)]
-        slopes = _Slopes(*rooms, h.clone(), c.clone())
+        slopes = _Slopes(
+            inputs=_room(h, layers, *kept.m.shape[:3], 5 * width),
+            own=_room(h, layers, *kept.m.shape),
+            h=h.clone(),
+            c=c.clone(),
+        )
         _backwards(kept, slopes, hidden, matrices)
         before, upper = kept.h[:-1], slopes.inputs[:, 1:]
         of_z = slopes.inputs[..., width:]
