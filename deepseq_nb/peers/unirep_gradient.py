@@ -149,7 +149,8 @@ def _over_steps(left: Tensor, right: Tensor) -> Tensor:
 
 class _Wave(torch.autograd.Function):
     """Hidden states of the last layer `(positions, n, width)`, and h and c of all
-    layers at the end, of the input of the first layer, the weights, and h and c before."""
+    layers at the end, of the input of the first layer, the weights, and h and c
+    before."""
 
     @staticmethod
     def forward(ctx: Any, first: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
