@@ -318,10 +318,7 @@ def _make(
     groups: list[dict[int, Path | str | None]],
     options: _Options,
 ) -> list[Run]:
-    """Make the runs of each group in step, one group after the other; a group has the folder of each seed, and `before` the settings of a run that is continued.
-
-    All folders are looked at, and held, before anything is made; `say` hears of the first group.
-    """
+    """Make the runs of each group in step, one group after the other; a group has the folder of each seed, and `before` the settings of a run that is continued. All folders are held before anything is made."""
     settings = continued(settings, before) if before else settings
     wanted = {seed: out for group in groups for seed, out in group.items()}
     with memory_explained(), joined() as team, contextlib.ExitStack() as stack:
@@ -373,9 +370,7 @@ def _finish(making: Making, focus_map: FocusMap) -> Run:
         focus_map=focus_map,
         history=history_table(history.numpy()),
         ranking=movement_table(making.watch.rows),
-        about={
-            k: v for k, v in writer.about.items() if k != "focus_map"
-        },  # as load_run
+        about={k: v for k, v in writer.about.items() if k != "focus_map"},
         path=writer.path,
     )
 

@@ -377,7 +377,7 @@ class Trainer:
         return "fused loops" if self.draws.closed else "automatic differentiation"
 
     def loss(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is to be differentiated of update `step`, and the row for the history."""
+        """What is to be differentiated of update `step`, and its history row."""
         strength, dropout = kl_strength(self.config, step), None
         if self.model.config.dropout:
             dropout = noise_generator(self.device, self.config.seed, "dropout", step)
