@@ -193,10 +193,8 @@ def _judged(args: argparse.Namespace, run: Any, sequences: list[str], say: Say) 
     from deepseq_nb.scores.generation import MEASURES, judge_samples
 
     seed = 1 if args.seed is None else args.seed
-    if args.alignment is None:
-        alignment = run.read()
-    else:
-        alignment, _ = alignment_of(run, args.alignment)
+    given, _ = alignment_of(run, args.alignment)
+    alignment = given or run.read()  # which says why there is none
     table = judge_samples(sequences, alignment, run=run, seed=seed)
     say(
         f"{len(sequences):,} samples, beside as many sequences of letters alone and "
@@ -204,10 +202,13 @@ def _judged(args: argparse.Namespace, run: Any, sequences: list[str], say: Say) 
     )
     wide = max(map(len, MEASURES.values()))
     say(f"{'':{wide}}  {'samples':>9}{'letters':>9}{'family':>9}")
-    for row in table.itertuples():
-        values = (row.samples, row.letters, row.family)
-        say(f"{MEASURES[row.measure]:{wide}}  " + "".join(f"{v:9.3f}" for v in values))
-    return table.set_index("measure").to_dict(orient="index")
+    found = table.set_index("measure").to_dict(orient="index")
+    for measure, row in found.items():
+        values = "".join(
+            f"{row[name]:9.3f}" for name in ("samples", "letters", "family")
+        )
+        say(f"{MEASURES[str(measure)]:{wide}}  {values}")
+    return found
 
 # %% ../../book/workshop/command_embed.ipynb #b7e3d013
 def _sample(args: argparse.Namespace, say: Say) -> dict[str, Any]:
