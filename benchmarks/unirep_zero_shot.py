@@ -1,11 +1,13 @@
 """What a language model says of single substitutions without any measurement, as published and tuned to the family, beside models of the family.
 
-    DEEPSEQ_DATA=... python benchmarks/unirep_zero_shot.py tune FOLDER SIZE FAMILY [--rates 1e-3,1e-4] [--minutes M]
+    DEEPSEQ_DATA=... python benchmarks/unirep_zero_shot.py tune FOLDER SIZE FAMILY [--rates 1e-3,1e-4] [--minutes M] [--steps N]
+    DEEPSEQ_DATA=... python benchmarks/unirep_zero_shot.py rates FOLDER [--save]
     DEEPSEQ_DATA=... python benchmarks/unirep_zero_shot.py scores FOLDER MODEL [--families NAME,NAME]
     DEEPSEQ_DATA=... python benchmarks/unirep_zero_shot.py table FOLDER [--save]
 
 `tune` tunes a published model once for each learning rate, to FOLDER/tuned/FAMILY-SIZE-RATE; the rate is chosen by the loss of the clusters that are held out, never
-by an assay. `scores` writes FOLDER/FAMILY/MODEL.csv, where MODEL is 64, 256, 1900 or "tuned SIZE"; what is there is not made again. `table` compares with the scans of
+by an assay. `rates` lists every tuning in FOLDER: results/unirep_rates.csv, a row for each look at a held-out part, from which the default
+rates of the package were chosen. `scores` writes FOLDER/FAMILY/MODEL.csv, where MODEL is 64, 256, 1900 or "tuned SIZE"; what is there is not made again. `table` compares with the scans of
 benchmarks/breadth.toml, on the variants of results/breadth.csv: results/unirep_zero_shot.csv, a row for each scan and model.
 """
 
@@ -36,12 +38,19 @@ PUBLISHED |= {
 RESAMPLES = 200
 
 
-def tune(folder: Path, size: int, name: str, rates: list[float], minutes: float | None) -> None:
+def tune(
+    folder: Path,
+    size: int,
+    name: str,
+    rates: list[float],
+    minutes: float | None,
+    steps: int | None,
+) -> None:
     """One tuning for each learning rate; what was interrupted goes on."""
     family = read_family(name)
     for rate in rates:
         out = folder / "tuned" / f"{name}-{size}-{rate:g}"
-        config = TuneConfig(learning_rate=rate, minutes=minutes)
+        config = TuneConfig(learning_rate=rate, minutes=minutes, steps=steps)
         tuned = evotune(
             family.alignment,
             size,
@@ -52,6 +61,33 @@ def tune(folder: Path, size: int, name: str, rates: list[float], minutes: float 
             progress=False,
         )
         print(out.name, round(tuned.held_out_loss, 4), tuned.stopped, flush=True)
+
+
+def rate_rows(folder: Path) -> pd.DataFrame:
+    """A row for each look of each tuning."""
+    tables = []
+    for path in sorted((folder / "tuned").iterdir()):
+        if not (path / "history.csv").exists():
+            continue
+        name, size, rate = path.name.split("-", 2)
+        table = pd.read_csv(path / "history.csv")
+        table.insert(0, "rate", float(rate))
+        table.insert(0, "size", int(size))
+        table.insert(0, "family", name)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def make_rates(folder: Path, save: bool) -> None:
+    """What each rate came to, printed and, if asked, all looks written to results/."""
+    looks = rate_rows(folder)
+    lowest = looks.groupby(["size", "family", "rate"]).agg(
+        updates=("step", "max"), before=("held_out_loss", "first"), lowest=("held_out_loss", "min")
+    )
+    print(lowest.round(4).to_string())
+    if save:
+        about = {"command": "benchmarks/unirep_zero_shot.py rates", "batch_tokens": 4096}
+        results.save_result("unirep_rates", looks.round(4), about)
 
 
 def best_tuning(folder: Path, name: str, size: int):
@@ -144,6 +180,10 @@ def main() -> None:
     one.add_argument("family")
     one.add_argument("--rates", default="1e-3,3e-4")
     one.add_argument("--minutes", type=float)
+    one.add_argument("--steps", type=int)
+    four = stages.add_parser("rates")
+    four.add_argument("folder", type=Path)
+    four.add_argument("--save", action="store_true")
     two = stages.add_parser("scores")
     two.add_argument("folder", type=Path)
     two.add_argument("model")
@@ -155,7 +195,9 @@ def main() -> None:
     torch.set_num_threads(1)
     if args.stage == "tune":
         rates = [float(rate) for rate in args.rates.split(",")]
-        tune(args.folder, args.size, args.family, rates, args.minutes)
+        tune(args.folder, args.size, args.family, rates, args.minutes, args.steps)
+    elif args.stage == "rates":
+        make_rates(args.folder, args.save)
     elif args.stage == "scores":
         for name in args.families.split(","):
             make_scores(args.folder, args.model, name)

@@ -74,27 +74,35 @@ def _reps_options(parser: argparse.ArgumentParser) -> None:
     )
     what = "file .npz, .csv (h_avg alone), or a folder for long lists"
     output_option(parser, what, folder=True)
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with a folder that was begun"
+    )
     common_options(parser, seed=False)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def _reps(args: argparse.Namespace, say: Say) -> dict[str, Any]:
+    from deepseq_nb.core.errors import ConfigError
     from deepseq_nb.peers.representations import stream_reps, write_reps
 
-    refuse_existing(args)
+    one_file = args.out.suffix in (".npz", ".csv")
+    if one_file and args.resume:
+        raise ConfigError(
+            f"--resume goes on with a folder: {args.out.name} is one file",
+            setting="resume",
+        )
+    if one_file or not (args.resume or (args.out / "unfinished").exists()):
+        refuse_existing(args)
     source = _source(args)
-    windows = stream_reps(
-        args.sequences,
-        source if isinstance(source, int) else 1900,
-        model=None if isinstance(source, int) else source,
-        device=args.device,
-        dtype=args.dtype,
-        unknown=args.unknown,
-    )
-    if args.out.suffix in (".npz", ".csv"):
+    size = source if isinstance(source, int) else 1900
+    how: dict[str, Any] = {"model": None if isinstance(source, int) else source}
+    how |= {"device": args.device, "dtype": args.dtype, "unknown": args.unknown}
+    if one_file:
+        windows = stream_reps(args.sequences, size, **how)
         rows = _write_file(list(windows), args)
     else:
-        rows = write_reps(windows, args.out, overwrite=args.overwrite)
+        how |= {"overwrite": args.overwrite, "resume": args.resume}
+        rows = write_reps(args.sequences, args.out, size, **how)
     say(f"wrote {args.out}: {rows:,} sequences")
     return {"sequences": rows, "out": str(args.out)}
 
@@ -145,7 +153,7 @@ def _evotune_options(parser: argparse.ArgumentParser) -> None:
     _model_options(parser, flag=True)
     parser.add_argument(
         "--learning-rate", type=positive_argument, metavar="RATE",
-        help="of Adam (default: 0.0001)",
+        help="of Adam (default: by width; 0.003 for 64 units)",
     )  # fmt: skip
     parser.add_argument(
         "--trials", type=count_argument, metavar="N",

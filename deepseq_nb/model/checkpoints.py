@@ -385,20 +385,21 @@ def _write_state(
 
 # %% ../../book/workshop/checkpoints.ipynb #5a7700c1
 class RunWriter:
-    """Writes the files of one run, or nothing at all where `out` is None; `overwrite`
-    replaces a run that is there once the new one has its first checkpoint."""
+    """Writes the files of one run, or nothing where `out` is None or `writes` is not
+    set; `overwrite` replaces a run once the new one has its first checkpoint."""
 
     def __init__(
         self,
         out: Path | str | None,
         settings: RunSettings,
         about: dict[str, Any],
-        overwrite=False,
+        overwrite: bool = False,
+        writes: bool = True,
     ):
         self.settings, self.about = settings, about
         self.path = None if out is None else Path(out)
         self.folder = None if out is None else RunFolder(out)
-        self.place = None if self.folder is None else _Place(self.folder, overwrite)
+        self.place = _Place(self.folder, overwrite) if writes and self.folder else None
         self.stamp = _stamp(settings.train, about)
 
     def begin(self) -> None:
@@ -415,8 +416,7 @@ class RunWriter:
         watch: RankingWatch,
         seconds: float,
     ) -> None:
-        """Save the state after `len(history)` updates, and what was seen of the
-        ranking; raises `TrainingError` where a parameter is not finite."""
+        """Save the state so far; `TrainingError` where a parameter is not finite."""
         _check_finite(trainer.model, len(history), self.advice)
         if self.place is None:
             return

@@ -66,6 +66,11 @@ from deepseq_nb.model.network import (
     DeepSequence,
     centre_on_sites,
 )
+from deepseq_nb.model.parallel import (
+    current,
+    joined,
+    own_device,
+)
 from deepseq_nb.model.run_files import (
     about_alignment,
     check_neighbours,
@@ -242,7 +247,7 @@ def _plan(
     resumed: bool = False,
 ) -> _Plan:
     """The device, the family, the settings for its depth and the trainer, each with its reason; a run that is resumed keeps its settings."""
-    device, why = choose_device(settings.train.device)
+    device, why = own_device(settings.train.device)
     family = Family.of(alignment, settings.train.theta, weights, progress)
     lines = understood(family)
     decisions = dict(settings.decisions)
@@ -261,7 +266,7 @@ def _plan(
             lines.append(
                 f"model: preset {preset['name']}, recommended here: {preset['why']}"
             )
-    maker = trainer or trainer_for(device)
+    maker = trainer_for(device, trainer)
     decisions["trainer"] = {"class": maker.__name__, "asked": trainer is not None}
     decisions["device"] = why
     lines.append(
@@ -319,9 +324,11 @@ def _make(
     """
     settings = continued(settings, before) if before else settings
     wanted = {seed: out for group in groups for seed, out in group.items()}
-    with memory_explained(), contextlib.ExitStack() as stack:
+    with memory_explained(), joined() as team, contextlib.ExitStack() as stack:
+        if not team.first:
+            options = options._replace(say=_silent, progress=False)
         for seed, out in wanted.items():
-            if out is not None:
+            if out is not None and team.first:
                 one = settings.model, replace(settings.train, seed=seed)
                 claim = claimed(out, *one, options.resume, options.overwrite)
                 stack.enter_context(claim)
@@ -378,8 +385,10 @@ def _make_group(
 ) -> list[Run]:
     """Make the runs of one group in step; the `first` group is told about."""
     about, makings = about_alignment(plan.family), []
+    current().check_alike("the alignment", int(about["checksum"][:12], 16))
     for seed, out in group.items():
-        writer = RunWriter(out, plan.of_seed(seed), about, options.overwrite)
+        writes = options.overwrite, current().first
+        writer = RunWriter(out, plan.of_seed(seed), about, *writes)
         makings.append(Making(plan.build(seed), writer))
     if first:
         _tell(plan, makings[0].trainer, options.say)

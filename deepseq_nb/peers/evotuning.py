@@ -274,13 +274,14 @@ def evotune(
     another family, and `TrainingError` where the loss is no longer finite.
     """
     config, say = config or TuneConfig(), echo or _silent
+    begun = model if isinstance(model, UniRep) else load_unirep(model)
+    config = config.settled(begun.config.width)
     family = Family.of(alignment, config.theta, weights, progress=progress)
     start = "a model in memory" if isinstance(model, UniRep) else str(model)
     about = about_alignment(family) | {"start": start}
     folder = TuneFolder(out, config, about)
     with folder.claimed(resume, overwrite):
         device, told = choose_device(config.device)
-        begun = model if isinstance(model, UniRep) else load_unirep(model)
         now = TuneProgress(copy.deepcopy(begun).to(device), config)
         if resume and folder.checkpoint is not None:
             state, stamp = load_tensors(folder.checkpoint)
@@ -288,7 +289,8 @@ def evotune(
             with as_written(folder.checkpoint):
                 now.seconds, folder.begun = float(stamp["seconds"]), True
         parts = Parts.of(family, config.held_out, config.identity, config.seed)
-        for line in (*describe(family), parts.told(), f"device: {told}"):
+        rate = f"learning rate {config.learning_rate:g}"
+        for line in (*describe(family), parts.told(), rate, f"device: {told}"):
             say(line)
         tuning = _Tuning(now, parts, config, folder, say)
         why = _run(tuning, progress)

@@ -28,9 +28,11 @@ from deepseq_nb.peers.unirep import (
     UniRep,
     encode,
     next_classes,
-    next_losses,
     pad,
     symbol_losses,
+)
+from deepseq_nb.peers.unirep_gradient import (
+    read_together,
 )
 
 # %% ../../book/workshop/family_loss.ipynb #f2c59ed8
@@ -38,7 +40,7 @@ def _piece_loss(
     model: UniRep, tokens: torch.Tensor, targets: torch.Tensor, state: Any
 ) -> tuple[torch.Tensor, Any]:
     """The summed loss of some places, and the state behind them."""
-    hidden, state = model(tokens, state)
+    hidden, state = read_together(model, tokens, state)
     return symbol_losses(model.logits(hidden), targets).sum(), state
 
 # %% ../../book/workshop/family_loss.ipynb #a2150f0b
@@ -51,10 +53,10 @@ def family_loss(
     """The sum over residues and stops of -log p, in nats; at most `piece` symbols are
     kept for the gradient at a time, longer sequences are computed twice."""
     rows, positions = tokens.shape
-    if rows * positions <= piece:
-        return next_losses(model, tokens, lengths).sum()
-    width = max(1, piece // rows)
     targets, state = next_classes(tokens, lengths), model.start(rows)
+    if rows * positions <= piece:
+        return _piece_loss(model, tokens, targets, state)[0]
+    width = max(1, piece // rows)
     total = torch.zeros((), device=tokens.device)
     for first in range(0, positions, width):
         part = slice(first, first + width)
@@ -122,8 +124,11 @@ def weighted_loss(
     sizes = np.array([len(row) for row in symbols], np.int64)
     total, device = 0.0, model.dense_w.device
     for chosen in length_batches(sizes, batch_tokens):
-        tokens, lengths = pad([symbols[i] for i in chosen])
-        losses = next_losses(model, tokens.to(device), lengths.to(device))
+        tokens, lengths = (
+            part.to(device) for part in pad([symbols[i] for i in chosen])
+        )
+        hidden, _ = read_together(model, tokens)
+        losses = symbol_losses(model.logits(hidden), next_classes(tokens, lengths))
         each = losses.double().sum(dim=1).cpu().numpy()
         total += float(weights[chosen] @ each)
     count = float(weights @ sizes)

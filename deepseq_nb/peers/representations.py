@@ -8,8 +8,9 @@ __all__ = ['Model', 'Source', 'Representations', 'prepared', 'get_reps', 'fasta_
 # %% ../../book/workshop/representations.ipynb #6892f204
 import gzip
 import os
+import shutil
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -24,7 +25,7 @@ from deepseq_nb.core.errors import (
     ConfigError,
 )
 from deepseq_nb.core.files import (
-    temporary_name,
+    held,
 )
 from deepseq_nb.core.settings import (
     check_choice,
@@ -193,7 +194,13 @@ def stream_reps(
     `get_reps`; raises `AlignmentError` for a file that is no FASTA.
     """
     recurrence = prepared(size, model, device, dtype)
-    records = _named(source)
+    yield from _windows(_named(source), recurrence, unknown)
+
+
+def _windows(
+    records: Iterator[tuple[str, str]], recurrence: Recurrence, unknown: bool
+) -> Iterator[tuple[list[str], Representations]]:
+    """Names and representations of a window of records after the other."""
     while window := list(islice(records, _WAVES * recurrence.most)):
         names = [name for name, _ in window]
         tokens = [encode(row, unknown, f"sequence {name}") for name, row in window]
@@ -203,70 +210,206 @@ def stream_reps(
 _WAVES = 8  # batches in a window: sorted by length, they have few idle rows
 
 # %% ../../book/workshop/representations.ipynb #83aab63e
-def _write_header(file: BinaryIO, rows: int, width: int) -> None:
-    """Begin a `.npy` file of float32 rows; NumPy leaves room for a larger number."""
+_FILES = (*(f"{name}.npy" for name in Representations._fields), "names.txt")
+
+
+def _write_header(file: BinaryIO, rows: int, width: int) -> int:
+    """Begin a `.npy` file of float32 rows, and return where the rows begin; NumPy
+    leaves room for a larger number."""
     file.seek(0)
     header = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
     np.lib.format.write_array_header_1_0(file, header)
+    return file.tell()
 
 
-def write_reps(
+def _check_width(file: BinaryIO, width: int) -> None:
+    """Raise `ConfigError` for a file that was begun with rows of another length."""
+    try:
+        np.lib.format.read_magic(file)
+        there = np.lib.format.read_array_header_1_0(file)[0][1]
+    except ValueError:  # stopped before there was a header
+        return
+    if there != width:
+        raise ConfigError(
+            f"it was begun with a model of {there:,} units, this one has {width:,}"
+        )
+
+
+def _open_draft(
+    draft: Path, width: int, stack: ExitStack
+) -> tuple[list[BinaryIO], list[str]]:
+    """The four files of a folder, made where they are not there and cut to the rows
+    that all of them hold, and the names of these rows."""
+    draft.mkdir(parents=True, exist_ok=True)
+    for name in _FILES:
+        (draft / name).touch()
+    files: list[BinaryIO] = [
+        stack.enter_context(open(draft / name, "r+b")) for name in _FILES
+    ]
+    *arrays, listed = files
+    for file in arrays:
+        _check_width(file, width)
+    lines = listed.read().split(b"\n")[:-1]
+    sizes = [os.fstat(file.fileno()).st_size for file in arrays]
+    start = max(_write_header(file, 0, width) for file in arrays)
+    count = min(len(lines), *((size - start) // (4 * width) for size in sizes))
+    lines = lines[: max(count, 0)]
+    for file in arrays:
+        file.truncate(start + 4 * width * len(lines))
+    listed.truncate(sum(len(line) + 1 for line in lines))
+    for file in files:
+        file.seek(0, os.SEEK_END)
+    return files, [line.decode() for line in lines]
+
+# %% ../../book/workshop/representations.ipynb #194cf68c
+def _pass_over(
+    names: list[str],
+    records: Iterator[tuple[str, str]],
+    arrays: Sequence[BinaryIO],
+    read: Callable[[list[tuple[str, str]]], Representations],
+) -> None:
+    """Go past the records whose rows are there; raises `ConfigError` where they have
+    other names, or where some of them that are read again have other rows."""
+    again = {*np.linspace(0, len(names) - 1, _AGAIN).astype(int).tolist()}
+    chosen = []
+    for number, name in enumerate(names):
+        record = next(records, ("", ""))
+        if record[0] != name:
+            raise ConfigError(
+                f"it was begun with other sequences: row {number + 1} is of {name!r}, "
+                f"the sequences now have {record[0]!r} there"
+            )
+        if number in again:
+            chosen.append(record)
+    for file, rows in zip(arrays, read(chosen), strict=True):
+        row, end = rows.shape[1] * 4, file.tell()
+        there = []
+        for number in sorted(again):
+            file.seek(end + row * (number - len(names)))
+            there.append(np.frombuffer(file.read(row), "<f4"))
+        file.seek(end)
+        if not np.allclose(rows, there, rtol=1e-4, atol=1e-4):
+            raise ConfigError(
+                "it was begun with another model or other sequences: the rows that are "
+                "there are not what these give"
+            )
+
+
+_AGAIN = 8  # rows that are read again before a folder is gone on with
+
+# %% ../../book/workshop/representations.ipynb #5c1e7a02
+def _append(
     windows: Iterable[tuple[list[str], Representations]],
+    files: Sequence[BinaryIO],
+    bar: tqdm,
+) -> None:
+    """Append windows to three arrays and a list of names; what is written is on the
+    disk before the next is read."""
+    *arrays, listed = files
+    for names, found in windows:
+        for file, rows in zip(arrays, found, strict=True):
+            file.write(rows.tobytes())
+        listed.write("".join(f"{name}\n" for name in names).encode())
+        for file in files:
+            file.flush()
+            os.fsync(file.fileno())
+        bar.update(len(names))
+
+
+def _publish(draft: Path, folder: Path) -> None:
+    """Move finished files to where they belong, the names last."""
+    for name in _FILES:
+        if (draft / name).exists():
+            os.replace(draft / name, folder / name)
+    draft.rmdir()
+
+
+def _may_write(folder: Path, draft: Path, overwrite: bool, resume: bool) -> None:
+    """Raise `ConfigError` for files that would be replaced, and for unfinished ones
+    that nobody wants to go on with; with `overwrite` these are taken away."""
+    taken = [folder / name for name in _FILES if (folder / name).exists()]
+    if taken and not overwrite:
+        raise ConfigError(f"{taken[0]} exists: pass overwrite=True (--overwrite)")
+    if draft.exists() and not resume:
+        if not overwrite:
+            raise ConfigError(
+                f"{folder} was begun and not finished: go on with resume=True "
+                "(--resume), or begin anew with overwrite=True (--overwrite)"
+            )
+        shutil.rmtree(draft)
+
+# %% ../../book/workshop/representations.ipynb #5c1e7a07
+def _write_draft(
+    source: Source,
+    draft: Path,
+    recurrence: Recurrence,
+    unknown: bool,
+    progress: bool | None,
+) -> int:
+    """Write the rows that are not there yet; returns how many there are then."""
+
+    def read(some: list[tuple[str, str]]) -> Representations:
+        tokens = [encode(row, unknown, f"sequence {name}") for name, row in some]
+        return Representations(*recurrence.representations(tokens))
+
+    width, records = recurrence.config.width, iter(_named(source))
+    hidden = None if progress is None else not progress
+    with ExitStack() as stack:
+        files, names = _open_draft(draft, width, stack)
+        if names:
+            _pass_over(names, records, files[:-1], read)
+        bar = stack.enter_context(
+            tqdm(unit="protein", leave=False, disable=hidden, initial=len(names))
+        )
+        _append(_windows(records, recurrence, unknown), files, bar)
+        count = (files[0].tell() - _write_header(files[0], 0, width)) // (4 * width)
+        if not count:
+            raise ConfigError("there are no sequences: expected at least one")
+        for file in files[:-1]:
+            _write_header(file, count, width)
+            os.fsync(file.fileno())
+    return count
+
+# %% ../../book/workshop/representations.ipynb #5c1e7a03
+def write_reps(
+    source: Source,
     folder: Path | str,
+    size: int = 1900,
+    *,
+    model: Model | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    unknown: bool = False,
     progress: bool | None = None,
     overwrite: bool = False,
+    resume: bool = False,
 ) -> int:
     """Write what `stream_reps` yields: `h_avg.npy`, `h_final.npy`, `c_final.npy` and
     `names.txt`, row by row; returns the number of rows.
 
     `numpy.load(..., mmap_mode="r")` opens such a file without reading it. The files
-    appear when all are complete. Raises `ConfigError` where the folder has them already
-    and for no protein at all.
+    appear when all are complete. With `resume`, what an earlier call left unfinished is
+    gone on with, and what is finished is left as it is. Raises `ConfigError` where the
+    folder has files already, where what is there is of other sequences or of another
+    model, and for no protein at all.
     """
     folder = Path(folder)
-    targets = [folder / f"{name}.npy" for name in Representations._fields]
-    targets.append(folder / "names.txt")
-    taken = [target for target in targets if target.exists()]
-    if taken and not overwrite:
-        raise ConfigError(f"{taken[0]} exists: pass overwrite=True (--overwrite)")
+    draft = folder / "unfinished"
     folder.mkdir(parents=True, exist_ok=True)
-    drafts = [temporary_name(target) for target in targets]
-    try:
-        with ExitStack() as stack:
-            files = [stack.enter_context(open(draft, "w+b")) for draft in drafts]
-            count = _write_windows(windows, files, progress)
-        for draft, target in zip(drafts, targets, strict=True):
-            os.replace(draft, target)
-    finally:
-        for draft in drafts:
-            draft.unlink(missing_ok=True)
-    return count
-
-# %% ../../book/workshop/representations.ipynb #194cf68c
-def _write_windows(
-    windows: Iterable[tuple[list[str], Representations]],
-    files: Sequence[BinaryIO],
-    progress: bool | None,
-) -> int:
-    """Append windows to three arrays and a list of names; returns the rows."""
-    count = width = 0
-    *arrays, listed = files
-    hidden = None if progress is None else not progress
-    with tqdm(unit="protein", leave=False, disable=hidden) as bar:
-        for names, found in windows:
-            for file, rows in zip(arrays, found, strict=True):
-                if not width:
-                    _write_header(file, 0, rows.shape[1])
-                file.write(rows.tobytes())
-            width = found.h_avg.shape[1]
-            listed.write("".join(f"{name}\n" for name in names).encode())
-            count += len(names)
-            bar.update(len(names))
-    if not count:
-        raise ConfigError("there are no sequences: expected at least one")
-    for file in arrays:
-        _write_header(file, count, width)
-    for file in files:
-        file.flush()
-        os.fsync(file.fileno())
+    with held(folder / ".lock", folder):
+        half_moved = (draft / _FILES[-1]).exists() and not (draft / _FILES[0]).exists()
+        if resume and half_moved:
+            _publish(draft, folder)
+        if resume and not draft.exists() and (folder / _FILES[-1]).exists():
+            return (folder / _FILES[-1]).read_bytes().count(b"\n")
+        _may_write(folder, draft, overwrite, resume)
+        recurrence = prepared(size, model, device, dtype)
+        try:
+            count = _write_draft(source, draft, recurrence, unknown, progress)
+        except (AlignmentError, ConfigError) as error:
+            if not resume:  # these sequences will never be read
+                shutil.rmtree(draft)
+                raise
+            raise ConfigError(f"{folder} cannot be gone on with: {error}") from None
+        _publish(draft, folder)
     return count

@@ -6,6 +6,7 @@
 __all__ = ['write_report']
 
 # %% ../../book/workshop/report.ipynb #b7a1d5f5
+import dataclasses
 import hashlib
 import json
 import platform
@@ -49,7 +50,6 @@ from deepseq_nb.model.runs import (
 
 # %% ../../book/workshop/report.ipynb #4bb325fb
 from deepseq_nb.scores.curves import (
-    plot_correlation,
     plot_history,
 )
 from deepseq_nb.scores.evaluation import (
@@ -64,8 +64,15 @@ from deepseq_nb.scores.logo import (
     plot_logo,
 )
 from deepseq_nb.scores.matching import (
+    Measured,
     read_pair,
     score_frame,
+)
+from deepseq_nb.scores.report_agreement import (
+    agreement_section,
+    by_count,
+    score_several,
+    with_several,
 )
 from deepseq_nb.scores.report_page import (
     chart,
@@ -124,6 +131,8 @@ class _Found:
 
     runs: list[Run]
     singles: pd.DataFrame
+    scored: pd.DataFrame  # variant and score, those of several substitutions too
+    left_out: str  # what of the assay nobody was asked for
     residues: pd.DataFrame
     frequencies: np.ndarray | None
     result: Evaluation | None
@@ -146,9 +155,8 @@ def _frequencies(run: Run) -> np.ndarray | None:
     return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-12)
 
 
-def _with_assay(singles: pd.DataFrame, run: Run, how: dict[str, Any]) -> pd.DataFrame:
+def _with_assay(singles: pd.DataFrame, run: Run, measured: Measured) -> pd.DataFrame:
     """The same with a column `assay`, in the assay's own units."""
-    measured = read_pair([singles], **how)[1]
     names = canonical_variants(singles["variant"], run.focus_map.alphabet)
     values = measured.values.reindex(names).to_numpy(float)
     return singles.assign(assay=values if measured.higher_is_fitter else -values)
@@ -172,25 +180,6 @@ def _lists(found: _Found) -> dict[str, pd.DataFrame]:
     }
 
 # %% ../../book/workshop/report.ipynb #cb16e2e1
-def _agreement(found: _Found, how: dict[str, Any]) -> str:
-    """The scatter, and the evaluation in words."""
-    if found.result is None:
-        return ""
-    lines = "\n".join(found.result.lines())
-    label = "score (nats)"
-    cloud = plot_correlation(
-        found.singles, **how, result=found.result, score_label=label
-    )
-    value, low, high = found.result["spearman"]
-    words = f"score against {how['column']}, one point a variant: Spearman {value:.3f}"
-    return (
-        "<h2>Agreement with the assay</h2>"
-        f"<p>Spearman {value:.3f}, interval {low:.3f} to {high:.3f}, over "
-        f"{found.result.n:,} single substitutions.</p>"
-        f"{image(cloud, words)}<pre>{text(lines, 400)}</pre>"
-    )
-
-
 def _training(runs: list[Run]) -> str:
     """How each run was trained, and whether its ranking had settled."""
     parts = ["<h2>Training</h2>"]
@@ -330,8 +319,12 @@ def _page(found: _Found, how: dict[str, Any], files: dict[str, str]) -> str:
     run, lists = found.runs[0], _lists(found)
     tables = {"singles": found.singles, "residues": found.residues}
     tables |= dict(zip(list(_TABLES)[2:6], lists.values(), strict=True))
+    agreement = ""
     if found.result is not None:
-        tables["agreement"] = found.result.table.reset_index()
+        counted = by_count(found.scored, found.result, how)
+        tables["agreement"] = counted
+        agreement = agreement_section(found.scored, found.result, counted, how)
+        agreement += f"<p>{text(found.left_out, 400)}</p>" * bool(found.left_out)
     histories = [one.history.assign(run=i) for i, one in enumerate(found.runs, 1)]
     tables["training"] = pd.concat(histories)
     names = {name: _TABLES[name] for name in tables}
@@ -356,7 +349,7 @@ def _page(found: _Found, how: dict[str, Any], files: dict[str, str]) -> str:
     body = [
         _head(found, names, files),
         f"<h2>Lists</h2><div class='lists'>{shown}</div>{logo}",
-        _agreement(found, how),
+        agreement,
         _training(found.runs),
         _left_out(run),
         _provenance(found),
@@ -445,13 +438,19 @@ def write_report(
     frame, where = score_frame(scores) if scores is not None else (None, "the runs")
     if frame is None:
         frame = score(runs, samples=samples, seed=seed)
-    singles = _singles(frame, runs[0], where)
-    found = _found(runs, singles, how, fits, chain, files)
+    singles, left_out = _singles(frame, runs[0], where), ""
+    if how and scores is None:
+        measured = read_pair([singles], **how)[1]
+        several, left_out = score_several(runs, measured, samples, seed)
+        frame = pd.concat([frame, several], ignore_index=True)
+    found = _found(runs, frame, singles, how, fits, chain, files)
+    found = dataclasses.replace(found, left_out=left_out)
     return _written(found, how, out, command, overwrite)
 
 # %% ../../book/workshop/report.ipynb #428af509
 def _found(
     runs: list[Run],
+    frame: pd.DataFrame,
     singles: pd.DataFrame,
     how: dict[str, Any],
     structure: StructureMap | None,
@@ -459,11 +458,17 @@ def _found(
     given: dict[str, Path],
 ) -> _Found:
     """What the report is made of; raises what `evaluate` raises."""
-    result = evaluate(singles, **how) if how else None
-    frequencies = _frequencies(runs[0])
+    frequencies, result = _frequencies(runs[0]), None
+    scored = with_several(frame, singles, runs[0].focus_map.alphabet)
+    if how:
+        result = evaluate(scored, **how)
+        measured = read_pair([singles], **how)[1]
+        singles = _with_assay(singles, runs[0], measured)
     return _Found(
         runs=runs,
-        singles=_with_assay(singles, runs[0], how) if how else singles,
+        singles=singles,
+        scored=scored,
+        left_out="",
         residues=residue_table(singles, runs[0].focus_map, frequencies),
         frequencies=frequencies,
         result=result,
@@ -478,8 +483,6 @@ def _written(
     found: _Found, how: dict[str, Any], out: Path, command: str, overwrite: bool
 ) -> list[Path]:
     """Write the page, and the scripts beside it."""
-    import dataclasses
-
     said = command or "deepseq_nb.write_report(...)"
     found, files = dataclasses.replace(found, command=said), {}
     if found.structure is not None:

@@ -385,7 +385,7 @@ canvas { width: 100%; height: 340px; border: 1px solid #d0d0d0; touch-action: no
   overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; } .scroll img { max-width: none; display: block; }
 .lists { display: grid; gap: 12px 24px;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 430px), 1fr)); }
 table { border-collapse: collapse; font-size: 0.9rem; }
 caption { text-align: left; font-weight: bold; }
 th, td { text-align: left; padding: 2px 12px 2px 0; border-bottom: 1px solid #e3e3e3; }
@@ -396,8 +396,81 @@ input { border: 1px solid #767676; border-radius: 4px; width: 8em; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #f3f3f3;
   padding: 8px; font-size: 0.85rem; }
 """
-_LICENCE = """Vega, Vega-Lite, Vega-Embed: copyright University of Washington
-Interactive Data Lab and contributors, BSD-3-Clause; D3 modules: copyright Mike Bostock, ISC."""
+
+# %% ../../book/workshop/report_page.ipynb #d0c1a5e3
+_TERMS = {
+    "BSD-3-Clause": """\
+Redistribution and use in source and binary forms, with or without modification, are
+permitted provided that the following conditions are met:
+1. Redistributions of source code must retain the above copyright notice, this list of
+conditions and the following disclaimer.
+2. Redistributions in binary form must reproduce the above copyright notice, this list
+of conditions and the following disclaimer in the documentation and/or other materials
+provided with the distribution.
+3. Neither the name of the copyright holder nor the names of its contributors may be
+used to endorse or promote products derived from this software without specific prior
+written permission.
+THIS SOFTWARE IS PROVIDED BY THE COPYRIGHT HOLDERS AND CONTRIBUTORS "AS IS" AND ANY
+EXPRESS OR IMPLIED WARRANTIES, INCLUDING, BUT NOT LIMITED TO, THE IMPLIED WARRANTIES
+OF MERCHANTABILITY AND FITNESS FOR A PARTICULAR PURPOSE ARE DISCLAIMED. IN NO EVENT
+SHALL THE COPYRIGHT OWNER OR CONTRIBUTORS BE LIABLE FOR ANY DIRECT, INDIRECT,
+INCIDENTAL, SPECIAL, EXEMPLARY, OR CONSEQUENTIAL DAMAGES (INCLUDING, BUT NOT LIMITED
+TO, PROCUREMENT OF SUBSTITUTE GOODS OR SERVICES; LOSS OF USE, DATA, OR PROFITS; OR
+BUSINESS INTERRUPTION) HOWEVER CAUSED AND ON ANY THEORY OF LIABILITY, WHETHER IN
+CONTRACT, STRICT LIABILITY, OR TORT (INCLUDING NEGLIGENCE OR OTHERWISE) ARISING IN ANY
+WAY OUT OF THE USE OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH
+DAMAGE.""",
+    "ISC": """\
+Permission to use, copy, modify, and/or distribute this software for any purpose with
+or without fee is hereby granted, provided that the above copyright notice and this
+permission notice appear in all copies.
+THE SOFTWARE IS PROVIDED "AS IS" AND THE AUTHOR DISCLAIMS ALL WARRANTIES WITH REGARD
+TO THIS SOFTWARE INCLUDING ALL IMPLIED WARRANTIES OF MERCHANTABILITY AND FITNESS. IN
+NO EVENT SHALL THE AUTHOR BE LIABLE FOR ANY SPECIAL, DIRECT, INDIRECT, OR
+CONSEQUENTIAL DAMAGES OR ANY DAMAGES WHATSOEVER RESULTING FROM LOSS OF USE, DATA OR
+PROFITS, WHETHER IN AN ACTION OF CONTRACT, NEGLIGENCE OR OTHER TORTIOUS ACTION,
+ARISING OUT OF OR IN CONNECTION WITH THE USE OR PERFORMANCE OF THIS SOFTWARE.""",
+    "MIT": """\
+Permission is hereby granted, free of charge, to any person obtaining a copy of this
+software and associated documentation files (the "Software"), to deal in the Software
+without restriction, including without limitation the rights to use, copy, modify,
+merge, publish, distribute, sublicense, and/or sell copies of the Software, and to
+permit persons to whom the Software is furnished to do so, subject to the following
+conditions:
+The above copyright notice and this permission notice shall be included in all copies
+or substantial portions of the Software.
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED,
+INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A
+PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT
+HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF
+CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE
+OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.""",
+    "Apache-2.0": """Licensed under the Apache License, Version 2.0. You may
+obtain a copy of the License at http://www.apache.org/licenses/LICENSE-2.0""",
+}
+_OWNERS = {
+    "BSD-3-Clause": """Vega 2015-2023, Vega-Lite and Vega-Embed 2015: University of
+Washington Interactive Data Lab. All rights reserved.""",
+    "ISC": """D3 modules 2010-2024, TopoJSON 2012-2019, InternMap 2021: Mike Bostock.
+Delaunator 2017: Mapbox.""",
+    "MIT": """fast-deep-equal 2017, fast-json-stable-stringify 2013, 2017: E. Poberezkin,
+J. Halliday. clone 2011-2015: P. Vorbach. json-stringify-pretty-compact 2014-2022: S.
+Lydell. lodash.debounce: jQuery Foundation. In D3: C. Karney 2008-2012, R. Reusser 2015.""",
+    "Apache-2.0": """ColorBrewer's colours 2002: C. Brewer, M. Harrower, Penn State.""",
+}
+
+# %% ../../book/workshop/report_page.ipynb #d0c1a5e2
+def _licences() -> str:
+    """Whose scripts the page carries and on which terms, to be opened by who asks."""
+    parts = [
+        f"<h3>{name}</h3><p>Copyright: {text(owners, 1000)}</p>"
+        f"<pre>{escape(_TERMS[name])}</pre>"
+        for name, owners in _OWNERS.items()
+    ]
+    return (
+        '<footer id="licences"><details><summary>Licences of the scripts in this page'
+        f"</summary>{''.join(parts)}</details></footer>"
+    )
 
 # %% ../../book/workshop/report_page.ipynb #4644c726
 def whole_page(title: str, body: str, data: dict[str, Any]) -> str:
@@ -418,8 +491,8 @@ def whole_page(title: str, body: str, data: dict[str, Any]) -> str:
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{text(title)}</title><style>{STYLE}</style></head>\n<body>{body}\n"
-        f"<!-- {_LICENCE} -->\n"
+        f"<title>{text(title)}</title><style>{STYLE}</style></head>\n"
+        f"<body>{body}{_licences()}\n"
         f'<script type="application/json" id="page-data">{data_text(data)}</script>\n'
         f'<script type="module">{vega}</script>\n'
         f'<script type="module">{own}</script>\n</body></html>\n'

@@ -50,6 +50,20 @@ def test_reps_in_a_table_and_in_a_folder(language, deepseq):
     assert np.allclose(table.iloc[:, 1:], in_folder, atol=1e-6)
 
 
+def test_a_folder_that_was_begun_is_gone_on_with(language, deepseq):
+    line = "unirep reps protein.fasta --model tiny --device cpu --out begun"
+    assert deepseq(line).code == 0
+    folder = language / "begun"
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "unfinished").mkdir()
+    for path in [*folder.glob("*.*")]:
+        path.rename(folder / "unfinished" / path.name)
+    refused = deepseq(line)
+    assert refused.code == 2 and "--resume" in refused.err
+    assert deepseq(line + " --resume").code == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
 def test_a_tuned_model_scores_insertions_and_deletions(tuned, language, deepseq):
     (language / "indels.txt").write_text("K12R\nL14_A15insGG\nA15del\nWT\nW12R\n")
     done = deepseq("unirep score tuned --variants indels.txt --device cpu --out i.csv --json")
@@ -98,6 +112,7 @@ def test_walks_have_their_columns_and_their_diagnostic(tuned, language, deepseq)
         ("evotune family.a2m --model tiny --held-out 0.9 --out x", "--held-out"),
         ("evotune family.a2m --model tiny --trials 2 --learning-rate 1 --out x", "--trials"),
         ("reps nothing.fasta --model tiny --out x.npz", "nothing.fasta"),
+        ("reps protein.fasta --model tiny --out x.npz --resume", "--resume"),
     ],
 )
 def test_a_mistake_is_one_line(language, deepseq, line, said):

@@ -121,6 +121,27 @@ def test_the_model_that_is_kept_is_the_one_with_the_lowest_held_out_loss(alignme
     assert loss == tuned.held_out_loss
 
 
+@pytest.mark.parametrize(("width", "rate"), [(12, 3e-3), (64, 3e-3), (256, 1e-3), (1900, 1e-4)])
+def test_the_usual_learning_rate_is_that_of_the_width(width, rate):
+    assert TuneConfig().settled(width).learning_rate == rate
+    assert TuneConfig(learning_rate=0.5).settled(width).learning_rate == 0.5
+
+
+def test_a_rate_that_nobody_gave_is_said_and_kept_and_resumed(alignment, tmp_path):
+    said, config = [], replace(QUICK, learning_rate=None, steps=2)
+    first = evotune(alignment, tiny_unirep(), config, tmp_path, echo=said.append, progress=False)
+    assert first.config.learning_rate == 3e-3 and "learning rate 0.003" in said
+    assert load_tuned(tmp_path).config.learning_rate == 3e-3
+    given = replace(config, learning_rate=3e-3)
+    again = evotune(alignment, tiny_unirep(), given, progress=False)
+    assert same(first.model, again.model)
+    longer = replace(config, steps=3)
+    evotune(alignment, tiny_unirep(), longer, tmp_path, resume=True, progress=False)
+    with pytest.raises(ConfigError, match=r"learning_rate 0\.003"):
+        other = replace(config, learning_rate=1e-4)
+        evotune(alignment, tiny_unirep(), other, tmp_path, resume=True, progress=False)
+
+
 def test_the_model_that_was_given_is_left_as_it_is(alignment):
     model = tiny_unirep()
     evotune(alignment, model, replace(QUICK, steps=2), progress=False)

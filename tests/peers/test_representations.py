@@ -2,6 +2,7 @@
 
 import gzip
 import importlib.util
+import os
 from itertools import islice
 
 import numpy as np
@@ -125,40 +126,140 @@ def test_a_strange_letter_in_a_file_is_named_by_its_record(tmp_path):
         list(stream_reps(tmp_path / "p.fa", model=MODEL))
 
 
-def test_files_hold_all_rows_and_names(tmp_path, monkeypatch):
+@pytest.fixture
+def reader(monkeypatch):
+    """A model that reads four proteins at a time."""
     monkeypatch.setattr(representations, "_WAVES", 1)
     reader = Recurrence(MODEL)
     reader.most, reader.counts = 4, [4]
+    return reader
+
+
+def rows_in(folder):
+    return [np.load(folder / f"{name}.npy") for name in ("h_avg", "h_final", "c_final")]
+
+
+def test_files_hold_all_rows_and_names(tmp_path, reader):
     proteins = random_proteins([5] * 11)
     (tmp_path / "p.fa").write_text("".join(f">p{k}\n{p}\n" for k, p in enumerate(proteins)))
-    count = write_reps(
-        stream_reps(tmp_path / "p.fa", model=reader), tmp_path / "out", progress=False
-    )
+    count = write_reps(tmp_path / "p.fa", tmp_path / "out", model=reader, progress=False)
     assert count == 11
-    read = [
-        np.load(tmp_path / "out" / f"{name}.npy", mmap_mode="r")
-        for name in ("h_avg", "h_final", "c_final")
-    ]
-    assert same(read, get_reps(proteins, model=MODEL))
+    assert same(rows_in(tmp_path / "out"), get_reps(proteins, model=MODEL))
     assert (tmp_path / "out" / "names.txt").read_text().split() == [f"p{k}" for k in range(11)]
+    assert len(list((tmp_path / "out").iterdir())) == 4
 
 
-def test_a_stream_that_breaks_leaves_no_file(tmp_path):
+def test_a_sequence_that_cannot_be_read_leaves_no_file(tmp_path):
     with pytest.raises(ConfigError, match="at position 1"):
-        write_reps(stream_reps(["MK", "?"], model=MODEL), tmp_path / "out", progress=False)
+        write_reps(["MK", "?"], tmp_path / "out", model=MODEL, progress=False)
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_files_that_are_there_are_kept(tmp_path):
-    write_reps(stream_reps(["MK"], model=MODEL), tmp_path, progress=False)
+    write_reps(["MK"], tmp_path, model=MODEL, progress=False)
     before = (tmp_path / "h_avg.npy").read_bytes()
     with pytest.raises(ConfigError, match="exists"):
-        write_reps(stream_reps(["MKV"], model=MODEL), tmp_path, progress=False)
+        write_reps(["MKV"], tmp_path, model=MODEL, progress=False)
     assert (tmp_path / "h_avg.npy").read_bytes() == before
-    assert (
-        write_reps(stream_reps(["MKV", "M"], model=MODEL), tmp_path, progress=False, overwrite=True)
-        == 2
-    )
+    assert write_reps(["MKV", "M"], tmp_path, model=MODEL, progress=False, overwrite=True) == 2
+
+
+# a folder that was begun
+
+
+def begun(folder, reader, proteins, after):
+    """The folder as it is when the program is stopped after so many proteins."""
+
+    def stopped():
+        yield from proteins[:after]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_reps(stopped(), folder, model=reader, progress=False)
+    return folder / "unfinished"
+
+
+@pytest.mark.parametrize("torn", [None, "h_avg.npy", "c_final.npy", "names.txt"])
+def test_a_resumed_folder_has_the_bytes_of_one_that_was_not_stopped(tmp_path, reader, torn):
+    proteins = random_proteins([3, 9, 1, 4, 9, 7, 2, 2, 6, 5, 8, 3])
+    write_reps(proteins, tmp_path / "whole", model=reader, progress=False)
+    draft = begun(tmp_path / "out", reader, proteins, 10)
+    assert len((draft / "names.txt").read_text().split()) == 8
+    if torn:  # as after a cut in the middle of a write
+        with open(draft / torn, "r+b") as file:
+            file.truncate(file.seek(0, 2) - 3)
+    count = write_reps(proteins, tmp_path / "out", model=reader, progress=False, resume=True)
+    assert count == 12
+    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == whole
+
+
+def test_what_is_resumed_is_not_read_by_the_model_again(tmp_path, reader, monkeypatch):
+    proteins, asked = random_proteins([5] * 400), []
+    begun(tmp_path / "out", reader, proteins, 400)
+    whole = reader.representations
+
+    def counted(tokens, done=None):
+        asked.append(len(tokens))
+        return whole(tokens, done)
+
+    monkeypatch.setattr(reader, "representations", counted)
+    more = proteins + random_proteins([6] * 4)
+    write_reps(more, tmp_path / "out", model=reader, progress=False, resume=True)
+    assert asked == [8, 4]
+
+
+def test_a_folder_that_was_begun_is_neither_taken_for_whole_nor_lost(tmp_path, reader):
+    draft = begun(tmp_path / "out", reader, ["MK"] * 8, 6)
+    before = (draft / "h_avg.npy").read_bytes()
+    with pytest.raises(ConfigError, match="--resume"):
+        write_reps(["MK"] * 8, tmp_path / "out", model=reader, progress=False)
+    assert (draft / "h_avg.npy").read_bytes() == before
+    assert not (tmp_path / "out" / "h_avg.npy").exists()
+    write_reps(["MV"], tmp_path / "out", model=reader, progress=False, overwrite=True)
+    assert same(rows_in(tmp_path / "out"), get_reps(["MV"], model=MODEL))
+
+
+def test_another_model_or_other_sequences_do_not_go_on(tmp_path, reader):
+    proteins = random_proteins([5] * 8)
+    draft = begun(tmp_path / "out", reader, proteins, 6)
+    before = (draft / "h_avg.npy").read_bytes()
+    again = {"folder": tmp_path / "out", "progress": False, "resume": True}
+    others = random_proteins([6] * 8)
+    with pytest.raises(ConfigError, match="another model or other sequences"):
+        write_reps(others, model=reader, **again)
+    with pytest.raises(ConfigError, match="another model or other sequences"):
+        write_reps(proteins, model=tiny_unirep(width=40, seed=2), **again)
+    with pytest.raises(ConfigError, match="40 units, this one has 12"):
+        write_reps(proteins, model=tiny_unirep(), **again)
+    (tmp_path / "p.fa").write_text("".join(f">p{p}\n{p}\n" for p in proteins))
+    with pytest.raises(ConfigError, match="row 1 is of '1', the sequences now have 'p"):
+        write_reps(tmp_path / "p.fa", model=reader, **again)
+    assert (draft / "h_avg.npy").read_bytes() == before
+
+
+def test_resuming_what_is_finished_changes_nothing(tmp_path, reader):
+    write_reps(["MK", "MV"], tmp_path, model=reader, progress=False)
+    before = (tmp_path / "h_avg.npy").stat()
+    assert write_reps(["MK", "MV"], tmp_path, model=reader, progress=False, resume=True) == 2
+    assert (tmp_path / "h_avg.npy").stat() == before
+
+
+def test_files_that_were_being_moved_are_moved_on(tmp_path, reader, monkeypatch):
+    replace, moved = os.replace, []
+
+    def twice(source, target):
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        moved.append(target)
+        replace(source, target)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(representations.os, "replace", twice)
+        write_reps(["MK", "MV"], tmp_path, model=reader, progress=False)
+    assert write_reps(["MK", "MV"], tmp_path, model=reader, progress=False, resume=True) == 2
+    assert same(rows_in(tmp_path), get_reps(["MK", "MV"], model=MODEL))
+    assert not (tmp_path / "unfinished").exists()
 
 
 needs_weights = pytest.mark.skipif(

@@ -3,16 +3,20 @@
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 import deepseq_nb
-from deepseq_nb.core.errors import ConfigError
+from deepseq_nb.core.errors import ConfigError, FigureError
 from deepseq_nb.family.alignment import Alignment
+from deepseq_nb.scores import report as report_module
+from deepseq_nb.scores import report_agreement
 from deepseq_nb.scores.report import write_report
-from deepseq_nb.scores.report_page import data_text, text
+from deepseq_nb.scores.report_page import data_text, text, vega_script
 
 pytest.importorskip("vl_convert")
 pytest.importorskip("Bio")
@@ -23,6 +27,9 @@ ROWS = [
     "MRTAWIAKQRQISYVKSHYS",
     "LKTAYIGKQKQISFIKTHFS",
 ]
+MEASURED = {"M24A": -2.0, "K25R": 0.5, "T26S": 0.1, "A27W": -1.0, "Y28F": 0.2}
+MEASURED |= {"K25R,T26S": 0.4, "Y28F:A27G": -0.7, "M24L:T26A": -0.2, "I29L:Q32K": 0.3}
+MEASURED |= {"A27W:M24A:K25R": -3.0, "M24A:K25A:Z90W": 9.0}  # the last fits nowhere
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +51,9 @@ def report(tmp_path_factory):
         for i, x in enumerate(ROWS[0], 1)
     ]
     (folder / "s.pdb").write_text("\n".join(atoms) + "\n")
-    assay = {"mutant": ["M24A", "K25R", "T26S", "A27W", "Y28F"], EVIL: [-2.0, 0.5, 0.1, -1.0, 0.2]}
-    pd.DataFrame(assay).to_csv(folder / "assay.csv", index=False)
+    pd.DataFrame({"mutant": [*MEASURED], EVIL: [*MEASURED.values()]}).to_csv(
+        folder / "assay.csv", index=False
+    )
     paths = write_report(
         runs, folder / "r.html", assay=folder / "assay.csv", column=EVIL,
         structure=folder / "s.pdb", samples=2, command=f"deepseq report {EVIL}",
@@ -74,6 +82,86 @@ def test_the_page_holds_every_single_with_error_spread_percentile_and_measuremen
     assert columns["assay"][columns["variant"].index("A27W")] == -1.0
 
 
+def columns(path: Path, name: str) -> dict[str, list]:
+    table = page_data(path)["tables"][name]
+    return dict(zip(table["columns"], table["values"], strict=True))
+
+
+def test_the_agreement_is_that_of_all_measured_variants_and_of_each_number_of_substitutions(report):
+    _, paths, runs = report
+    found = columns(paths[0], "agreement")
+    rows = [i for i, name in enumerate(found["metric"]) if name == "spearman"]
+    assert [(found["substitutions"][i], found["variants"][i]) for i in rows] == [
+        ("all", 10), ("1", 5), ("2", 4),
+    ]  # fmt: skip
+    for i, kept in zip(rows, (slice(0, 10), slice(0, 5), slice(5, 9)), strict=True):
+        names, truth = [*MEASURED][kept], [*MEASURED.values()][kept]
+        asked = deepseq_nb.score(runs, names, samples=2)["score"]
+        expected = asked.rank().corr(pd.Series(truth).rank())
+        assert found["value"][i] == pytest.approx(expected, abs=1e-5)
+    assert "over 10 variants" in paths[0].read_text()
+
+
+def test_more_variants_than_are_scored_are_drawn_and_the_page_says_so(
+    report, tmp_path, monkeypatch
+):
+    folder, _, runs = report
+    monkeypatch.setattr(report_agreement, "_MOST", 3)
+    how = {"assay": folder / "assay.csv", "column": EVIL, "samples": 2}
+    (path,) = write_report(runs[0], tmp_path / "r.html", **how)
+    assert "Of 6 measured variants of several substitutions 3 were drawn" in path.read_text()
+
+
+def test_a_file_of_scores_is_used_and_nothing_is_scored_anew(report, tmp_path, monkeypatch):
+    folder, _, runs = report
+    scores = deepseq_nb.score(runs[0], samples=2)[["variant", "score"]]
+    scores["score"] = np.arange(len(scores)) / 7  # numbers that no run would give
+    more = pd.DataFrame({"variant": ["T26S:K25R", "M24L:T26A"], "score": [50.0, -50.0]})
+    pd.concat([scores, more]).to_csv(tmp_path / "scores.csv", index=False)
+    monkeypatch.setattr(report_module, "score", None)
+    (path,) = write_report(
+        runs[0], tmp_path / "r.html", scores=tmp_path / "scores.csv",
+        assay=folder / "assay.csv", column=EVIL,
+    )  # fmt: skip
+    found = columns(path, "singles")
+    expected = dict(zip(scores["variant"], scores["score"], strict=True))
+    assert dict(zip(found["variant"], found["score"], strict=True)) == pytest.approx(
+        expected, rel=1e-5
+    )
+    compared = columns(path, "agreement")
+    assert dict(zip(compared["substitutions"], compared["variants"], strict=True)) == {
+        "all": 7, "1": 5,
+    }  # fmt: skip
+
+
+def test_a_missing_package_is_a_sentence_before_anything_is_scored(report, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vl_convert", None)  # an import of it fails
+    monkeypatch.setattr(report_module, "score", None)
+    vega_script.cache_clear()
+    with pytest.raises(
+        FigureError, match=r"vl-convert-python, .*pip install 'deepseq-nb\[report\]'"
+    ):
+        write_report(report[2][0], tmp_path / "r.html")
+    assert not (tmp_path / "r.html").exists()
+    vega_script.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("licence", "words"),
+    [
+        ("BSD-3-Clause", "Neither the name of the copyright holder nor the names of"),
+        ("ISC", "provided that the above copyright notice and this permission notice appear"),
+        ("MIT", "The above copyright notice and this permission notice shall be included"),
+        ("Apache-2.0", "Licensed under the Apache License, Version 2.0"),
+    ],
+)
+def test_the_terms_of_the_scripts_in_the_page_can_be_read_in_it(report, licence, words):
+    page = report[1][0].read_text()
+    end = page[page.index('<footer id="licences">') : page.index("</footer>")]
+    assert f"<h3>{licence}</h3>" in end and words in " ".join(end.split())
+    assert "University of Washington" in " ".join(end.split()) and "Mike Bostock" in end
+
+
 def test_a_name_from_a_file_ends_no_element(report):
     page = report[1][0].read_text()
     assert "<script>alert" not in page and len(re.findall("<script", page)) >= 3
@@ -95,10 +183,57 @@ def test_a_file_that_is_there_is_kept(report, tmp_path):
     assert (tmp_path / "r.cxc").read_text() == "mine" and not (tmp_path / "r.html").exists()
 
 
-def test_the_scripts_give_each_residue_its_number(report):
-    sites = re.findall(r"alter chain A and resi (\d+), b=", report[1][1].read_text())
-    assert sites == [str(i) for i in range(24, 44)]
-    assert report[1][2].read_text().count("setattr /A:") == 20
+COMMANDS = {
+    "pml": (
+        r"# .*",
+        r"set_color \w+, \[[01]\.\d{4}, [01]\.\d{4}, [01]\.\d{4}\]",
+        r"color grey80, (chain \w+|all)",
+        r"alter chain A(?: and resi -?\d+)?, b=-?\d+\.\d+",
+        r"spectrum b, \w+ \w+ \w+, chain A and resi [-\d+]+, minimum=-?[\d.]+, maximum=[\d.]+",
+    ),
+    "cxc": (
+        r"# .*",
+        r"color /A #[0-9a-f]{6}",
+        r"setattr /A:-?\d+ residues tolerance -?[\d.]+ create true",
+        r"color byattribute r:tolerance /A palette #\w{6}:#\w{6}:#\w{6} "
+        r"range -?[\d.]+,[\d.]+ noValueColor #\w{6}",
+    ),
+    "defattr": (
+        r"attribute: [a-z]\w*", r"match mode: any", r"recipient: residues",
+        r"\t/A:-?\d+\t-?[\d.]+",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_each_line_of_a_script_is_a_command_as_its_manual_writes_it(report, kind):
+    (path,) = [path for path in report[1] if path.suffix == f".{kind}"]
+    lines = path.read_text().splitlines()
+    odd = [line for line in lines if not any(re.fullmatch(one, line) for one in COMMANDS[kind])]
+    assert lines and odd == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("pml", r"alter chain A and resi (\d+), b=(\S+)"),
+        ("cxc", r"setattr /A:(\d+) residues tolerance (\S+)"),
+        ("defattr", r"\t/A:(\d+)\t(\S+)"),
+    ],
+)
+def test_each_residue_has_its_tolerance_in_each_script(report, kind, line):
+    (path,) = [path for path in report[1] if path.suffix == f".{kind}"]
+    found = {int(number): float(value) for number, value in re.findall(line, path.read_text())}
+    table = columns(report[1][0], "residues")
+    expected = dict(zip(table["residue"], table["tolerance"], strict=True))
+    assert sorted(found) == list(range(24, 44))
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_pymol_colours_each_residue_once(report):
+    parts = re.findall(r"spectrum .* and resi ([\d+]+),", report[1][1].read_text())
+    numbers = [int(number) for part in parts for number in part.split("+")]
+    assert sorted(numbers) == list(range(24, 44))
 
 
 # in a browser
