@@ -194,9 +194,8 @@ def _judged(args: argparse.Namespace, run: Any, sequences: list[str], say: Say) 
     from deepseq_nb.scores.generation import MEASURES, judge_samples
 
     seed = 1 if args.seed is None else args.seed
-    alignment, why = alignment_of(run, args.alignment)
-    if alignment is None:
-        raise ConfigError(f"{why}; name the file with --alignment")
+    given, _ = alignment_of(run, args.alignment)
+    alignment = given or run.read()  # which says why there is none
     table = judge_samples(sequences, alignment, run=run, seed=seed)
     say(
         f"{len(sequences):,} samples, beside as many sequences of letters alone and "
@@ -204,13 +203,13 @@ def _judged(args: argparse.Namespace, run: Any, sequences: list[str], say: Say) 
     )
     wide = max(map(len, MEASURES.values()))
     say(f"{'':{wide}}  {'samples':>9}{'letters':>9}{'family':>9}")
-    for row in table.itertuples():
-        values = (row.samples, row.letters, row.family)
-        say(
-            f"{MEASURES[str(row.measure)]:{wide}}  "
-            + "".join(f"{v:9.3f}" for v in values)
+    found = table.set_index("measure").to_dict(orient="index")
+    for measure, row in found.items():
+        values = "".join(
+            f"{row[name]:9.3f}" for name in ("samples", "letters", "family")
         )
-    return table.set_index("measure").to_dict(orient="index")
+        say(f"{MEASURES[str(measure)]:{wide}}  {values}")
+    return found
 
 # %% ../../book/workshop/command_embed.ipynb #b7e3d013
 def _sample(args: argparse.Namespace, say: Say) -> dict[str, Any]:

@@ -246,7 +246,9 @@ class _Set(NamedTuple):
         """Letters and pairs beside each half, and the mean of both."""
         both = zip(self.profiles, halves, strict=True)
         table = pd.DataFrame([ours.beside(half) for ours, half in both])
-        return {str(name): float(table[name].mean()) for name in table}
+        return {
+            str(name): float(value) for name, value in table.mean(skipna=False).items()
+        }
 
 
 def _of_singles(
@@ -343,7 +345,8 @@ def judge_samples(
     tokens = alignment.encode(samples)
     pairs = column_pairs(tokens.shape[1], rng)
     halves, cut = _halves(family, rng, seed)
-    known = _Profile.of(halves[0], pairs), _Profile.of(halves[1], pairs)
+    first, second = (_Profile.of(half, pairs) for half in halves)
+    known = first, second
     columns: dict[str, dict[str, float]] = {}
     for name, one in _sets(tokens, family, known, pairs, rng).items():
         told = one.compared(known) if cut or name != "family" else {}
