@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from deepseq_nb.scores import style
+
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
 PAGE = (BOOK / "index.md").read_text(encoding="utf-8")
@@ -44,6 +46,16 @@ def title_of(chapter):
 def test_the_picture_is_the_one_that_first_runs_drew():
     drawn = ROOT / "results" / "figures" / "blat_heatmap_pair.png"
     assert (BOOK / "_static" / drawn.name).read_bytes() == drawn.read_bytes()
+
+
+def test_the_way_of_the_data_is_the_drawing_that_its_chapter_makes():
+    cells = json.loads((BOOK / "workshop" / "drawing.ipynb").read_text(encoding="utf-8"))["cells"]
+    (source,) = ["".join(c["source"]) for c in cells if "ARROWS = (" in "".join(c["source"])]
+    names = {"INK": style.INK, "PALETTE": style.PALETTE}
+    exec(source, names)
+    assert (BOOK / "_static" / "way.svg").read_text(encoding="utf-8") == names["way"]
+    assert names["told"].split(": ")[0] in names["way"]
+    ElementTree.fromstring(names["way"])
 
 
 def test_the_numbers_of_the_caption_are_the_recorded_ones():

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import symtable
 import sys
 import tomllib
 from collections import Counter
@@ -30,9 +31,9 @@ ROOMS = {
         "assays", "landscape", "synthetic", "transfer", "registry",
         "structure_files", "structures", "understanding",
     ),
-    "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "scorer", "fast", "settling", "run_files", "checkpoints", "choices", "loop", "graphs", "runs"),
+    "model": ("priors", "sizes", "kernels", "network", "schedule", "training", "parallel", "scorer", "fast", "settling", "run_files", "checkpoints", "choices", "loop", "graphs", "runs"),
     "scores": (
-        "background", "scoring", "embedding", "outputs", "epistasis", "metrics", "matching", "evaluation", "classes", "labels", "design", "libraries", "style", "curves", "heatmap", "logo", "tolerance", "figures", "report_structure", "report_page", "report_agreement", "report",
+        "background", "scoring", "outputs", "epistasis", "metrics", "matching", "evaluation", "classes", "labels", "design", "libraries", "style", "embedding", "generation", "curves", "heatmap", "logo", "tolerance", "figures", "report_structure", "report_page", "report_agreement", "report",
     ),
     "peers": (
         "additive", "folders", "sites", "nearest", "pseudolikelihood", "potts", "mixing", "evidence", "explanation", "pickles", "theano", "parity",
@@ -41,10 +42,10 @@ ROOMS = {
         "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers", "ridge",
     ),
     "studies": (
-        "results", "contents", "warm", "execution", "site", "book", "grid", "jobs", "runner", "cluster", "trials", "tuning",
+        "results", "contents", "warm", "execution", "address", "site", "book", "grid", "jobs", "runner", "cluster", "trials", "tuning",
     ),
     "cli": (
-        "options", "check", "train", "search", "score", "evaluate", "report", "classify", "explain", "design", "data", "original", "studies", "tune", "proteingym", "unirep", "main",
+        "options", "check", "train", "search", "score", "embed", "evaluate", "report", "classify", "explain", "design", "data", "original", "studies", "tune", "proteingym", "unirep", "main",
     ),
 }  # fmt: skip
 ORDER = tuple(f"{room}.{name}" for room, names in ROOMS.items() for name in names)
@@ -132,11 +133,73 @@ def test_every_page_of_prose_is_in_the_table_of_contents():
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
-def test_a_chapter_has_one_parameters_cell_with_the_four_names(path):
-    assert sum("parameters" in tags(cell) for cell in cells_of(path)) == 1
+def test_a_chapter_takes_its_parameters_before_anything_else_runs(path):
+    """So a name that it does not have, a wrong profile and a missing folder are refused in its first cells."""
+    cells = [cell for cell in cells_of(path) if cell.cell_type == "code"]
+    declaring = [at for at, cell in enumerate(cells) if "parameters" in tags(cell)]
+    taking = [at for at, cell in enumerate(cells) if "take_parameters(In" in cell.source]
+    assert len(declaring) <= 1 and len(taking) == 1
+    assert tags(cells[taking[0]]) == {"remove-cell", "download"}
     declared = contents.declared_parameters(path)
-    assert {"profile", "data_dir", "seed", "device"} <= {*declared}
-    assert declared["profile"] == "'quick'"
+    assert declared.get("profile", "'quick'") == "'quick'"
+    if declared:
+        assert taking[0] == declaring[0] + 1
+    else:
+        assert declaring == []
+    handed = "".join(f", {name}={name}" for name in ("profile", "data_dir") if name in declared)
+    assert cells[taking[0]].source.splitlines()[-1] == f"take_parameters(In{handed})"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_a_chapter_reads_each_parameter_that_it_declares(path):
+    """Handing a name to `take_parameters` is no reading, but for a folder where real families are then found."""
+    read, real = set(), False
+    for cell in cells_of(path):
+        if cell.cell_type == "code" and not {"parameters"} & tags(cell):
+            exported = re.search(r"^#\| *export", cell.source, re.M)
+            real |= not exported and bool(REAL.search(cell.source))
+            if "take_parameters(In" not in cell.source:
+                read |= names_read(cell.source)
+    declared = {*contents.declared_parameters(path)}
+    assert declared - read - {"data_dir"} == set()
+    assert ("data_dir" in declared) == (real or "data_dir" in read)
+
+
+# what looks for a real family: a search of the registry for a name, a run of a grid or of an experiment
+REAL = re.compile(
+    r"""(?<![.\w])(?:registry\.)?find\((?!"synthetic"|"BLAT_ECOLI")|DEEPSEQ_DATA|run_grid\(|Job\("""
+)
+
+
+def names_read(source: str) -> set[str]:
+    """Names of the notebook that code reads, without those that are local to a function."""
+    found = set()
+
+    def walk(table: symtable.SymbolTable) -> None:
+        top = table.get_type() == "module"
+        names = [n for n in table.get_symbols() if n.is_referenced() and (top or n.is_global())]
+        found.update(name.get_name() for name in names)
+        for child in table.get_children():
+            walk(child)
+
+    walk(symtable.symtable(re.sub(r"(?m)^(\s*)[!%].*$", r"\1pass", source), "cell", "exec"))
+    return found
+
+
+def test_a_local_name_is_no_reading_of_a_parameter():
+    assert names_read("def f():\n    seed = 1\n    return seed") == set()
+    assert names_read("def f():\n    return seed") == {"seed"}
+    assert names_read("seed = 2\nprint([seed for _ in steps])") == {"print", "seed", "steps"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_a_parameter_has_a_type_and_a_comment(path):
+    """`papermill --help-notebook` shows both."""
+    for cell in cells_of(path):
+        if "parameters" in tags(cell):
+            lines = [line for line in cell.source.splitlines() if not line.startswith("#")]
+            form = r"\w+: (?:int|float|str|bool)(?: \| None)? = .+  # \S.+"
+            assert [line for line in lines if not re.fullmatch(form, line)] == []
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)

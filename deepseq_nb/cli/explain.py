@@ -8,10 +8,10 @@ __all__ = ['EXPLAIN']
 # %% ../../book/workshop/command_explain.ipynb #043b3ed3
 import argparse
 from pathlib import Path
-from typing import Any
 
 from deepseq_nb.cli.options import (
     Command,
+    Outcome,
     Say,
     common_options,
     count_argument,
@@ -40,6 +40,15 @@ def _explain_options(parser: argparse.ArgumentParser) -> None:
         type=file_argument,
         metavar="FOLDER",
         help="made by `deepseq train --model pairs`: what pairs of residues add",
+    )
+    parser.add_argument(
+        "--structure",
+        type=file_argument,
+        metavar="FILE",
+        help="PDB or mmCIF: which residues are within 8 angstrom, and how they score",
+    )
+    parser.add_argument(
+        "--chain", metavar="NAME", help="chain of the structure (default: the best)"
     )
     parser.add_argument(
         "--offset",
@@ -87,7 +96,7 @@ def _is_folder(word: str) -> bool:
     return "/" in word or "\\" in word or Path(word).expanduser().is_dir()
 
 # %% ../../book/workshop/command_explain.ipynb #56011d9c
-def _explain(args: argparse.Namespace, say: Say) -> Any:
+def _explain(args: argparse.Namespace, say: Say) -> Outcome:
     import json
 
     from deepseq_nb.core.errors import VariantError
@@ -104,6 +113,8 @@ def _explain(args: argparse.Namespace, say: Say) -> Any:
         1 if args.seed is None else args.seed,
         alignment=args.alignment,
         pairs=args.pairs,
+        structure=args.structure,
+        chain=args.chain,
         offset=args.offset,
         device=args.device,
     )
@@ -120,9 +131,7 @@ def _explain(args: argparse.Namespace, say: Say) -> Any:
         shown = json.dumps(plain, indent=1) if args.json else text
         write_atomic(args.out, shown + "\n", overwrite=args.overwrite)
         say(f"wrote {args.out}")
-    if args.json:
-        return plain
-    return 0 if len(good) == len(found) else 1
+    return Outcome(plain, code=0 if len(good) == len(found) else 1)
 
 
 EXPLAIN = Command(
@@ -130,6 +139,7 @@ EXPLAIN = Command(
     (
         "deepseq explain run T126Q",
         "deepseq explain run1 run2 T126Q A42G:K73R --pairs pairs",
+        "deepseq explain run T126Q --structure 1btl.cif",
         "deepseq explain run T126Q --alignment BLAT.a2m --json --out T126Q.json",
     ),
     _explain_options,

@@ -15,6 +15,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from io import StringIO
 from typing import Any
 
 from deepseq_nb import (
@@ -33,6 +34,10 @@ from deepseq_nb.cli.data import (
 from deepseq_nb.cli.design import (
     DESIGN,
 )
+from deepseq_nb.cli.embed import (
+    EMBED,
+    SAMPLE,
+)
 from deepseq_nb.cli.evaluate import (
     EVALUATE,
     PLOT,
@@ -41,6 +46,7 @@ from deepseq_nb.cli.explain import (
     EXPLAIN,
 )
 from deepseq_nb.cli.options import (
+    Outcome,
     Parser,
 )
 from deepseq_nb.cli.original import (
@@ -54,8 +60,6 @@ from deepseq_nb.cli.report import (
     REPORT,
 )
 from deepseq_nb.cli.score import (
-    EMBED,
-    SAMPLE,
     SCORE,
 )
 
@@ -77,6 +81,7 @@ from deepseq_nb.cli.unirep import (
     UNIREP,
 )
 from deepseq_nb.core.errors import (
+    ConfigError,
     DeepseqError,
     printable,
 )
@@ -213,7 +218,7 @@ def _somewhere_to_complain() -> Iterator[None]:
 def _held(args: argparse.Namespace) -> contextlib.AbstractContextManager:
     """Keeps the file that a command writes for this process; two that write one file at
     a time would each believe that it is theirs."""
-    if not getattr(args, "held", False) or args.out.is_dir():
+    if not getattr(args, "held", False) or args.out is None or args.out.is_dir():
         return contextlib.nullcontext()
     from deepseq_nb.core.files import held
 
@@ -238,27 +243,59 @@ def _strict(value: Any) -> Any:
         return [_strict(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
+# %% ../../book/workshop/command_line.ipynb #d18c0002
+def _team_of(command: str) -> Any:
+    """This process among those that `torchrun` started; raises `ConfigError` for a
+    command whose work they cannot share."""
+    if "WORLD_SIZE" not in os.environ:  # torch is not imported for nothing
+        return argparse.Namespace(first=True)
+    from deepseq_nb.model.parallel import launched
+
+    team = launched()
+    if team.size > 1 and command != "train":
+        raise ConfigError(
+            f"deepseq {command} was started {team.size} times by torchrun, and only "
+            "deepseq train shares its work out: start it without"
+        )
+    return team
+
+
+def _fault_voice() -> _Voice:
+    """Where it is said what went wrong; of several processes one says it."""
+    if "WORLD_SIZE" in os.environ:
+        from deepseq_nb.model.parallel import speaks
+
+        if not speaks():
+            return _Voice(None)
+    return _Voice(sys.stderr)
+
 # %% ../../book/workshop/command_line.ipynb #e6dec3e6
 def main(argv: Sequence[str] | None = None) -> int:
     """The command `deepseq`; returns the exit code, as `_EXIT_CODES` says it."""
     words = sys.argv[1:] if argv is None else argv
     if list(words) == ["version"]:  # as many programs have it
         words = ["--version"]
-    parser = _parser(words)
-    args = parser.parse_args(words)
+    parser, first = _parser(words), _team_of("train").first
+    with contextlib.nullcontext() if first else contextlib.redirect_stderr(StringIO()):
+        args = parser.parse_args(words)
     if args.command is None:
         parser.print_help()
         return 0
     as_json = getattr(args, "json", False)
-    out, complain = _Voice(sys.stdout), _Voice(sys.stderr)
+    out, complain = (_Voice(s if first else None) for s in (sys.stdout, sys.stderr))
     try:
+        _team_of(args.command)
         result = _worked(args, complain if as_json else out, complain)
     except (DeepseqError, OSError) as error:
-        complain(f"deepseq {args.command}: {_complaint(error, args)}")
+        _fault_voice()(f"deepseq {args.command}: {_complaint(error, args)}")
         return 2
     except KeyboardInterrupt as error:
-        complain(f"deepseq {args.command}: {str(error) or 'interrupted'}")
+        _fault_voice()(f"deepseq {args.command}: {str(error) or 'interrupted'}")
         return 130
+    if isinstance(result, Outcome):
+        result, code = result
+    else:
+        code = result if isinstance(result, int) else 0
     if as_json:
         out.write(json.dumps(_strict(result), allow_nan=False))
         if out.fault and not isinstance(out.fault, BrokenPipeError):
@@ -266,4 +303,4 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"deepseq {args.command}: the result could not be printed: {out.fault}"
             )
             return 2
-    return result if isinstance(result, int) else 0
+    return code

@@ -266,8 +266,14 @@ def _train_simple(args: argparse.Namespace, say: Say) -> None:
     nothing to it."""
     from deepseq_nb.core.errors import ConfigError
     from deepseq_nb.family.weight_files import load_weights
+    from deepseq_nb.model.parallel import launched
     from deepseq_nb.peers.mixing import fit_simple
 
+    if launched().size > 1:
+        raise ConfigError(
+            f"--model {args.model} is fitted in one calculation, which torchrun cannot "
+            "share out: start it without"
+        )
     usual = argparse.ArgumentParser()
     train_options(usual)
     for name in _OF_TRAINING:
@@ -349,10 +355,12 @@ def _profile_step(
     """Print where the time of an update goes."""
     from deepseq_nb.core.machine import kept_memory
     from deepseq_nb.model.loop import step_profile
+    from deepseq_nb.model.parallel import joined
     from deepseq_nb.model.runs import prepare
 
-    trainer = prepare(alignment, model, config, weights, shallow=shallow, echo=say)
-    with kept_memory():
+    how = {"shallow": shallow, "echo": say}
+    with joined(), kept_memory():
+        trainer = prepare(alignment, model, config, weights, **how)
         table = step_profile(trainer)
     for row in table.itertuples():
         say(f"{row.part:36s}{row.ms:9.1f} ms  {row.share:6.1%}")

@@ -386,19 +386,23 @@ def _write_state(
 # %% ../../book/workshop/checkpoints.ipynb #5a7700c1
 class RunWriter:
     """Writes the files of one run, or nothing at all where `out` is None; `overwrite`
-    replaces a run that is there once the new one has its first checkpoint."""
+    replaces a run that is there once the new one has its first checkpoint; where
+    `writes` is not set, another process writes it."""
 
     def __init__(
         self,
         out: Path | str | None,
         settings: RunSettings,
         about: dict[str, Any],
-        overwrite=False,
+        overwrite: bool = False,
+        writes: bool = True,
     ):
         self.settings, self.about = settings, about
         self.path = None if out is None else Path(out)
         self.folder = None if out is None else RunFolder(out)
-        self.place = None if self.folder is None else _Place(self.folder, overwrite)
+        self.place: _Place | None = None
+        if self.folder is not None and writes:
+            self.place = _Place(self.folder, overwrite)
         self.stamp = _stamp(settings.train, about)
 
     def begin(self) -> None:

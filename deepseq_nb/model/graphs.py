@@ -15,6 +15,10 @@ from typing import Any
 import torch
 from jaxtyping import Float64
 
+from deepseq_nb.model.parallel import (
+    ParallelTrainer,
+    current,
+)
 from deepseq_nb.model.training import (
     HISTORY,
     Trainer,
@@ -174,5 +178,7 @@ def record(trainer: GraphTrainer) -> None:
 
 # %% ../../book/workshop/graphs.ipynb #19b39b39
 def trainer_for(device: torch.device) -> type[Trainer]:
-    """The class of trainer that serves a device best."""
+    """The class of trainer that serves a device best, and several processes."""
+    if current().size > 1:
+        return ParallelTrainer
     return GraphTrainer if device.type == "cuda" else Trainer

@@ -451,7 +451,7 @@ class GaussianAdam:
         self.priors, self.starts, self.optimiser = priors, starts, optimiser
         self.sizes = [w.mu.numel() for w in self.weights]
         self.drawn = [
-            torch.empty_like(w.mu.detach()).requires_grad_() for w in self.weights
+            torch.nn.Parameter(torch.empty_like(w.mu.detach())) for w in self.weights
         ]
         for w in self.weights:
             _begin(optimiser, w)

@@ -31,6 +31,10 @@ from deepseq_nb.family.focus import (
 from deepseq_nb.model.checkpoints import (
     RunWriter,
 )
+from deepseq_nb.model.parallel import (
+    ProcessLost,
+    current,
+)
 from deepseq_nb.model.run_files import (
     restore_trainer,
 )
@@ -103,6 +107,7 @@ class Making:
             self.made = self.done = len(done)
             self.history[: self.done] = done.to(self.trainer.device)
             self.stopped = self.reason() if self.done else ""
+        current().check_alike("how many updates they find made", self.made)
         self.writer.begin()
 
     def look(self, step: int) -> list[float]:
@@ -143,6 +148,22 @@ class Making:
         history = self.history[: self.made]
         self.writer.checkpoint(self.trainer, history, self.watch, self.seconds)
 
+# %% ../../book/workshop/loop.ipynb #d18b0002
+def _agreed(makings: list[Making], caught: bool, looking: bool) -> bool:
+    """Whether all stop here because one process was interrupted; of several processes
+    the first says which runs have come to their end."""
+    team = current()
+    if team.size == 1 or not looking:
+        return caught and team.size == 1
+    ended = [team.first and bool(making.stopped) for making in makings]
+    interrupted, *ends = team.most([caught, *ended])
+    for making, end in zip(makings, ends, strict=True):
+        if not end:
+            making.stopped = ""
+        elif not making.stopped:
+            making.stopped = "the first process has ended it"
+    return bool(interrupted)
+
 # %% ../../book/workshop/loop.ipynb #3fadc379
 def advance(makings: list[Making], progress: bool | None) -> None:
     """Updates of all runs until each has a reason to end, with checkpoints; a run that
@@ -155,7 +176,7 @@ def advance(makings: list[Making], progress: bool | None) -> None:
     )  # a GPU is not made to wait for every number
     before = time.perf_counter()
     with _updates_bar(config.limit, first - 1, progress) as bar:
-        with deferred_interrupt() as caught:
+        with deferred_interrupt() as caught, _saved_if_lost(going):
             for step in range(first, config.limit + 1):
                 awake = [m for m in going if m.done < step and not m.stopped]
                 if not awake:
@@ -163,7 +184,8 @@ def advance(makings: list[Making], progress: bool | None) -> None:
                 for making in awake:
                     making.history[step - 1] = making.trainer.update(step)
                     making.made = step
-                if step % look == 0 or step == config.limit or is_check(step):
+                looking = step % look == 0 or step == config.limit or is_check(step)
+                if looking:
                     _show(bar, step, [making.look(step) for making in awake])
                     now = time.perf_counter()
                     for making in awake:
@@ -171,9 +193,11 @@ def advance(makings: list[Making], progress: bool | None) -> None:
                     before = now
                 for making in awake:
                     making.judge()
-                    if making.stopped or caught or step % config.checkpoint_every == 0:
+                halted = _agreed(awake, bool(caught), looking)
+                for making in awake:
+                    if making.stopped or halted or step % config.checkpoint_every == 0:
                         making.save()
-                if caught:
+                if halted:
                     raise KeyboardInterrupt(
                         f"interrupted after update {step}: {_kept(awake)}"
                     )
@@ -200,6 +224,22 @@ def _show(bar: tqdm, step: int, rows: list[list[float]]) -> None:
     bar.update(step - bar.n)
     text = f"loss {row[0]:.1f} = {-row[1]:.1f} + z {row[2]:.1f} + w {row[3]:.1f}"
     bar.set_postfix_str(text, refresh=False)
+
+
+@contextlib.contextmanager
+def _saved_if_lost(makings: list[Making]) -> Iterator[None]:
+    """Where another process of these runs is lost, save what is here; raises
+    `TrainingError`, which says so."""
+    try:
+        yield
+    except ProcessLost as error:
+        for making in makings:
+            if making.made:
+                making.save()
+        where = _kept(makings)
+        if not current().first:
+            where = "what it last saved can be continued with --resume"
+        raise TrainingError(f"{error}; {where}") from None
 
 
 def _kept(makings: list[Making]) -> str:

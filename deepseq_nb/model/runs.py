@@ -66,6 +66,12 @@ from deepseq_nb.model.network import (
     DeepSequence,
     centre_on_sites,
 )
+from deepseq_nb.model.parallel import (
+    ParallelTrainer,
+    current,
+    joined,
+    own_device,
+)
 from deepseq_nb.model.run_files import (
     about_alignment,
     check_neighbours,
@@ -231,6 +237,19 @@ class _Plan:
         )
 
 # %% ../../book/structure/runs.ipynb #9a1b0c01
+def _trainer(asked: type[Trainer] | None, device: torch.device) -> type[Trainer]:
+    """The class that makes the updates; raises `ConfigError` for one that does not
+    know of the other processes."""
+    if asked is None:
+        return trainer_for(device)
+    if current().size > 1 and not issubclass(asked, ParallelTrainer):
+        raise ConfigError(
+            f"trainer is {asked.__name__}, which makes its updates in one process: "
+            "start one, or build it on ParallelTrainer"
+        )
+    return asked
+
+
 def _plan(
     alignment: Alignment,
     settings: RunSettings,
@@ -242,7 +261,7 @@ def _plan(
     resumed: bool = False,
 ) -> _Plan:
     """The device, the family, the settings for its depth and the trainer, each with its reason; a run that is resumed keeps its settings."""
-    device, why = choose_device(settings.train.device)
+    device, why = own_device(settings.train.device)
     family = Family.of(alignment, settings.train.theta, weights, progress)
     lines = understood(family)
     decisions = dict(settings.decisions)
@@ -261,7 +280,7 @@ def _plan(
             lines.append(
                 f"model: preset {preset['name']}, recommended here: {preset['why']}"
             )
-    maker = trainer or trainer_for(device)
+    maker = _trainer(trainer, device)
     decisions["trainer"] = {"class": maker.__name__, "asked": trainer is not None}
     decisions["device"] = why
     lines.append(
@@ -319,9 +338,11 @@ def _make(
     """
     settings = continued(settings, before) if before else settings
     wanted = {seed: out for group in groups for seed, out in group.items()}
-    with memory_explained(), contextlib.ExitStack() as stack:
+    with memory_explained(), joined() as team, contextlib.ExitStack() as stack:
+        if not team.first:
+            options = options._replace(say=_silent, progress=False)
         for seed, out in wanted.items():
-            if out is not None:
+            if out is not None and team.first:
                 one = settings.model, replace(settings.train, seed=seed)
                 claim = claimed(out, *one, options.resume, options.overwrite)
                 stack.enter_context(claim)
@@ -378,8 +399,10 @@ def _make_group(
 ) -> list[Run]:
     """Make the runs of one group in step; the `first` group is told about."""
     about, makings = about_alignment(plan.family), []
+    current().check_alike("the alignment", int(about["checksum"][:12], 16))
     for seed, out in group.items():
-        writer = RunWriter(out, plan.of_seed(seed), about, options.overwrite)
+        how = options.overwrite, current().first
+        writer = RunWriter(out, plan.of_seed(seed), about, *how)
         makings.append(Making(plan.build(seed), writer))
     if first:
         _tell(plan, makings[0].trainer, options.say)

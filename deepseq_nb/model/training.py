@@ -125,6 +125,7 @@ class WeightDraws(Protocol):
 
     closed: tuple[str, ...]  # weights whose KL and movement are not automatic
     layer: OutputLayer | None  # kept memory for the decoder's output
+    leaves: list[torch.nn.Parameter]  # what receives gradients in their place
 
     def draw(self, step: int) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """The weights of update `step`, and noise for the KL of a sparsity prior that
@@ -143,6 +144,7 @@ class Draws:
 
     def __init__(self, decoder: Decoder, seed: int):
         self.decoder, self.seed = decoder, seed
+        self.leaves: list[torch.nn.Parameter] = []
         scales = sampled_scales(decoder)
         self.scale_shape = (0, 0) if scales is None else tuple(scales.mu.shape)
         extra = self.scale_shape[0] * self.scale_shape[1]
@@ -197,7 +199,7 @@ class FusedDraws:
                 starts.append(start)
             start += weight.mu.numel()
         self.gaussian = GaussianAdam(weights, priors, starts, optimiser)
-        self.closed = self.gaussian.names
+        self.closed, self.leaves = self.gaussian.names, self.gaussian.drawn
         config, letters = decoder.config, decoder.alphabet_size
         self.layer = OutputLayer(
             config.final_width,
@@ -242,13 +244,15 @@ class Batches:
         self.cumulative = torch.from_numpy(weights).to(device).cumsum(0)
         dtype = getattr(torch, config.dtype)
         self.latent = torch.empty(self.size, latent, device=device, dtype=dtype)
+        self.mine = slice(None)  # of the batch, where processes share it
 
     def draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens `(B, L)` of update `step`, and the noise `(B, Z)` of their z in memory
         that is used again."""
         generator = noise_generator(self.tokens.device, self.seed, "batch", step)
         rows = draw_rows(self.cumulative, self.size, generator)
-        return self.tokens[rows], fill_noise(self.latent, self.seed, "latent", step)
+        fill_noise(self.latent, self.seed, "latent", step)
+        return self.tokens[rows[self.mine]], self.latent[self.mine]
 
 # %% ../../book/structure/training.ipynb #4ff0597b
 # nats a sequence; kl_weights is already divided by Neff
@@ -260,6 +264,7 @@ class Objective:
 
     def __init__(self, model: DeepSequence, neff: float, kl_scale: float | int):
         self.model, self.neff, self.kl_scale = model, neff, kl_scale
+        self.mean: Callable[[torch.Tensor], torch.Tensor] = torch.mean  # over a batch
 
     def __call__(
         self,
@@ -277,7 +282,8 @@ class Objective:
         terms = self.model.elbo(tokens, w, latent, dropout, draws.layer)
         price = weight_cost(self.model.decoder, w, scale_noise, skip=draws.closed)
         kl_weights = price / self.neff
-        reconstruction, kl_latent = terms.reconstruction.mean(), terms.kl_latent.mean()
+        reconstruction = self.mean(terms.reconstruction)
+        kl_latent = self.mean(terms.kl_latent)
         strength = torch.as_tensor(strength, dtype=torch.float64, device=tokens.device)
         kl = self.kl_scale * kl_latent + kl_weights
         loss = strength * kl - reconstruction
@@ -371,21 +377,24 @@ class Trainer:
         return "fused loops" if self.draws.closed else "automatic differentiation"
 
     def loss(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """What is left to differentiate of the negative objective of update `step`
-        (from 1), and the row for the history."""
+        """What is to be differentiated of update `step`, and the row for the history."""
         strength, dropout = kl_strength(self.config, step), None
         if self.model.config.dropout:
             dropout = noise_generator(self.device, self.config.seed, "dropout", step)
         batch, weights = self.batches.draw(step), self.draws.draw(step)
         return self.objective(self.draws, *batch, *weights, strength, dropout)
 
-    def update(self, step: int) -> Float64[torch.Tensor, " terms"]:
-        """Make update `step` (from 1) and return its history row, as it stood before
-        the parameters moved."""
-        set_rates(self.optimiser, self.config, step)
+    def gradients(self, step: int) -> torch.Tensor:
+        """Leave the gradients of update `step` where they belong; its history row."""
         loss, row = self.loss(step)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        return row
+
+    def update(self, step: int) -> Float64[torch.Tensor, " terms"]:
+        """Make update `step` (from 1); its history row, before anything moved."""
+        set_rates(self.optimiser, self.config, step)
+        row = self.gradients(step)
         self.optimiser.step()
         strength = kl_strength(self.config, step)
         kl = self.draws.move(strength / self.neff) / self.neff
@@ -394,10 +403,9 @@ class Trainer:
         return row
 
     def rehearse(self) -> float:
-        """Seconds that an update will take: a third more than its gradients; update 0
-        is never made in training."""
+        """Seconds that an update will take: a third more than its gradients."""
         start = seconds_now(self.device)
-        self.loss(0)[0].backward()
+        self.gradients(0)  # an update that is never made in training
         return 1.3 * (seconds_now(self.device) - start)
 
 # %% ../../book/structure/training.ipynb #fc5dcfa6

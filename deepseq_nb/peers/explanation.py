@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from deepseq_nb.core.errors import (
+    ConfigError,
+)
 from deepseq_nb.family.alignment import (
     Alignment,
 )
@@ -38,12 +41,17 @@ from deepseq_nb.model.scorer import (
 )
 from deepseq_nb.peers.evidence import (
     Coupled,
+    Neighbour,
     Relative,
+    Space,
     alignment_of,
     coupled,
+    latent_runs,
     letters_of,
+    neighbours,
     pairs_of,
     relatives,
+    space_of,
 )
 from deepseq_nb.peers.potts import (
     Potts,
@@ -59,7 +67,6 @@ from deepseq_nb.scores.outputs import (
     changes_of,
 )
 from deepseq_nb.scores.scoring import (
-    load_runs,
     score,
 )
 
@@ -89,6 +96,8 @@ class Changed:
     carriers: int | None  # sequences with the new letter; None: not known
     nearest: tuple[Relative, ...]  # of them, at most three
     coupled: tuple[Coupled, ...]  # of the pairwise model, the strongest first
+    # within 8 angstrom, the nearest first; None: no structure, or not seen in it
+    neighbours: tuple[Neighbour, ...] | None
 
 # %% ../../book/beyond/explanation.ipynb #7d24ab33
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +134,7 @@ def _plain(value: Any) -> Any:
     """Lists for tuples, objects for named ones, None for what is not finite."""
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, Relative | Coupled | Step):
+    if isinstance(value, Relative | Coupled | Neighbour | Step):
         return _plain(value._asdict())
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
@@ -175,6 +184,22 @@ def _coupled_line(one: Changed) -> str:
     """With which residues the pairwise model couples it most."""
     words = [f"{c.letter}{c.residue} {c.nats:+.2f}" for c in one.coupled]
     return f"{one.change} is coupled most with {', '.join(words)} nats"
+
+
+def _neighbours_line(one: Changed) -> str:
+    """Which residues are near in the structure, and how they score."""
+    near = one.neighbours or ()
+    if not near:
+        return f"no residue within 8 angstrom of {one.residue} in the structure"
+    words = []
+    for n in near[:8]:
+        score = f"{n.score:+.2f}" if math.isfinite(n.score) else "not modelled"
+        words.append(f"{n.letter}{n.residue} {n.distance:.1f} ({score})")
+    more = f" and {len(near) - 8} more" if len(near) > 8 else ""
+    return (
+        f"within 8 angstrom of {one.residue} in the structure, with distance (and mean "
+        f"score of all its substitutions): {', '.join(words)}{more}"
+    )
 
 # %% ../../book/beyond/explanation.ipynb #35b96e29
 _SAYS = {
@@ -245,6 +270,8 @@ def _lines(one: Explanation) -> list[str]:
             lines.append(_relatives_line(place))
         if place.coupled:
             lines.append(_coupled_line(place))
+        if place.neighbours is not None:
+            lines.append(_neighbours_line(place))
     lines += _step_lines(one.steps)
     if one.together is not None:
         lines += _together_lines(one.together)
@@ -273,6 +300,7 @@ class _Evidence(NamedTuple):
     alignment: Alignment | None
     distances: np.ndarray | None  # of its sequences from the focus
     pairs: Potts | None
+    space: Space | None
     notes: tuple[str, ...]
 
     @property
@@ -297,6 +325,9 @@ def _changed(evidence: _Evidence, change: Substitution) -> Changed:
     carriers, nearest = None, ()
     if evidence.alignment is not None and evidence.distances is not None:
         carriers, nearest = relatives(evidence.alignment, evidence.distances, change)
+    near = None
+    if evidence.space is not None:
+        near = neighbours(evidence.space, change.residue, singles, focus_map)
     return Changed(
         change=format_variant([change]),
         residue=change.residue,
@@ -308,6 +339,7 @@ def _changed(evidence: _Evidence, change: Substitution) -> Changed:
         carriers=carriers,
         nearest=nearest,
         coupled=coupled(evidence.pairs, change) if evidence.pairs else (),
+        neighbours=near,
     )
 
 # %% ../../book/beyond/explanation.ipynb #4ba80ab3
@@ -325,6 +357,15 @@ def _steps(evidence: _Evidence, row: int) -> tuple[Step, ...]:
         steps.append(Step(model, value, value - before, lower))
         before = value
     return tuple(steps)
+
+
+def _unseen(evidence: _Evidence, changed: Sequence[Changed]) -> list[str]:
+    """A note for each changed residue that a structure lacks."""
+    if evidence.space is None:
+        return []
+    lacks = f"chain {evidence.space.chain} of {evidence.space.file} does not have it"
+    missing = [one.residue for one in changed if one.neighbours is None]
+    return [f"neighbours of {residue}: {lacks}" for residue in missing]
 
 
 def _explained(evidence: _Evidence, row: int, sampling: Sampling) -> Explanation:
@@ -349,7 +390,7 @@ def _explained(evidence: _Evidence, row: int, sampling: Sampling) -> Explanation
         steps=_steps(evidence, row) if fine else (),
         changed=changed,
         together=together(runs, spelled, sampling) if len(changes) > 1 else None,
-        notes=evidence.notes if fine else (),
+        notes=(*evidence.notes, *_unseen(evidence, changed)) if fine else (),
     )
 
 # %% ../../book/beyond/explanation.ipynb #ba14b3d8
@@ -361,6 +402,8 @@ def explain(
     *,
     alignment: Alignment | Path | str | None = None,
     pairs: Potts | Path | str | None = None,
+    structure: Path | str | None = None,
+    chain: str | None = None,
     offset: int = 0,
     device: str | None = None,
 ) -> list[Explanation]:
@@ -378,6 +421,9 @@ def explain(
         What the run was trained on, where it is no longer where it was.
     pairs
         A pairwise model of the family, or its folder.
+    structure, chain
+        A PDB or mmCIF file: residues within 8 angstrom are told, in the chain that fits
+        best or the one that is named.
     offset
         Added to the variants' positions.
     device
@@ -386,15 +432,23 @@ def explain(
     Raises
     ------
     ConfigError
-        For an alignment, or a pairwise model, that is not the run's family. A bad
-        variant is an explanation with a status, not an exception.
+        For an alignment, or a pairwise model, that is not the run's family, and a
+        chain without a structure. A bad variant is an explanation with a status, not
+        an exception.
+    StructureError
+        For a structure that cannot be read, or in which no chain fits.
     """
-    runs = load_runs(run, device)
+    runs = latent_runs(run, device)
     sampling = Sampling(samples=samples, seed=seed)
     texts = [variants] if isinstance(variants, str) else list(variants)
     focus_map = runs[0].focus_map
     table = resolve_variants(texts, focus_map, offset=offset)
-    evidence = _gathered(runs, table, sampling, alignment, pairs)
+    space = None
+    if structure is not None:
+        space = space_of(focus_map, structure, chain)
+    elif chain is not None:
+        raise ConfigError("chain is about a structure: give its file", setting="chain")
+    evidence = _gathered(runs, table, sampling, alignment, pairs, space)
     return [_explained(evidence, row, sampling) for row in range(len(table))]
 
 # %% ../../book/beyond/explanation.ipynb #c325e2cd
@@ -404,6 +458,7 @@ def _gathered(
     sampling: Sampling,
     alignment: Alignment | Path | str | None,
     pairs: Potts | Path | str | None,
+    space: Space | None,
 ) -> _Evidence:
     """What all explanations need, computed once."""
     focus_map = runs[0].focus_map
@@ -439,5 +494,6 @@ def _gathered(
         alignment=found,
         distances=None if found is None else distances_from_focus(found),
         pairs=models["pairs"],
+        space=space,
         notes=tuple(notes),
     )

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ESTIMATORS', 'chosen_estimator', 'score', 'placed_variants', 'combine', 'load_runs', 'run_folders',
-           'check_one_family', 'embed', 'sample_sequences']
+           'check_one_family', 'check_columns', 'embed', 'sample_sequences']
 
 # %% ../../book/structure/scoring.ipynb #ee1c72d1
 import copy
@@ -375,14 +375,9 @@ def check_one_family(runs: Sequence[Any]) -> None:
             )
 
 # %% ../../book/structure/scoring.ipynb #37a15818
-@torch.no_grad()
-def embed(run: Run, alignment: Alignment) -> Float32[np.ndarray, "n latent"]:
-    """Posterior means of z `(N, Z)` for the sequences of an alignment with the run's
-    columns.
-
-    Raises `ConfigError` if its residues, its alphabet or its wild type differ from the
-    run's: `run.read(path)` reads an alignment as the run's was.
-    """
+def check_columns(run: Run, alignment: Alignment) -> None:
+    """Raise `ConfigError` where an alignment's residues, its alphabet or its wild type
+    differ from the run's: `run.read(path)` reads one as the run's was."""
     ours, theirs = run.focus_map, alignment.focus_map
     if (theirs.residues, theirs.alphabet) != (ours.residues, ours.alphabet):
         raise ConfigError(
@@ -396,6 +391,13 @@ def embed(run: Run, alignment: Alignment) -> Float32[np.ndarray, "n latent"]:
             f"{ours.name}, at {len(changed)} residues, first "
             f"{changed[0]}: read it with the run's own focus"
         )
+
+
+@torch.no_grad()
+def embed(run: Run, alignment: Alignment) -> Float32[np.ndarray, "n latent"]:
+    """Posterior means of z `(N, Z)` for the sequences of an alignment with the run's
+    columns; raises what `check_columns` raises."""
+    check_columns(run, alignment)
     device = next(run.model.parameters()).device
     parts = torch.from_numpy(alignment.tokens).split(1024)
     return np.concatenate(

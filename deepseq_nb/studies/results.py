@@ -56,6 +56,12 @@ def results_folder() -> Path:
     return (root if (root / "_toc.yml").exists() else Path.cwd()) / "results"
 
 
+def _places(name: str) -> list[Path]:
+    """Where a recorded file may be: `results_folder`, and what travels in a wheel."""
+    packaged = Path(deepseq_nb.__file__).resolve().parent / "data" / "results"
+    return [folder / name for folder in (results_folder(), packaged)]
+
+
 def save_result(
     name: str,
     table: pd.DataFrame,
@@ -78,11 +84,16 @@ def save_result(
 def read_result(
     name: str, folder: Path | None = None
 ) -> tuple[pd.DataFrame, dict[str, Any]] | None:
-    """A table of `results/` and its provenance, or None where there is none."""
-    path = (folder or results_folder()) / f"{name}.csv"
-    if not path.exists():
-        return None
-    return pd.read_csv(path), json.loads(path.with_suffix(".json").read_text())
+    """A table of `results/` and its provenance, or None where there is none.
+
+    An installed package brings the tables that were recorded when it was made; one in
+    `results/` of the current folder comes before them.
+    """
+    places = _places(f"{name}.csv") if folder is None else [folder / f"{name}.csv"]
+    for path in places:
+        if path.exists():
+            return pd.read_csv(path), json.loads(path.with_suffix(".json").read_text())
+    return None
 
 
 def origin_line(origin: dict[str, Any]) -> str:

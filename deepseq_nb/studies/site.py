@@ -7,7 +7,6 @@ __all__ = ['KERNEL', 'present', 'claim', 'prepare_site', 'build_site']
 
 # %% ../../book/workshop/site.ipynb #17460352
 import ast
-import importlib.util
 import os
 import re
 import shutil
@@ -20,6 +19,12 @@ from typing import Any
 
 from deepseq_nb.core.errors import (
     BookError,
+)
+from deepseq_nb.studies.address import (
+    add_first_cell,
+    card_meta,
+    complete_settings,
+    with_meta,
 )
 from deepseq_nb.studies.contents import (
     chapters,
@@ -240,7 +245,8 @@ def present(notebook: Any, names: Mapping[str, str] | None = None) -> Any:
         gone = {"default_exp", "hide"} & directives
         if (
             gone
-            or {"remove-cell", "injected-parameters"} & {*tags}
+            or "injected-parameters" in tags
+            or ("remove-cell" in tags and "download" not in tags)
             or not source.strip()
         ):
             continue
@@ -307,29 +313,6 @@ def _write_toc(root: Path, site: Path, toc: Sequence[Path]) -> None:
         ]
         (site / "_toc.yml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-# %% ../../book/workshop/site.ipynb #4358b66f
-def _own_mathjax(site: Path) -> None:
-    """Formulas without a network: put the installed MathJax into the site, where there
-    is one, instead of a link to a CDN."""
-    package = importlib.util.find_spec("mathjax")
-    script = (
-        Path(package.origin).parent / "static/mathjax/es5/tex-svg.js"
-        if package and package.origin
-        else None
-    )
-    config = site / "_config.yml"
-    if script is None or not script.is_file() or not config.is_file():
-        return
-    import yaml
-
-    settings = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-    options = settings.setdefault("sphinx", {}).setdefault("config", {})
-    (site / "_formulas").mkdir()
-    shutil.copy(script, site / "_formulas")
-    options["html_static_path"] = [*options.get("html_static_path", []), "_formulas"]
-    options["mathjax_path"] = script.name
-    config.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="utf-8")
-
 # %% ../../book/workshop/site.ipynb #240e8949
 _MARK = ".deepseq-book"  # in a folder that the builder made
 _MADE = ("site", "html", "_build", "executed", "work")
@@ -369,13 +352,14 @@ def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
         shutil.copytree(root / top, site / top, ignore=ignore)
     for path in [*root.glob("_config.yml"), *root.glob("*.bib")]:
         shutil.copy(path, site)
-    _own_mathjax(site)
+    address, has_card = complete_settings(site, root)
     _write_toc(root, site, toc)
     for path in toc:
         name = path.relative_to(root)
         (site / name).parent.mkdir(parents=True, exist_ok=True)
+        card = card_meta(address, name.as_posix()) if has_card else {}
         if path.suffix == ".md":
-            text = path.read_text(encoding="utf-8")
+            text = with_meta(path.read_text(encoding="utf-8"), card)
             (site / name).write_text(
                 text + (_REFERENCES if _needs_references(text) else ""),
                 encoding="utf-8",
@@ -391,6 +375,10 @@ def prepare_site(root: Path, out: Path, toc: Sequence[Path]) -> Path:
             )
         ):
             page.cells.append(nbformat.v4.new_markdown_cell(_REFERENCES.strip()))
+        add_first_cell(page, address)
+        if card:
+            about = page.metadata.setdefault("myst", {}).setdefault("html_meta", {})
+            about.update(card)
         nbformat.write(page, site / name)
     return site
 

@@ -222,6 +222,11 @@ def _be_kernel(command: list[str], env: dict[str, str], cwd: str, parent: int) -
     os.environ.clear()
     os.environ.update(env | {"JPY_PARENT_PID": str(parent)})
     os.chdir(cwd)
+    if "matplotlib" in sys.modules:
+        inline = os.environ.get(
+            "MPLBACKEND", "module://matplotlib_inline.backend_inline"
+        )
+        sys.modules["matplotlib"].rcParams["backend"] = inline
     sys.argv = command[command.index("-m") + 1 :]
     from ipykernel.kernelapp import IPKernelApp
 

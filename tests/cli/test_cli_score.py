@@ -1,11 +1,10 @@
-"""`deepseq score`, `embed` and `sample`: tables, means over runs, and what cannot be scored."""
+"""`deepseq score`: tables, means over runs, and what cannot be scored."""
 
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_family import write_family
 
 from deepseq_nb.core.files import held
 from deepseq_nb.scores.scoring import score
@@ -144,30 +143,6 @@ def test_runs_of_another_sequence_are_refused(deepseq, work):
     deepseq("train short.a2m --out short --steps 5 --config small.json --device cpu")
     code, _, err = deepseq("score run short --all-singles --device cpu --out no.csv")
     assert code == 2 and "one sequence" in err and not (work / "no.csv").exists()
-
-
-def test_embed_reads_the_alignment_as_the_run_did(deepseq, work):
-    write_family(work / "more.a2m", n=30, seed=5)
-    line = "train more.a2m --out wide --columns all --steps 2 --config small.json --device cpu"
-    assert deepseq(line).code == 0
-    assert deepseq("embed wide --out inner.npy --device cpu").code == 0
-    assert np.load(work / "inner.npy").shape == (30, 3)
-
-
-def test_embed_writes_a_table_with_names_whose_means_are_those_of_the_array(deepseq, work):
-    assert deepseq("embed run --out places.csv --device cpu").code == 0
-    assert deepseq("embed run --out means.npy --device cpu").code == 0
-    table = pd.read_csv(work / "places.csv")
-    assert list(table) == ["name", "identity", "z1", "z2", "z3", "sd1", "sd2", "sd3"]
-    assert np.allclose(table[["z1", "z2", "z3"]], np.load(work / "means.npy"), atol=1e-6)
-    assert table.identity[0] == 1 and (table[["sd1", "sd2", "sd3"]] > 0).all(axis=None)
-
-
-def test_embed_and_sample(deepseq, work):
-    assert deepseq("embed run --out z.npy --device cpu").code == 0
-    assert np.load(work / "z.npy").shape == (80, 3)
-    assert deepseq("sample run --n 7 --out new.fasta --device cpu").code == 0
-    assert (work / "new.fasta").read_text().count(">") == 7
 
 
 def test_a_file_that_is_being_written_is_refused_and_left_alone(deepseq, work):

@@ -12,11 +12,19 @@ from deepseq_nb.core.errors import ConfigError
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.depth import distances_from_focus
 from deepseq_nb.family.notation import Substitution
+from deepseq_nb.family.structure_files import StructureError
 from deepseq_nb.family.weights import sequence_weights
 from deepseq_nb.model.runs import fit
 from deepseq_nb.model.scorer import Sampling
 from deepseq_nb.model.training import TrainConfig
-from deepseq_nb.peers.evidence import alignment_of, coupled, letters_of, pairs_of, relatives
+from deepseq_nb.peers.evidence import (
+    alignment_of,
+    coupled,
+    letters_of,
+    pairs_of,
+    relatives,
+    space_of,
+)
 from deepseq_nb.peers.explanation import explain
 from deepseq_nb.peers.potts import Potts
 from deepseq_nb.peers.sites import SiteIndependent
@@ -236,3 +244,74 @@ def test_an_rna_family_has_no_step_of_proteins(tmp_path):
     (one,) = explain(run, "A1G", alignment=family)
     assert [step.model for step in one.steps] == ["letters", "latent"]
     assert one.changed[0].nearest[0].name == "b"
+
+
+# neighbours in a structure
+
+NAMES = dict(zip("MKVLAGIEDR", "MET LYS VAL LEU ALA GLY ILE GLU ASP ARG".split(), strict=True))
+
+
+def atom(number: int, name: str, letter: str, where: tuple[float, float, float]) -> str:
+    """A line of a PDB file, in chain A."""
+    x, y, z = where
+    return (
+        f"ATOM  {number:5}  {name:<3} {NAMES[letter]} A{number:4}    "
+        f"{x:8.3f}{y:8.3f}{z:8.3f}  1.00  0.00           C"
+    )
+
+
+@pytest.fixture
+def line_of_residues(tmp_path):
+    """TINY/11-24 without its last residue, C-alphas 3.8 angstrom apart on a line; the C-beta of
+    residue 15 stands 6 beside it, and its C-beta comes before its C-alpha in the file."""
+    pytest.importorskip("Bio")
+    atoms = []
+    for k, letter in enumerate("MKVLAAGIVGLED"):
+        here = (3.8 * k, 0.0, 0.0)
+        if k == 4:
+            atoms.append(atom(k + 11, "CB", letter, (3.8 * k, 6.0, 0.0)))
+        atoms.append(atom(k + 11, "CA", letter, here))
+    path = tmp_path / "line.pdb"
+    path.write_text("\n".join(atoms) + "\n")
+    return path
+
+
+def test_distances_are_between_c_betas_and_c_alphas_where_there_is_none(tiny_run, line_of_residues):
+    space = space_of(tiny_run.focus_map, line_of_residues)
+    assert space.chain == "A" and space.near(24) is None
+    # residue 15 is 6 away from the line: 6, 3.8 and 7.6 along it
+    found = dict(space.near(15))
+    assert found == pytest.approx({14: 7.1021, 16: 7.1021}, abs=1e-3)
+    assert dict(space.near(20)) == pytest.approx({19: 3.8, 21: 3.8, 18: 7.6, 22: 7.6})
+    assert [residue for residue, _ in space.near(20)][:2] in ([19, 21], [21, 19])
+    assert space.near(20, reach=3) == []
+
+
+def test_neighbours_are_told_with_the_mean_score_of_their_substitutions(tiny_run, line_of_residues):
+    (one,) = explain(tiny_run, "A15W", samples=8, device="cpu", structure=line_of_residues)
+    (place,) = one.changed
+    table = score(tiny_run, samples=8, device="cpu", progress=False).set_index("variant").score
+    for near in place.neighbours:
+        own = [value for name, value in table.items() if name[1:-1] == str(near.residue)]
+        if near.residue == 14:  # lower case in the focus: seen, and not modelled
+            assert np.isnan(near.score) and not own
+        else:
+            assert near.score == pytest.approx(np.mean(own), abs=1e-6)
+    assert "L14 7.1 (not modelled)" in one.to_text() and "A16 7.1 (" in one.to_text()
+    told = json.loads(json.dumps(one.to_json(), allow_nan=False))["changed"][0]["neighbours"]
+    assert {near["residue"]: near["score"] is None for near in told} == {14: True, 16: False}
+
+
+def test_a_residue_that_the_structure_lacks_is_said(tiny_run, line_of_residues):
+    (one,) = explain(tiny_run, "R24W", samples=8, device="cpu", structure=line_of_residues)
+    assert one.changed[0].neighbours is None
+    assert "not said: neighbours of 24: chain A of" in one.to_text()
+    (plain,) = explain(tiny_run, "R24W", samples=8, device="cpu")
+    assert "neighbours" not in plain.to_text()
+
+
+def test_a_chain_needs_its_structure_and_has_to_fit(tiny_run, line_of_residues):
+    with pytest.raises(ConfigError, match="chain is about a structure"):
+        explain(tiny_run, "A15W", chain="A")
+    with pytest.raises(StructureError, match="chain 'Q' does not fit"):
+        explain(tiny_run, "A15W", structure=line_of_residues, chain="Q")

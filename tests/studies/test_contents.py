@@ -1,5 +1,7 @@
 """The order of the book, the parameters of its chapters, and what a chapter depends on."""
 
+import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -8,6 +10,7 @@ from small_book import code, prose, write_book, write_notebook
 
 from deepseq_nb.core import errors
 from deepseq_nb.studies import contents
+from deepseq_nb.studies.execution import run_chapter
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -206,8 +209,67 @@ def test_the_modules_of_a_chapter_of_this_book_are_not_all_there_are():
     assert {"notation", "errors"} <= stems and not {"training", "runner", "main"} & stems
 
 
+# what a chapter was given
+
+GIVEN = "# Parameters\n"
+
+
 @pytest.mark.parametrize("profile", ["Quick", "", None, "long"])
 def test_a_profile_that_does_not_exist_is_refused(profile):
-    contents.check_profile("full")
-    with pytest.raises(errors.ConfigError, match="expected 'quick' or 'full'"):
-        contents.check_profile(profile)
+    contents.take_parameters([], profile="full")
+    with pytest.raises(errors.ConfigError, match=r"^profile is .*expected one of quick, full$"):
+        contents.take_parameters([], profile=profile)
+
+
+def test_a_parameter_that_the_chapter_does_not_declare_is_refused_with_the_nearest():
+    cells = ["", "steps: int = 400  # updates", GIVEN + "setps = 100\n", "take()"]
+    with pytest.raises(errors.ConfigError) as caught:
+        contents.take_parameters(cells)
+    said = "this chapter has no parameter 'setps': did you mean 'steps'? it has steps"
+    assert str(caught.value) == said and caught.value.setting == "setps"
+
+
+def test_a_parameter_given_to_a_chapter_that_has_none_is_refused():
+    with pytest.raises(errors.ConfigError, match="no parameter 'seed': it has no parameters"):
+        contents.take_parameters(["", GIVEN + "seed = 1\n", "take()"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("int", "'7'"), ("int", "1.5"), ("int", "True"), ("str", "7"), ("float", "'x'"),
+     ("bool", "1"), ("str | None", "0"), ("int", "None")],
+)  # fmt: skip
+def test_a_value_of_another_type_is_refused(kind, value):
+    with pytest.raises(errors.ConfigError, match=rf"^x is .*: expected {re.escape(kind)}$"):
+        contents.take_parameters(["", f"x: {kind} = 1", f"{GIVEN}x = {value}\n"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [("int", "-7"), ("str", "'a'"), ("float", "1"), ("float", "1e-3"), ("bool", "False"),
+     ("str | None", "None"), ("str | None", "'a'")],
+)  # fmt: skip
+def test_a_value_of_the_declared_type_is_taken(kind, value):
+    contents.take_parameters(["", f"x: {kind} = 1", f"{GIVEN}x = {value}\n"])
+
+
+def test_a_folder_that_is_not_there_is_refused_and_one_that_is_there_has_the_families(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DEEPSEQ_DATA", "before")
+    with pytest.raises(errors.ConfigError, match=r"^data_dir is '.*nowhere': expected a folder"):
+        contents.take_parameters([], data_dir=str(tmp_path / "nowhere"))
+    assert os.environ["DEEPSEQ_DATA"] == "before"
+    contents.take_parameters([], data_dir=None)
+    assert os.environ["DEEPSEQ_DATA"] == "before"
+    contents.take_parameters([], data_dir=str(tmp_path))
+    assert os.environ["DEEPSEQ_DATA"] == str(tmp_path.resolve())
+
+
+def test_papermill_gives_a_misspelt_parameter_and_the_chapter_refuses_it(tmp_path):
+    take = "from deepseq_nb.studies.contents import take_parameters\ntake_parameters(In)"
+    cells = [code("steps: int = 1  # updates", "parameters"), code(take), code("print(steps)")]
+    path = write_notebook(tmp_path / "a.ipynb", *cells)
+    assert run_chapter(path, tmp_path / "out" / "a.ipynb", {"steps": 3}, tmp_path, tmp_path / "w")
+    with pytest.raises(errors.BookError, match="no parameter 'setps': did you mean 'steps'"):
+        run_chapter(path, tmp_path / "out" / "a.ipynb", {"setps": 3}, tmp_path, tmp_path / "w")

@@ -155,6 +155,18 @@ def test_chapters_of_a_warm_server_start_with_their_own_environment_and_leave_no
         assert not Path("/proc", pid).exists() and not Path("/proc", parent).exists()
 
 
+def test_a_figure_of_a_warm_chapter_is_a_picture_as_it_is_of_a_cold_one(tmp_path):
+    """matplotlib reads at its import where figures go, and in a copy that was before there was a kernel."""
+    draw = (
+        "import matplotlib.pyplot as plt\nfigure, axes = plt.subplots()\nplt.close(figure)\nfigure"
+    )
+    jobs = [job(tmp_path, f"f{i}", "seed = 1", draw) for i in range(3)]
+    list(execution.run_chapters(jobs))
+    for made in jobs:
+        (output,) = nbformat.read(made.executed, as_version=4).cells[-1].outputs
+        assert "image/png" in output.data
+
+
 def test_a_warm_chapter_may_run_a_notebook_itself(tmp_path):
     inner = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("print(6 * 7)")])
     nbformat.write(inner, tmp_path / "inner.ipynb")

@@ -1,8 +1,12 @@
 """Recorded tables and where they come from."""
 
+import tomllib
+from pathlib import Path
+
 import pandas as pd
 import torch
 
+import deepseq_nb
 from deepseq_nb.studies.results import provenance, read_result, results_folder, save_result
 
 
@@ -33,3 +37,19 @@ def test_results_live_in_the_repository_wherever_one_stands(tmp_path, monkeypatc
 def test_every_recorded_table_has_its_twin():
     tables = {path.stem for path in results_folder().glob("*.csv")}
     assert tables == {path.stem for path in results_folder().glob("*.json")}
+
+
+def test_recorded_tables_travel_in_the_wheel_and_one_of_your_own_comes_first(tmp_path, monkeypatch):
+    root = Path(__file__).resolve().parents[2]
+    wheel = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    inside = wheel["targets"]["wheel"]["force-include"]["results"]
+    installed, mine = tmp_path / "site-packages", tmp_path / "mine"
+    mine.mkdir()
+    monkeypatch.setattr(deepseq_nb, "__file__", str(installed / "deepseq_nb" / "__init__.py"))
+    monkeypatch.chdir(mine)
+    assert read_result("runs") is None
+    save_result("runs", pd.DataFrame({"rho": [0.5]}), {}, installed / inside)
+    assert read_result("runs")[0].rho.tolist() == [0.5]
+    save_result("runs", pd.DataFrame({"rho": [0.7]}), {})
+    assert (mine / "results" / "runs.csv").is_file()
+    assert read_result("runs")[0].rho.tolist() == [0.7]
