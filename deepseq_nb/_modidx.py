@@ -1573,7 +1573,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                        'deepseq_nb.model.runs._silent': ('structure/runs.html#_silent', 'deepseq_nb/model/runs.py'),
                                        'deepseq_nb.model.runs._stored': ('structure/runs.html#_stored', 'deepseq_nb/model/runs.py'),
                                        'deepseq_nb.model.runs._tell': ('structure/runs.html#_tell', 'deepseq_nb/model/runs.py'),
-                                       'deepseq_nb.model.runs._trainer': ('structure/runs.html#_trainer', 'deepseq_nb/model/runs.py'),
                                        'deepseq_nb.model.runs.fit': ('structure/runs.html#fit', 'deepseq_nb/model/runs.py'),
                                        'deepseq_nb.model.runs.fit_many': ('structure/runs.html#fit_many', 'deepseq_nb/model/runs.py'),
                                        'deepseq_nb.model.runs.load_run': ('structure/runs.html#load_run', 'deepseq_nb/model/runs.py'),

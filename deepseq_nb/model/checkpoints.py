@@ -385,9 +385,8 @@ def _write_state(
 
 # %% ../../book/workshop/checkpoints.ipynb #5a7700c1
 class RunWriter:
-    """Writes the files of one run, or nothing at all where `out` is None; `overwrite`
-    replaces a run that is there once the new one has its first checkpoint; where
-    `writes` is not set, another process writes it."""
+    """Writes the files of one run, or nothing where `out` is None or `writes` is not
+    set; `overwrite` replaces a run once the new one has its first checkpoint."""
 
     def __init__(
         self,
@@ -400,9 +399,7 @@ class RunWriter:
         self.settings, self.about = settings, about
         self.path = None if out is None else Path(out)
         self.folder = None if out is None else RunFolder(out)
-        self.place: _Place | None = None
-        if self.folder is not None and writes:
-            self.place = _Place(self.folder, overwrite)
+        self.place = _Place(self.folder, overwrite) if writes and self.folder else None
         self.stamp = _stamp(settings.train, about)
 
     def begin(self) -> None:
@@ -419,8 +416,7 @@ class RunWriter:
         watch: RankingWatch,
         seconds: float,
     ) -> None:
-        """Save the state after `len(history)` updates, and what was seen of the
-        ranking; raises `TrainingError` where a parameter is not finite."""
+        """Save the state so far; `TrainingError` where a parameter is not finite."""
         _check_finite(trainer.model, len(history), self.advice)
         if self.place is None:
             return

@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from jaxtyping import Float64
 
+from deepseq_nb.core.errors import (
+    ConfigError,
+)
 from deepseq_nb.model.parallel import (
     ParallelTrainer,
     current,
@@ -177,8 +180,22 @@ def record(trainer: GraphTrainer) -> None:
         _put_back(trainer, before)
 
 # %% ../../book/workshop/graphs.ipynb #19b39b39
-def trainer_for(device: torch.device) -> type[Trainer]:
-    """The class of trainer that serves a device best, and several processes."""
-    if current().size > 1:
+def trainer_for(
+    device: torch.device, asked: type[Trainer] | None = None
+) -> type[Trainer]:
+    """The class of trainer that serves a device best, and several processes; or the one
+    that is asked for.
+
+    Raises `ConfigError` for one that does not know of the other processes.
+    """
+    several = current().size > 1
+    if asked is not None:
+        if several and not issubclass(asked, ParallelTrainer):
+            raise ConfigError(
+                f"trainer is {asked.__name__}, which makes its updates in one process: "
+                "start one, or build it on ParallelTrainer"
+            )
+        return asked
+    if several:
         return ParallelTrainer
     return GraphTrainer if device.type == "cuda" else Trainer

@@ -164,6 +164,22 @@ def _agreed(makings: list[Making], caught: bool, looking: bool) -> bool:
             making.stopped = "the first process has ended it"
     return bool(interrupted)
 
+
+@contextlib.contextmanager
+def _saved_if_lost(makings: list[Making]) -> Iterator[None]:
+    """Where another process of these runs is lost, save what is here; raises
+    `TrainingError`, which says so."""
+    try:
+        yield
+    except ProcessLost as error:
+        for making in makings:
+            if making.made:
+                making.save()
+        where = _kept(makings)
+        if not current().first:
+            where = "what it last saved can be continued with --resume"
+        raise TrainingError(f"{error}; {where}") from None
+
 # %% ../../book/workshop/loop.ipynb #3fadc379
 def advance(makings: list[Making], progress: bool | None) -> None:
     """Updates of all runs until each has a reason to end, with checkpoints; a run that
@@ -224,22 +240,6 @@ def _show(bar: tqdm, step: int, rows: list[list[float]]) -> None:
     bar.update(step - bar.n)
     text = f"loss {row[0]:.1f} = {-row[1]:.1f} + z {row[2]:.1f} + w {row[3]:.1f}"
     bar.set_postfix_str(text, refresh=False)
-
-
-@contextlib.contextmanager
-def _saved_if_lost(makings: list[Making]) -> Iterator[None]:
-    """Where another process of these runs is lost, save what is here; raises
-    `TrainingError`, which says so."""
-    try:
-        yield
-    except ProcessLost as error:
-        for making in makings:
-            if making.made:
-                making.save()
-        where = _kept(makings)
-        if not current().first:
-            where = "what it last saved can be continued with --resume"
-        raise TrainingError(f"{error}; {where}") from None
 
 
 def _kept(makings: list[Making]) -> str:

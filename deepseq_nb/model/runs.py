@@ -67,7 +67,6 @@ from deepseq_nb.model.network import (
     centre_on_sites,
 )
 from deepseq_nb.model.parallel import (
-    ParallelTrainer,
     current,
     joined,
     own_device,
@@ -237,19 +236,6 @@ class _Plan:
         )
 
 # %% ../../book/structure/runs.ipynb #9a1b0c01
-def _trainer(asked: type[Trainer] | None, device: torch.device) -> type[Trainer]:
-    """The class that makes the updates; raises `ConfigError` for one that does not
-    know of the other processes."""
-    if asked is None:
-        return trainer_for(device)
-    if current().size > 1 and not issubclass(asked, ParallelTrainer):
-        raise ConfigError(
-            f"trainer is {asked.__name__}, which makes its updates in one process: "
-            "start one, or build it on ParallelTrainer"
-        )
-    return asked
-
-
 def _plan(
     alignment: Alignment,
     settings: RunSettings,
@@ -280,7 +266,7 @@ def _plan(
             lines.append(
                 f"model: preset {preset['name']}, recommended here: {preset['why']}"
             )
-    maker = _trainer(trainer, device)
+    maker = trainer_for(device, trainer)
     decisions["trainer"] = {"class": maker.__name__, "asked": trainer is not None}
     decisions["device"] = why
     lines.append(
@@ -401,8 +387,8 @@ def _make_group(
     about, makings = about_alignment(plan.family), []
     current().check_alike("the alignment", int(about["checksum"][:12], 16))
     for seed, out in group.items():
-        how = options.overwrite, current().first
-        writer = RunWriter(out, plan.of_seed(seed), about, *how)
+        writes = options.overwrite, current().first
+        writer = RunWriter(out, plan.of_seed(seed), about, *writes)
         makings.append(Making(plan.build(seed), writer))
     if first:
         _tell(plan, makings[0].trainer, options.say)

@@ -18,7 +18,7 @@ from tiny_family import QUICK, TINY, same
 
 from deepseq_nb.cli.main import main
 from deepseq_nb.core.errors import ConfigError, TrainingError
-from deepseq_nb.model import graphs, parallel, runs
+from deepseq_nb.model import graphs, parallel
 from deepseq_nb.model.network import DeepSequence
 from deepseq_nb.model.parallel import ParallelTrainer, Team, launched, own_device, speaks
 from deepseq_nb.model.runs import fit, load_run
@@ -250,7 +250,7 @@ def test_processes_that_read_different_files_are_found_out(monkeypatch):
 
 
 def test_dropout_and_a_trainer_for_one_process_are_refused(monkeypatch, alignment):
-    for module in (parallel, runs, graphs):
+    for module in (parallel, graphs):
         monkeypatch.setattr(module, "current", lambda: Team(0, 2))
     model = replace(KINDS["plain weights"][0], dropout=0.3)
     network = DeepSequence(model, alignment.tokens.shape[1], alignment.gap)
@@ -258,8 +258,8 @@ def test_dropout_and_a_trainer_for_one_process_are_refused(monkeypatch, alignmen
     with pytest.raises(ConfigError, match="dropout draws one mask for a whole batch"):
         ParallelTrainer(network, alignment.tokens, weights, BRIEF, CPU)
     with pytest.raises(ConfigError, match="trainer is Trainer, which makes its updates in one"):
-        runs._trainer(Trainer, CPU)
-    assert runs._trainer(None, CPU) is ParallelTrainer
+        graphs.trainer_for(CPU, Trainer)
+    assert graphs.trainer_for(CPU) is ParallelTrainer
 
 
 def test_an_error_of_torch_that_is_none_of_the_connection_stays_what_it_is():
