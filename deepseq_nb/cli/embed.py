@@ -189,7 +189,6 @@ def _sample_options(parser: argparse.ArgumentParser) -> None:
 # %% ../../book/workshop/command_embed.ipynb #b7e3d012
 def _judged(args: argparse.Namespace, run: Any, sequences: list[str], say: Say) -> Any:
     """The judgement as plain values, and in lines."""
-    from deepseq_nb.core.errors import ConfigError
     from deepseq_nb.peers.evidence import alignment_of
     from deepseq_nb.scores.generation import MEASURES, judge_samples
 
