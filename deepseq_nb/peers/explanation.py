@@ -235,7 +235,7 @@ def _together_lines(found: Together) -> list[str]:
     if not found.is_clear:
         meant = "not told from nothing by this many samples and runs"
     return [
-        f"the parts alone: {parts}; their sum {found.sum:+.2f}",
+        f"the parts alone, by the ELBO: {parts}; their sum {found.sum:+.2f}",
         f"beyond the sum: {found.beyond:+.2f} ({error}): {meant}",
     ]
 
