@@ -262,6 +262,14 @@ def test_visible_code_fits_the_page(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_a_caption_begins_as_the_site_expects_it(path):
+    """Figures are numbered by the site; a caption that begins otherwise is no caption, and the alternative text of its
+    picture the hash of a file."""
+    prose = [cell.source for cell in cells_of(path) if cell.cell_type == "markdown"]
+    assert [text[:40] for text in prose if re.match(r"\*\*(Figure|Fig\.?) \d", text)] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
 def test_a_code_cell_is_short(path):
     """At most 70 lines, shown or folded."""
     code = [cell for cell in cells_of(path) if cell.cell_type == "code"]
