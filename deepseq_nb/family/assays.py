@@ -281,6 +281,8 @@ def _records(
         ) from None
     if delimiter == "|":
         rows = _without_bars(rows)
+    if not any(row for _, row in rows):
+        raise VariantError(f"{path}: found bars and hyphens, expected a table")
     header, rows = _names(rows)
     return header, _even(path, header, rows), delimiter
 

@@ -662,6 +662,14 @@ def test_missing_named_column_lists_those_that_exist(write):
         read_assay(write("mutant,y\nA24G,1\n"), variant_column="changes")
 
 
+@pytest.mark.parametrize("text", ["|", "|\n|", "|-|\n", "|-|-|\n|-|-|\n"])
+def test_a_table_of_bars_alone_is_one_sentence(tmp_path, text):
+    (tmp_path / "t.csv").write_text(text)
+    for read in (read_variants, read_assay):
+        with pytest.raises(VariantError, match=r"t\.csv: found .* expected"):
+            read(tmp_path / "t.csv")
+
+
 @given(
     st.binary(max_size=200)
     | st.text(alphabet='mutant,A24G\n\r\t;"#0.5', max_size=80).map(str.encode)

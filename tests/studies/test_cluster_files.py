@@ -70,25 +70,34 @@ FAKES = {
     "ray": 'echo "$AT ray $*" >> "$SAID"\ncase $* in *--head*) exec "$PYTHON" -c "$LISTEN";; esac',
     "deepseq": 'sleep 1; echo "deepseq $*" >> "$SAID"',
 }
+# answers once, which is when the script asks, and ends
 LISTEN = """
-import os, socket, time
-socket.create_server(("127.0.0.1", int(os.environ["SLURM_JOB_ID"]) % 20000 + 20000))
-time.sleep(5)
+import os, socket
+place = ("127.0.0.1", int(os.environ["SLURM_JOB_ID"]) % 20000 + 20000)
+with socket.create_server(place) as server:
+    server.settimeout(300)
+    server.accept()
 """
 
 
-def test_ray_is_started_on_every_node_and_the_grid_goes_there(tmp_path):
-    """SLURM and Ray are played by scripts that write down what they are told."""
+def played(tmp_path, listen, **more):
+    """ray.slurm in a job of three nodes whose first one runs `listen`, and the file of what was said."""
     (tmp_path / "bin").mkdir()
     for name, text in FAKES.items():
         fake = tmp_path / "bin" / name
         fake.write_text(f"#!/bin/bash\n{text}\n")
         fake.chmod(0o755)
     said = tmp_path / "said"
-    more = {"SLURM_JOB_NODELIST": "node[1-3]", "SLURM_JOB_ID": 31234, "SLURM_CPUS_PER_TASK": 7}
-    more |= {"SAID": said, "PYTHON": sys.executable, "LISTEN": LISTEN, "DEEPSEQ": "deepseq"}
+    more |= {"SLURM_JOB_NODELIST": "node[1-3]", "SLURM_JOB_ID": 31234, "SLURM_CPUS_PER_TASK": 7}
+    more |= {"SAID": said, "PYTHON": sys.executable, "LISTEN": listen, "DEEPSEQ": "deepseq"}
     path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
     done = script("ray.slurm", "grid.toml", "runs/grid", "--device", "cpu", PATH=path, **more)
+    return done, said
+
+
+def test_ray_is_started_on_every_node_and_the_grid_goes_there(tmp_path):
+    """SLURM and Ray are played by scripts that write down what they are told."""
+    done, said = played(tmp_path, LISTEN)
     assert done.returncode == 0, done.stderr
     lines = said.read_text().splitlines()
     start = "ray start --block --num-cpus=7"
@@ -97,6 +106,13 @@ def test_ray_is_started_on_every_node_and_the_grid_goes_there(tmp_path):
     command = "experiments grid.toml --out runs/grid --cluster 127.0.0.1:31234 --resume"
     assert lines[3] == f"deepseq {command} --device cpu"
     assert _parser(command.split()).parse_args(command.split()).resume
+
+
+def test_a_first_node_that_does_not_answer_ends_the_job(tmp_path):
+    done, said = played(tmp_path, "pass", RAY_TRIES=1)
+    assert done.returncode == 1
+    assert done.stderr.endswith("Ray does not answer on node1, 127.0.0.1:31234\n")
+    assert "experiments" not in said.read_text()
 
 
 @pytest.fixture(scope="module")
