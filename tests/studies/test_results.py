@@ -7,7 +7,13 @@ import pandas as pd
 import torch
 
 import deepseq_nb
-from deepseq_nb.studies.results import provenance, read_result, results_folder, save_result
+from deepseq_nb.studies.results import (
+    origin_line,
+    provenance,
+    read_result,
+    results_folder,
+    save_result,
+)
 
 
 def test_a_table_comes_back_with_its_origin(tmp_path):
@@ -23,6 +29,13 @@ def test_origin_names_versions_machine_commit_and_time():
     origin = provenance({})
     assert origin["torch"] == torch.__version__
     assert {"commit", "device", "threads", "python", "numpy", "made", "version"} <= origin.keys()
+
+
+def test_the_line_on_a_table_has_the_note_on_it():
+    origin = provenance({"steps": 3})
+    assert origin_line(origin).endswith("not computed by this page.*")
+    origin = provenance({"note": "two of three seeds"})
+    assert origin_line(origin).endswith("by this page; two of three seeds.*")
 
 
 def test_a_missing_table_is_none(tmp_path):
