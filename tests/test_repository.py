@@ -138,21 +138,19 @@ def test_a_chapter_takes_its_parameters_before_anything_else_runs(path):
     cells = [cell for cell in cells_of(path) if cell.cell_type == "code"]
     declaring = [at for at, cell in enumerate(cells) if "parameters" in tags(cell)]
     taking = [at for at, cell in enumerate(cells) if "take_parameters(In" in cell.source]
-    assert len(declaring) <= 1 and len(taking) == 1
+    assert len(declaring) == len(taking) == 1
     assert tags(cells[taking[0]]) == {"remove-cell", "download"}
     declared = contents.declared_parameters(path)
-    assert declared.get("profile", "'quick'") == "'quick'"
-    if declared:
-        assert taking[0] == declaring[0] + 1
-    else:
-        assert declaring == []
+    assert declared["profile"] == "'quick'"
+    assert taking[0] == declaring[0] + 1
     handed = "".join(f", {name}={name}" for name in ("profile", "data_dir") if name in declared)
     assert cells[taking[0]].source.splitlines()[-1] == f"take_parameters(In{handed})"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
 def test_a_chapter_reads_each_parameter_that_it_declares(path):
-    """Handing a name to `take_parameters` is no reading, but for a folder where real families are then found."""
+    """Handing a name to `take_parameters` is no reading, but for a folder where real families are then found. The profile
+    is for the whole book: a chapter to which both are the same has to say so."""
     read, real = set(), False
     for cell in cells_of(path):
         if cell.cell_type == "code" and not {"parameters"} & tags(cell):
@@ -161,7 +159,15 @@ def test_a_chapter_reads_each_parameter_that_it_declares(path):
             if "take_parameters(In" not in cell.source:
                 read |= names_read(cell.source)
     declared = {*contents.declared_parameters(path)}
-    assert declared - read - {"data_dir"} == set()
+    assert declared - read - {"data_dir", "profile"} == set()
+    (comment,) = [
+        line
+        for cell in cells_of(path)
+        if "parameters" in tags(cell)
+        for line in cell.source.splitlines()
+        if line.startswith("profile")
+    ]
+    assert comment.endswith(", the same here") == ("profile" not in read)
     assert ("data_dir" in declared) == (real or "data_dir" in read)
 
 

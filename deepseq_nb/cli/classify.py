@@ -18,6 +18,7 @@ from deepseq_nb.cli.options import (
     output_option,
     place_argument,
     refuse_existing,
+    run_argument,
     variants_options,
 )
 
@@ -57,12 +58,7 @@ def _label_options(parser: argparse.ArgumentParser) -> None:
 
 # %% ../../book/workshop/command_classify.ipynb #5f82dcf8
 def _classify_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "run",
-        type=file_argument,
-        nargs="+",
-        help="folder made by `deepseq train`, or one that holds several; of one family",
-    )
+    run_argument(parser, several=True)
     parser.add_argument(
         "--error",
         type=share_argument,

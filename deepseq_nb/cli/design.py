@@ -17,6 +17,7 @@ from deepseq_nb.cli.options import (
     file_argument,
     output_option,
     refuse_existing,
+    run_argument,
 )
 
 # %% ../../book/workshop/command_design.ipynb #de510206
@@ -56,12 +57,7 @@ def sizes_argument(text: str) -> tuple[int, int]:
 
 # %% ../../book/workshop/command_design.ipynb #de510208
 def _design_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "run",
-        type=file_argument,
-        nargs="+",
-        help="folder made by `deepseq train`, or one that holds several; of one family",
-    )
+    run_argument(parser, several=True)
     group = parser.add_argument_group("rules")
     group.add_argument(
         "--mutations",

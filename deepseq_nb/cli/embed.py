@@ -18,6 +18,7 @@ from deepseq_nb.cli.options import (
     file_argument,
     output_option,
     refuse_existing,
+    run_argument,
 )
 
 # %% ../../book/workshop/command_embed.ipynb #b7e3d005
@@ -25,9 +26,7 @@ _FORMS = {".npy": "npy", ".h5ad": "anndata"}
 
 
 def _embed_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "run", type=file_argument, help="folder made by `deepseq train`"
-    )
+    run_argument(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--alignment",
@@ -101,7 +100,8 @@ def _placed(args: argparse.Namespace, run: Any) -> tuple[Any, Any]:
     """The table of places, and the weights of its sequences, None where they have
     none."""
     from deepseq_nb.family.weight_files import cached_weights
-    from deepseq_nb.scores.embedding import elbos, places, read_sequences
+    from deepseq_nb.model.scorer import elbos
+    from deepseq_nb.scores.embedding import places, read_sequences
     from deepseq_nb.scores.scoring import check_columns
 
     weights, theta = None, run.about.get("theta")
@@ -116,7 +116,7 @@ def _placed(args: argparse.Namespace, run: Any) -> tuple[Any, Any]:
     table = places(run, tokens, names)
     if args.elbo:
         seed = 1 if args.seed is None else args.seed
-        table["elbo"], table["elbo_error"] = elbos(run, tokens, seed=seed)
+        table["elbo"], table["elbo_error"] = elbos(run.model, tokens, seed=seed)
     return table, weights
 
 # %% ../../book/workshop/command_embed.ipynb #b7e3d009
@@ -161,9 +161,7 @@ EMBED = Command(
 
 # %% ../../book/workshop/command_embed.ipynb #b7e3d011
 def _sample_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "run", type=file_argument, help="folder made by `deepseq train`"
-    )
+    run_argument(parser)
     parser.add_argument(
         "--n",
         type=count_argument,

@@ -16,8 +16,10 @@ from deepseq_nb.cli.options import (
     common_options,
     count_argument,
     file_argument,
+    output_option,
     place_argument,
     refuse_existing,
+    structure_options,
 )
 
 # %% ../../book/workshop/command_explain.ipynb #fe674c86
@@ -41,14 +43,8 @@ def _explain_options(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="made by `deepseq train --model pairs`: what pairs of residues add",
     )
-    parser.add_argument(
-        "--structure",
-        type=file_argument,
-        metavar="FILE",
-        help="PDB or mmCIF: which residues are within 8 angstrom, and how they score",
-    )
-    parser.add_argument(
-        "--chain", metavar="NAME", help="chain of the structure (default: the best)"
+    structure_options(
+        parser, ": which residues are within 8 angstrom, and how they score"
     )
     parser.add_argument(
         "--offset",
@@ -65,10 +61,7 @@ def _explain_options(parser: argparse.ArgumentParser) -> None:
         "error (default: 20)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--out", type=file_argument, help="file to write as well")
-    parser.add_argument(
-        "--overwrite", action="store_true", help="replace what is there"
-    )
+    output_option(parser, "file to write as well", needed=False)
     common_options(parser)
 
 # %% ../../book/workshop/command_explain.ipynb #8a3355fc

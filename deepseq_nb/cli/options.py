@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['Say', 'Outcome', 'Command', 'Parser', 'file_argument', 'numbers_argument', 'positive_argument', 'count_argument',
            'seed_argument', 'place_argument', 'alignment_options', 'read_alignment', 'typed', 'reading_words',
-           'variants_options', 'output_option', 'common_options', 'refuse_existing']
+           'variants_options', 'run_argument', 'structure_options', 'output_option', 'common_options',
+           'refuse_existing']
 
 # %% ../../book/workshop/options.ipynb #ca5cdf5a
 import argparse
@@ -225,6 +226,29 @@ def variants_options(
         default=0,
         metavar="N",
         help="added to the positions in the file to get residue numbers (default: 0)",
+    )
+
+# %% ../../book/workshop/options.ipynb #a7db01fb
+def run_argument(parser: argparse.ArgumentParser, several: bool = False) -> None:
+    """Add the run that is asked, or `several`."""
+    what = "folder made by `deepseq train`"
+    if several:
+        what += ", or one that holds several; of one family"
+        parser.add_argument("run", type=file_argument, nargs="+", help=what)
+    else:
+        parser.add_argument("run", type=file_argument, help=what)
+
+
+def structure_options(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add a structure, and which of its chains; `what` is done with it."""
+    parser.add_argument(
+        "--structure",
+        type=file_argument,
+        metavar="FILE",
+        help=f"PDB or mmCIF{what}",
+    )
+    parser.add_argument(
+        "--chain", metavar="NAME", help="chain of the structure (default: the best)"
     )
 
 # %% ../../book/workshop/options.ipynb #dfaaafbb

@@ -16,6 +16,7 @@ from deepseq_nb.cli.options import (
     output_option,
     read_alignment,
     refuse_existing,
+    run_argument,
     typed,
 )
 
@@ -110,9 +111,7 @@ IMPORT_ORIGINAL = Command(
 
 # %% ../../book/workshop/command_original.ipynb #e86b4756
 def _export_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "run", type=file_argument, help="folder made by `deepseq train`"
-    )
+    run_argument(parser)
     output_option(parser, "file for the arrays under the original's names, .npz")
 
 

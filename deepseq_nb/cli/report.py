@@ -20,17 +20,14 @@ from deepseq_nb.cli.options import (
     count_argument,
     file_argument,
     output_option,
+    run_argument,
+    structure_options,
     typed,
 )
 
 # %% ../../book/workshop/command_report.ipynb #e155f3e6
 def _report_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "run",
-        type=file_argument,
-        nargs="+",
-        help="folder made by `deepseq train`, or one that holds several; of one family",
-    )
+    run_argument(parser, several=True)
     parser.add_argument(
         "--scores",
         type=file_argument,
@@ -42,14 +39,8 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--column", metavar="NAME", help="column of the measurement")
     assay_options(parser, threshold=False)
-    parser.add_argument(
-        "--structure",
-        type=file_argument,
-        metavar="FILE",
-        help="PDB or mmCIF; files for PyMOL and ChimeraX are written beside the page",
-    )
-    parser.add_argument(
-        "--chain", metavar="NAME", help="chain of the structure (default: the best)"
+    structure_options(
+        parser, "; files for PyMOL and ChimeraX are written beside the page"
     )
     parser.add_argument(
         "--samples",

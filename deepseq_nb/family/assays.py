@@ -282,7 +282,9 @@ def _records(
     if delimiter == "|":
         rows = _without_bars(rows)
     if not any(row for _, row in rows):
-        raise VariantError(f"{path}: found bars and hyphens, expected a table")
+        raise VariantError(
+            f"{path}: found bars and hyphens, expected a table", file=str(path)
+        )
     header, rows = _names(rows)
     return header, _even(path, header, rows), delimiter
 

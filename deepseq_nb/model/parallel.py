@@ -132,8 +132,14 @@ def joined() -> Iterator[Team]:
         yield team
         return
     before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    yield team
-    team.most([0])
+    try:
+        yield team
+        team.most([0])
+    except TrainingError:
+        raise  # torchrun may be ending all, and this one still has to say so
+    except BaseException:
+        signal.signal(signal.SIGTERM, before)
+        raise
     signal.signal(signal.SIGTERM, before)
 
 # %% ../../book/performance/devices.ipynb #d18a0018

@@ -382,8 +382,8 @@ def _make_group(
     about, makings = about_alignment(plan.family), []
     current().check_alike("the alignment", int(about["checksum"][:12], 16))
     for seed, out in group.items():
-        writes = options.overwrite, current().first
-        writer = RunWriter(out, plan.of_seed(seed), about, *writes)
+        overwrite, writes = options.overwrite, current().first
+        writer = RunWriter(out, plan.of_seed(seed), about, overwrite, writes)
         makings.append(Making(plan.build(seed), writer))
     if first:
         _tell(plan, makings[0].trainer, options.say)

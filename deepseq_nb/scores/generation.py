@@ -34,7 +34,7 @@ from deepseq_nb.family.weights import (
 from deepseq_nb.model.runs import (
     Run,
 )
-from deepseq_nb.scores.embedding import (
+from deepseq_nb.model.scorer import (
     elbos,
 )
 
@@ -352,7 +352,7 @@ def judge_samples(
         told = one.compared(known) if cut or name != "family" else {}
         columns[name] = told | _of_singles(one, alignment, rng)
         if run is not None:
-            columns[name]["elbo"] = float(np.median(elbos(run, one.singles)[0]))
+            columns[name]["elbo"] = float(np.median(elbos(run.model, one.singles)[0]))
     asked = [name for name in MEASURES if run is not None or name != "elbo"]
     table = pd.DataFrame(columns).reindex(asked)
     return table.rename_axis("measure").reset_index()

@@ -431,20 +431,20 @@ def write_report(
     fits = None
     if structure is not None:
         fits = map_structure(runs[0].focus_map, structure)
+        fits.places(chain)  # raises for a chain that does not fit
     given = {"scores": scores, "assay": assay, "structure": structure}
     files = {k: Path(v) for k, v in given.items() if isinstance(v, Path | str)}
-    if fits is not None:
-        fits.places(chain)  # raises for a chain that does not fit
     frame, where = score_frame(scores) if scores is not None else (None, "the runs")
     if frame is None:
         frame = score(runs, samples=samples, seed=seed)
     singles, left_out = _singles(frame, runs[0], where), ""
-    if how and scores is None:
+    if how:
         measured = read_pair([singles], **how)[1]
-        several, left_out = score_several(runs, measured, samples, seed)
-        frame = pd.concat([frame, several], ignore_index=True)
-    found = _found(runs, frame, singles, how, fits, chain, files)
-    found = dataclasses.replace(found, left_out=left_out)
+        if scores is None:
+            several, left_out = score_several(runs, measured, samples, seed)
+            frame = pd.concat([frame, several], ignore_index=True)
+        singles = _with_assay(singles, runs[0], measured)
+    found = _found(runs, frame, singles, left_out, how, fits, chain, files)
     return _written(found, how, out, command, overwrite)
 
 # %% ../../book/workshop/report.ipynb #428af509
@@ -452,23 +452,21 @@ def _found(
     runs: list[Run],
     frame: pd.DataFrame,
     singles: pd.DataFrame,
+    left_out: str,
     how: dict[str, Any],
     structure: StructureMap | None,
     chain: str | None,
     given: dict[str, Path],
 ) -> _Found:
     """What the report is made of; raises what `evaluate` raises."""
-    frequencies, result = _frequencies(runs[0]), None
+    frequencies = _frequencies(runs[0])
     scored = with_several(frame, singles, runs[0].focus_map.alphabet)
-    if how:
-        result = evaluate(scored, **how)
-        measured = read_pair([singles], **how)[1]
-        singles = _with_assay(singles, runs[0], measured)
+    result = evaluate(scored, **how) if how else None
     return _Found(
         runs=runs,
         singles=singles,
         scored=scored,
-        left_out="",
+        left_out=left_out,
         residues=residue_table(singles, runs[0].focus_map, frequencies),
         frequencies=frequencies,
         result=result,

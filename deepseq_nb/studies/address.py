@@ -201,11 +201,11 @@ def with_meta(text: str, said: Mapping[str, str]) -> str:
     """A page of prose whose front matter says something more to other programs."""
     import yaml
 
+    if not said:
+        return text
     found = re.match(r"---\n(.*?\n)---\n", text, re.DOTALL)
     front = (yaml.safe_load(found[1]) if found else None) or {}
     front.setdefault("myst", {}).setdefault("html_meta", {}).update(said)
-    if not said:
-        return text
     written = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
     return f"---\n{written}---\n{text[found.end() :] if found else text}"
 

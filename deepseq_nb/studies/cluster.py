@@ -240,12 +240,14 @@ def run_on_cluster(
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         cores = ray.cluster_resources().get("CPU", 0)
         echo(f"cluster: {len(nodes)} nodes, {cores:g} cores")
-        for run in (run for run in experiments if not _absent(run)):
-            if lack := lacking(nodes, needed(run), device):
-                echo(
-                    f"{run.name} waits: {lack}; a cluster that grows may get one, on "
-                    "any other this run never starts"
-                )
+        there = [run for run in experiments if not _absent(run)]
+        lacks = {run.name: lacking(nodes, needed(run), device) for run in there}
+        if waiting := [name for name, lack in lacks.items() if lack]:
+            echo(
+                f"{len(waiting)} of {len(experiments)} runs wait, such as "
+                f"{waiting[0]}: {lacks[waiting[0]]}; a cluster that grows may get one, "
+                "on any other they never start"
+            )
         everything, place = len(experiments), f"--cluster {address}"
         return run_grid(path, out, everything, resume, device, echo, start, place)
 

@@ -16,7 +16,6 @@ from statistics import median
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float64, UInt8
 
 from deepseq_nb.core.errors import (
@@ -60,7 +59,7 @@ from deepseq_nb.model.schedule import (
     TrainConfig,
 )
 from deepseq_nb.model.scorer import (
-    Scorer,
+    elbos,
 )
 from deepseq_nb.model.sizes import (
     ModelConfig,
@@ -208,7 +207,6 @@ class Halves(NamedTuple):
         )
 
 # %% ../../book/workshop/trials.ipynb #3bc85f48
-@torch.no_grad()
 def held_out_elbo(
     model: DeepSequence,
     tokens: UInt8[np.ndarray, "n length"],
@@ -218,19 +216,9 @@ def held_out_elbo(
 ) -> float:
     """The weighted mean of the ELBO of sequences, nats per residue, over draws of the
     weights and of z that (seed, sample) determine."""
-    scorer = Scorer(model, seed)
     residues = (tokens < model.alphabet_size).sum(axis=1)
-    total = np.zeros(len(tokens))
-    drawn = [scorer.draw(sample) for sample in range(samples)]
-    for first in range(0, len(tokens), scorer.batch_size):
-        rows = slice(first, first + scorer.batch_size)
-        batch = scorer.pad(tokens[rows])
-        posterior = scorer.posterior(batch)
-        here = len(tokens[rows])
-        for draw in drawn:
-            elbo = scorer.elbo(batch, posterior, draw)[:here]
-            total[rows] += elbo.double().cpu().numpy()
-    return float(weights @ total / samples / (weights @ residues))
+    means, _ = elbos(model, tokens, samples, seed)
+    return float(weights @ means / (weights @ residues))
 
 # %% ../../book/workshop/trials.ipynb #0e2c0982
 @dataclass(frozen=True, slots=True, kw_only=True)

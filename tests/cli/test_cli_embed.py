@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from tiny_family import write_family
 
-from deepseq_nb.scores.embedding import elbos
+from deepseq_nb.model.scorer import elbos
 from deepseq_nb.scores.generation import MEASURES, judge_samples
 from deepseq_nb.scores.scoring import sample_sequences
 
@@ -48,7 +48,7 @@ def test_samples_can_be_placed_though_no_focus_is_among_them(deepseq, work):
 
 def test_the_bounds_are_those_of_python(deepseq, work, tiny_run, alignment):
     deepseq("embed run --elbo --seed 5 --out bounds.csv --device cpu")
-    means, errors = elbos(tiny_run, alignment.tokens, seed=5)
+    means, errors = elbos(tiny_run.model, alignment.tokens, seed=5)
     table = pd.read_csv(work / "bounds.csv")
     assert np.allclose(table.elbo, means) and np.allclose(table.elbo_error, errors)
 

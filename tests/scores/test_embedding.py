@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from deepseq_nb.core.errors import AlignmentError, ConfigError
+from deepseq_nb.model.scorer import elbos
 from deepseq_nb.scores.embedding import (
     as_anndata,
-    elbos,
     embedding_table,
     places,
     plot_places,
@@ -35,7 +35,7 @@ def test_the_difference_of_two_bounds_is_the_score(tiny_run, alignment):
     wild = alignment.tokens[0]
     variant = wild.copy()
     variant[2] = alignment.alphabet.index("W")  # column 2 is residue 15
-    means, errors = elbos(tiny_run, np.stack([wild, variant]), samples=7, seed=3)
+    means, errors = elbos(tiny_run.model, np.stack([wild, variant]), samples=7, seed=3)
     how = {"estimator": "plain", "background": "none", "progress": False, "device": "cpu"}
     told = score(tiny_run, ["A15W"], 7, 3, **how).score[0]
     assert means[1] - means[0] == pytest.approx(told, abs=1e-4)
@@ -43,15 +43,15 @@ def test_the_difference_of_two_bounds_is_the_score(tiny_run, alignment):
 
 
 def test_bounds_do_not_depend_on_how_many_are_asked(tiny_run, alignment):
-    means, errors = elbos(tiny_run, alignment.tokens, samples=3)
-    alone = elbos(tiny_run, alignment.tokens[5:6], samples=3)
+    means, errors = elbos(tiny_run.model, alignment.tokens, samples=3)
+    alone = elbos(tiny_run.model, alignment.tokens[5:6], samples=3)
     assert means[5] == alone[0][0] and errors[5] == alone[1][0]
 
 
 def test_one_sample_has_no_error_and_none_is_refused(tiny_run, alignment):
-    assert np.isnan(elbos(tiny_run, alignment.tokens[:2], samples=1)[1]).all()
+    assert np.isnan(elbos(tiny_run.model, alignment.tokens[:2], samples=1)[1]).all()
     with pytest.raises(ConfigError, match="samples is 0"):
-        elbos(tiny_run, alignment.tokens[:2], samples=0)
+        elbos(tiny_run.model, alignment.tokens[:2], samples=0)
 
 
 # sequences without a focus

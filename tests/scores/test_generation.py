@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from deepseq_nb.core.errors import AlignmentError, ConfigError
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.weights import sequence_weights
-from deepseq_nb.scores.embedding import elbos
+from deepseq_nb.model.scorer import elbos
 from deepseq_nb.scores.generation import (
     MEASURES,
     Sequences,
@@ -219,7 +219,7 @@ def test_a_run_adds_the_elbo_of_its_samples(tiny_run, alignment):
     table = judge_samples(samples, alignment, run=tiny_run, seed=2)
     assert table.measure.tolist() == list(MEASURES)
     tokens = alignment.encode(samples)
-    whole = elbos(tiny_run, tokens)[0]
+    whole = elbos(tiny_run.model, tokens)[0]
     # with gaps it can only be nearer to zero
     assert np.median(whole) <= table.set_index("measure").samples["elbo"] < 0
     assert "elbo" not in judge_samples(samples, alignment).measure.tolist()
