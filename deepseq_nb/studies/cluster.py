@@ -23,6 +23,9 @@ import pandas as pd
 from deepseq_nb.core.errors import (
     ExperimentError,
 )
+from deepseq_nb.core.files import (
+    remove_leftovers,
+)
 from deepseq_nb.core.machine import (
     duration,
 )
@@ -55,6 +58,11 @@ from deepseq_nb.studies.runner import (
     _absent,
     _start,
     run_grid,
+)
+from deepseq_nb.studies.storage import (
+    is_url,
+    make_kept,
+    work_folder,
 )
 
 # %% ../../book/workshop/cluster.ipynb #d56920d7
@@ -113,25 +121,45 @@ def planned(
     return pd.DataFrame(rows)
 
 # %% ../../book/workshop/cluster.ipynb #a7706a91
-def _task(folder: str, run: Experiment, device: str) -> int:
-    """What a node does: the process of a run; its exit code."""
-    process = _start(Path(folder), run, device, thread_limits(os.cpu_count() or 1))
-    return process.wait()
+def _limits() -> dict[str, str]:
+    """Threads of a process on a node, where each core has one."""
+    return thread_limits(os.cpu_count() or 1)
+
+
+def _task(folder: str, run: Experiment, device: str) -> tuple[int, str]:
+    """What a node does: the process of a run; its exit code, and why it could not
+    begin."""
+    try:
+        return _start(Path(folder), run, device, _limits()).wait(), ""
+    except OSError as error:
+        return 1, str(error)
+
+
+def _task_in_store(url: str, run: Experiment, device: str) -> tuple[int, str]:
+    """The same for a run whose folder is in a store."""
+    remove_leftovers(work_folder())
+
+    def begin(folder: Path) -> Any:
+        return _start(folder, run, device, _limits())
+
+    return make_kept(url, run.name, begin, lambda process: None)
 
 
 class _Remote:
     """A task on the cluster, which can be asked like a process."""
 
     def __init__(self, ray: Any, task: Any):
-        self.ray, self.task, self.returncode = ray, task, 0
+        self.ray, self.task, self.returncode, self.why = ray, task, 0, ""
 
     def poll(self) -> int | None:
-        """The exit code once it has ended, 1 where Ray gave it up."""
+        """The exit code once it has ended, -9 where Ray gave it up."""
         ended, _ = self.ray.wait([self.task], timeout=0)
         if not ended:
             return None
         try:
-            self.returncode = int(self.ray.get(self.task))
+            self.returncode, self.why = self.ray.get(self.task)
+        except self.ray.exceptions.RayTaskError as error:
+            self.returncode, self.why = 1, str(error).strip().splitlines()[-1]
         except self.ray.exceptions.RayError:
             self.returncode = -9
         return self.returncode
@@ -168,7 +196,7 @@ def _connected(address: str) -> Iterator[Any]:
             import_module("ray.exceptions")
     except ImportError:
         raise ExperimentError(
-            "a grid on a cluster needs Ray: pip install 'deepseq-nb[cluster]'"
+            "--cluster needs Ray: pip install 'deepseq-nb[cluster]'"
         ) from None
     try:
         _check_answers(address)
@@ -177,7 +205,7 @@ def _connected(address: str) -> Iterator[Any]:
         reason = " ".join(str(error).split())[:200]
         raise ExperimentError(
             f"--cluster {address}: no Ray cluster answers ({reason}); start one with "
-            "`ray start --head`, or use --jobs on this machine"
+            "`ray start --head`, or leave --cluster out"
         ) from None
     try:
         yield ray
@@ -186,6 +214,13 @@ def _connected(address: str) -> Iterator[Any]:
 
 # %% ../../book/workshop/cluster.ipynb #8e839a09
 _LOSSES = 20  # times that a run is sent to another node
+
+
+def _resources(device: str, memory: int) -> dict[str, Any]:
+    """What a task asks Ray for."""
+    gpus = 0.25 if device.startswith("cuda") else 0
+    asked = {"num_cpus": 1, "num_gpus": gpus, "memory": memory}
+    return asked | {"max_retries": _LOSSES}
 
 
 def lacking(nodes: list[dict[str, float]], memory: int, device: str) -> str:
@@ -231,11 +266,12 @@ def run_on_cluster(
             folder: Path, run: Experiment, device: str, limits: dict[str, str]
         ) -> _Remote:
             """Hand a run to the cluster."""
-            gpus = 0.25 if device.startswith("cuda") else 0
-            remote = ray.remote(
-                num_cpus=1, num_gpus=gpus, memory=needed(run), max_retries=_LOSSES
-            )(_task)
-            return _Remote(ray, remote.remote(str(folder.resolve()), run, device))
+            how = _resources(device, needed(run))
+            if is_url(out):
+                task = ray.remote(**how)(_task_in_store)
+                return _Remote(ray, task.remote(str(out), run, device))
+            task = ray.remote(**how)(_task)
+            return _Remote(ray, task.remote(str(folder.resolve()), run, device))
 
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         cores = ray.cluster_resources().get("CPU", 0)
