@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from small_grid import GRID, numbers
 
 from deepseq_nb.core.errors import ExperimentError
 from deepseq_nb.model.network import DeepSequence
@@ -19,14 +20,6 @@ from deepseq_nb.model.sizes import PRESETS
 from deepseq_nb.studies import cluster, runner
 
 ROOT = Path(__file__).resolve().parents[2]
-GRID = 'families = "synthetic"\npresets = "quick"\nsteps = 1500\nsamples = 4\nseeds = [1, 2]\n[train]\ncheckpoint_every = 50\n'
-TIMED = ("_s", "made", "resumed_from", "peak_mib", "threads", "cores", "commit")
-
-
-def numbers(table: Path) -> pd.DataFrame:
-    """What does not hang on the machine, the hour, or how often it was interrupted."""
-    rows = pd.read_csv(table)
-    return rows[[name for name in rows if not name.endswith(TIMED)]]
 
 
 def whole_node(raylet: int) -> list[int]:
