@@ -257,8 +257,8 @@ def stream_reps(
     `source` is the path of a FASTA file or an iterable of sequences. Only one window of
     it, some thousand proteins, and its numbers are in memory. The names of a FASTA file
     come with them, else numbers from 1. `spread` has the windows read elsewhere, as
-    `over_cluster` of `deepseq_nb.studies.cluster` does. Other arguments and errors are those of
-    `get_reps`; raises `AlignmentError` for a file that is no FASTA.
+    `over_cluster` of `deepseq_nb.studies.cluster` does. Other arguments and errors are
+    those of `get_reps`; raises `AlignmentError` for a file that is no FASTA.
     """
     recurrence, read = _readers(size, model, device, dtype, spread)
     yield from _windows(_named(source), recurrence, unknown, read)

@@ -343,9 +343,9 @@ def over_cluster(
     their order, on a Ray cluster.
 
     `make` is called once in each worker. A task asks for the memory of a program that
-    works on batches, and of three copies of what is shared. Raises `ExperimentError` where no cluster
-    answers, no node has room, or a part is lost more than 20 times; and what the
-    function raises of this package's errors.
+    works on batches, and of three copies of what is shared. Raises `ExperimentError`
+    where no cluster answers, no node has room, or a part is lost more than 20 times;
+    and what the function raises of this package's errors.
     """
     with _connected(address) as ray:
         memory = _PROGRAM + _BATCHES + 3 * len(pickle.dumps(shared))

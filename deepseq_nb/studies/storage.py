@@ -289,9 +289,13 @@ def work_folder() -> Path:
 def _copy_checkpoints(process: Any, store: Storage, name: str, folder: Path) -> None:
     """Put a run whenever it has another checkpoint, until its process has ended."""
     state = folder / "train" / "checkpoint" / "state.safetensors"
-    seen, since = 0, -float(EVERY)
+
+    def written() -> int:
+        return state.stat().st_mtime_ns if state.exists() else 0
+
+    seen, since = written(), -float(EVERY)
     while process.poll() is None:
-        found = state.stat().st_mtime_ns if state.exists() else 0
+        found = written()
         if found != seen and time.monotonic() - since >= EVERY:
             with contextlib.suppress(ExperimentError):
                 put_run(store, name, folder)

@@ -218,8 +218,8 @@ class OnCluster:
             return _failed(self.out, number, point, why)
         if not trial_file(self.out, number).exists():
             raise ExperimentError(
-                f"trial {number} was made, and its file is not in {self.out}: --out has "
-                "to be a folder that all nodes see"
+                f"trial {number} was made, and its file is not in {self.out}: "
+                "--out has to be a folder that all nodes see"
             )
         return trial
 

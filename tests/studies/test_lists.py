@@ -64,7 +64,7 @@ def test_a_part_whose_worker_is_killed_is_made_again(address, tmp_path):
 def test_what_a_worker_refuses_is_refused_here(address):
     found = over_cluster(refuses, None, [1, 2, 3], address)
     assert next(found) == 1
-    with pytest.raises(ConfigError, match="^part 2 is not wanted$"):
+    with pytest.raises(ConfigError, match=r"^part 2 is not wanted$"):
         next(found)
 
 
