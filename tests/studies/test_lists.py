@@ -1,4 +1,4 @@
-"""Long lists on a cluster of two nodes: the order and the bytes of one machine, also when a worker dies."""
+"""Long lists on a cluster: the order and the bytes of one machine, also when a worker dies."""
 
 from contextlib import suppress
 from functools import partial
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from played_ray import played
 from small_lists import dies_once, refuses, times
 from tiny_unirep import random_proteins, tiny_unirep
 
@@ -15,14 +16,15 @@ from deepseq_nb.cli.main import main
 from deepseq_nb.core.errors import ConfigError, ExperimentError
 from deepseq_nb.peers import representations
 from deepseq_nb.peers.representations import prepared, write_reps
+from deepseq_nb.studies import cluster
 from deepseq_nb.studies.cluster import over_cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def address():
-    """Of two nodes of one core, for all tests here."""
+def nodes():
+    """The address of two nodes of one core, for all tests here."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -40,6 +42,16 @@ def address():
         made.shutdown()
 
 
+@pytest.fixture(params=["played", "ray"])
+def address(request, monkeypatch):
+    """Of a cluster that is played in this process, and of the two nodes."""
+    if request.param == "ray":
+        yield request.getfixturevalue("nodes")
+        return
+    with played(monkeypatch, cluster):
+        yield "played"
+
+
 def test_parts_come_in_their_order_and_are_taken_as_they_are_needed(address):
     taken = []
 
@@ -55,9 +67,9 @@ def test_parts_come_in_their_order_and_are_taken_as_they_are_needed(address):
     assert [*over_cluster(times, 3, [], address)] == []
 
 
-def test_a_part_whose_worker_is_killed_is_made_again(address, tmp_path):
+def test_a_part_whose_worker_is_killed_is_made_again(nodes, tmp_path):
     marker = tmp_path / "killed"
-    found = [*over_cluster(dies_once, str(marker), range(6), address)]
+    found = [*over_cluster(dies_once, str(marker), range(6), nodes)]
     assert found == [0, 2, 4, 6, 8, 10] and marker.exists()
 
 
@@ -80,7 +92,7 @@ def test_a_part_that_no_node_has_room_for_is_refused_before_it_is_sent(address, 
 def test_scores_of_a_cluster_are_the_bytes_of_one_machine(
     address, tiny_run, tmp_path, monkeypatch, capsys, more
 ):
-    monkeypatch.setattr(command, "_PART", 23)
+    monkeypatch.setattr(command, "_PART", 7)
     wild = tiny_run.focus_map
     names = [f"{wild.sequence[k]}{r}A" for k, r in enumerate(wild.residues)]
     names = [
@@ -93,12 +105,12 @@ def test_scores_of_a_cluster_are_the_bytes_of_one_machine(
         names = [f"{name[0]}{int(name[1:-1]) - 1}{name[-1]}" for name in names if name[1:-1].isdigit()]  # fmt: skip
     (tmp_path / "list.csv").write_text("mutant\n" + "\n".join(names) + "\n")
     runs = f"{tiny_run.path} {tiny_run.path}" if "mix" in more else str(tiny_run.path)
-    line = f"score {runs} --variants {tmp_path}/list.csv --device cpu --samples 4 {more}"
+    line = f"score {runs} --variants {tmp_path}/list.csv --device cpu --samples 8 {more}"
     assert main(f"{line} --out {tmp_path}/here.csv".split()) == 0
     said = main(f"{line} --out {tmp_path}/there.csv --cluster {address}".split())
     assert said == 0, capsys.readouterr().err
     assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
-    assert len(pd.read_csv(tmp_path / "here.csv")) == len(names) > 2 * 23
+    assert len(pd.read_csv(tmp_path / "here.csv")) == len(names) > 2 * 7
 
 
 def test_representations_of_a_cluster_are_the_bytes_of_one_machine(address, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from played_ray import played
 from tiny_family import TINY, write_family
 
 from deepseq_nb.core.errors import ConfigError, ExperimentError
@@ -192,6 +193,18 @@ def test_a_search_on_a_cluster_killed_and_resumed_has_every_trial_once(nodes, fa
     assert all(made[int(name)].point == point for name, point in noted.items())
     table = (out / "trials.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in table[1:]] == ["1", "2", "3", "4"]
+
+
+def test_a_search_on_a_played_cluster_has_the_values_of_one_here(family, tmp_path, monkeypatch):
+    """Bench, judge and trials are pickled on their way; an error of a trial is said once."""
+    alone = tuning.tune(family, tmp_path / "alone", asked(trials=3))
+    with played(monkeypatch, workers):
+        there = tuning.tune(family, tmp_path / "there", asked(trials=3), cluster="played")
+        assert values(there.trials) == values(alone.trials)
+        (tmp_path / "bad" / "trials").mkdir(parents=True)
+        (tmp_path / "bad" / "trials" / "1").write_text("a file in the place of the folder")
+        with pytest.raises((ExperimentError, OSError), match=r"trials/1"):
+            tuning.tune(family, tmp_path / "bad", asked(trials=1), cluster="played")
 
 
 def test_a_trial_that_no_node_has_room_for_has_failed(family, tmp_path):
