@@ -110,7 +110,7 @@ def test_scores_of_a_cluster_are_the_bytes_of_one_machine(
     said = main(f"{line} --out {tmp_path}/there.csv --cluster {address}".split())
     assert said == 0, capsys.readouterr().err
     assert (tmp_path / "there.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
-    assert len(pd.read_csv(tmp_path / "here.csv")) == len(names) > 2 * 7
+    assert len(pd.read_csv(tmp_path / "here.csv")) == len(names) > 7, "several parts"
 
 
 def test_representations_of_a_cluster_are_the_bytes_of_one_machine(address, tmp_path, monkeypatch):
