@@ -174,19 +174,21 @@ def test_a_search_on_a_cluster_killed_and_resumed_has_every_trial_once(nodes, fa
     """The driver is killed after its first trial; what was at work goes on with its point."""
     path = write_family(tmp_path / "tiny.a2m")
     out = tmp_path / "search"
-    line = f"tune {path} --out {out} --trials 4 --steps 40 --looks 2 --device cpu"
+    line = f"tune {path} --out {out} --trials 4 --steps 16 --looks 2 --device cpu"
     line += f" --cluster {nodes.address}"
     words = [sys.executable, "-m", "deepseq_nb", *line.split()]
     driver = subprocess.Popen(words)
-    end = time.monotonic() + 300
-    while not read_trials(out):
-        assert time.monotonic() < end and driver.poll() is None, "no trial ended"
-        time.sleep(0.02)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
+    try:
+        end = time.monotonic() + 900
+        while not read_trials(out):
+            assert time.monotonic() < end and driver.poll() is None, "no trial ended"
+            time.sleep(0.02)
+    finally:
+        os.kill(driver.pid, signal.SIGKILL)
+        driver.wait()
     before = {trial.number: trial for trial in read_trials(out)}
     noted = {p.parent.name: json.loads(p.read_text()) for p in out.glob("trials/*/point.json")}
-    again = subprocess.run([*words, "--resume"], capture_output=True, text=True, timeout=500)
+    again = subprocess.run([*words, "--resume"], capture_output=True, text=True, timeout=900)
     assert again.returncode == 0, again.stderr
     made = {trial.number: trial for trial in read_trials(out)}
     assert sorted(made) == [1, 2, 3, 4] and made.items() >= before.items()
