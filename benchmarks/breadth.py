@@ -100,7 +100,7 @@ def grid_runs(folders: list[Path]) -> dict[tuple[str, str], Path]:
         for name, about in FAMILIES.items():
             if Path(made["alignment"]).parts[-2:] == Path(about["alignment"]).parts:
                 model = f"{made['preset']}-{made['steps']}-s{made['seed']}"
-                found[name, model] = path.parent
+                found[name, model] = path.parent / "train"
     return found
 
 

@@ -7,7 +7,9 @@ __all__ = ['SCORE', 'shares_argument']
 
 # %% ../../book/workshop/command_score.ipynb #526f95b1
 import argparse
-from typing import Any
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from deepseq_nb.cli.options import (
     Command,
@@ -30,7 +32,12 @@ def shares_argument(text: str) -> tuple[float, ...]:
 
 # %% ../../book/workshop/command_score.ipynb #ea55e1c9
 def _making_options(parser: argparse.ArgumentParser) -> None:
-    """How the scores are made."""
+    """How the scores are made, and where."""
+    parser.add_argument(
+        "--cluster",
+        metavar="auto|ADDRESS",
+        help="share a long list out over a Ray cluster; the scores are the same",
+    )
     parser.add_argument(
         "--samples",
         type=count_argument,
@@ -161,31 +168,100 @@ def _refuse_engine(args: argparse.Namespace, parts: list[list[Any]]) -> None:
         )
 
 
+def _where(args: argparse.Namespace) -> str:
+    """Where the scores are made, in words."""
+    from deepseq_nb.core.machine import choose_device
+
+    if args.cluster:
+        return f"cluster: {args.cluster}"
+    return f"device: {choose_device(args.device)[1]}"
+
+
+def _estimator(engine: str | None) -> dict[str, Any]:
+    """The setting of `score` for an engine; none without one."""
+    if engine is None:
+        return {}
+    from deepseq_nb.peers.engines import engine_estimator
+
+    return {"estimator": engine_estimator(engine)}
+
+# %% ../../book/workshop/command_score.ipynb #df45be8a
+_PART = 4096  # variants of a task
+
+
+class _Asked(NamedTuple):
+    """What the workers of a cluster have in common: models, settings of `score`, and
+    what has to be made where it is used."""
+
+    parts: list[list[Any]]
+    how: dict[str, Any]
+    offset: int
+    device: str
+    engine: str | None
+
+
+def _scorer(asked: _Asked) -> Callable[[list[str]], Any]:
+    """In a worker: the function that scores a part of a list, and returns the warnings
+    too."""
+    from deepseq_nb.peers.mixing import load_parts, score
+
+    parts = load_parts(asked.parts, asked.device)
+    how = asked.how | _estimator(asked.engine)
+
+    def scored(texts: list[str]) -> tuple[Any, list[str]]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            table = score(parts, texts, offset=asked.offset, progress=False, **how)
+        return table, [str(one.message) for one in caught]
+
+    return scored
+
+
+def _shared_out(
+    args: argparse.Namespace, parts: list[list[Any]], table: Any, how: dict[str, Any]
+) -> Any:
+    """The scores of a list from a cluster."""
+    import pandas as pd
+
+    from deepseq_nb.studies.cluster import over_cluster
+
+    asked = _Asked(parts, how, args.offset, args.device, args.engine)
+    texts = list(table.text)
+    lists = (texts[k : k + _PART] for k in range(0, len(texts), _PART))
+    found = over_cluster(_scorer, asked, lists, args.cluster, args.device)
+    tables = []
+    for scores, said in found:
+        tables.append(scores)
+        for one in said:
+            warnings.warn(one, stacklevel=2)
+    return pd.concat(tables, ignore_index=True)
+
+# %% ../../book/workshop/command_score.ipynb #9be527b8
 def _score(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     from deepseq_nb.core.files import write_atomic
-    from deepseq_nb.core.machine import choose_device
     from deepseq_nb.peers.mixing import checked_shares, load_parts, score
 
     refuse_existing(args)
     if args.mix:  # before anything is loaded
         checked_shares(args.mix, len(args.run))
-    parts = load_parts(args.run, args.device)
+    # what is sent to other machines has to be where all of them can take it
+    parts = load_parts(args.run, "cpu" if args.cluster else args.device)
     focus_map = parts[0][0].focus_map
     say(
         f"{' '.join(map(str, args.run))}: {len(focus_map.residues)} residues of "
         f"{focus_map.name}, "
-        f"{_what_they_are(parts)}; device: {choose_device(args.device)[1]}"
+        f"{_what_they_are(parts)}; {_where(args)}"
     )
     table, hint = _placed(args, focus_map, say)
     how: dict[str, Any] = {"precision": args.precision, "background": args.background}
     how["mix"] = args.mix
+    how |= {"samples": args.samples, "seed": 1 if args.seed is None else args.seed}
     if args.engine:
         _refuse_engine(args, parts)
-        from deepseq_nb.peers.engines import engine_estimator
-
-        how["estimator"] = engine_estimator(args.engine)
-    seed = 1 if args.seed is None else args.seed
-    scores = score(parts, table, args.samples, seed, **how)
+    if args.cluster:
+        scores = _shared_out(args, parts, table, how)
+    else:
+        scores = score(parts, table, **how, **_estimator(args.engine))
     out = _written_as(args, scores, table, focus_map)
     write_atomic(
         args.out,
@@ -257,6 +333,7 @@ SCORE = Command(
         "deepseq score run --variants mine.csv --precision 0.05 --out mine_scores.csv",
         "deepseq score run --all-singles --format mavedb --out upload.csv",
         "deepseq score run pairs --mix 3:1 --all-singles --out mixed.csv",
+        "deepseq score run --variants long.csv --cluster auto --out scores.csv",
     ),
     _score_options,
     _score,

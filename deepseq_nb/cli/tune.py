@@ -62,6 +62,18 @@ def _tune_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--theta", type=float, help="divergence within which sequences are neighbours"
     )
+    group.add_argument(
+        "--jobs",
+        type=count_argument,
+        help="trials at a time (default: 1, or the cores of the cluster); with several "
+        "the order in which they end decides what is tried next, so a search is not "
+        "the same twice",
+    )
+    group.add_argument(
+        "--cluster",
+        metavar="auto|ADDRESS",
+        help="make the trials on a Ray cluster, whose nodes all see --out",
+    )
     common_options(parser)
 
 # %% ../../book/workshop/command_tune.ipynb #7b47d847
@@ -82,6 +94,8 @@ def _tune(args: argparse.Namespace, say: Say) -> None:
         config,
         assay=args.assay,
         column=args.column,
+        jobs=args.jobs,
+        cluster=args.cluster,
         echo=say,
         **how,
     )
@@ -100,6 +114,7 @@ TUNE = Command(
     (
         "deepseq tune BLAT.a2m --out search --trials 30",
         "deepseq tune BLAT.a2m --out search --trials 60 --resume",
+        "deepseq tune BLAT.a2m --out search --jobs 2",
         "deepseq tune BLAT.a2m --out search --objective assay --assay a.csv --column y",
     ),
     _tune_options,

@@ -7,6 +7,7 @@ __all__ = ['UNIREP', 'residues_argument']
 
 # %% ../../book/workshop/command_unirep.ipynb #b03f0d12
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,11 @@ def _reps_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on with a folder that was begun"
     )
+    parser.add_argument(
+        "--cluster",
+        metavar="auto|ADDRESS",
+        help="share a long list out over a Ray cluster; the numbers are the same",
+    )
     common_options(parser, seed=False)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -97,6 +103,10 @@ def _reps(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     size = source if isinstance(source, int) else 1900
     how: dict[str, Any] = {"model": None if isinstance(source, int) else source}
     how |= {"device": args.device, "dtype": args.dtype, "unknown": args.unknown}
+    if args.cluster:
+        from deepseq_nb.studies.cluster import over_cluster
+
+        how["spread"] = partial(over_cluster, address=args.cluster, device=args.device)
     if one_file:
         windows = stream_reps(args.sequences, size, **how)
         rows = _write_file(list(windows), args)

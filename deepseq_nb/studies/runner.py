@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -48,11 +48,20 @@ from deepseq_nb.studies.grid import (
 )
 from deepseq_nb.studies.jobs import (
     STARTER,
+    UNWRITABLE,
     check_family,
 )
 from deepseq_nb.studies.results import (
     results_folder,
     save_result,
+)
+from deepseq_nb.studies.storage import (
+    Fetched,
+    InThread,
+    Storage,
+    fill_mirror,
+    is_url,
+    mirror_of,
 )
 
 # %% ../../book/workshop/runner.ipynb #b0ac7025
@@ -103,25 +112,33 @@ def _only_runner(out: Path, patience: float | int = 60) -> Iterator[None]:
 _JOB = ("-m", "deepseq_nb.studies.jobs")  # what Python is started with
 
 
-def _start(
-    folder: Path, run: Experiment, device: str, limits: dict[str, str]
-) -> subprocess.Popen:
-    """Start the process of a run, in a session of its own so that Ctrl-C reaches the
-    runner alone."""
-    folder.mkdir(exist_ok=True)
-    write_atomic(folder / "experiment.json", json.dumps(asdict(run), indent=1) + "\n")
+def _spawned(
+    words: list[str], limits: dict[str, str], log: Path, stdin: Any = None
+) -> Any:
+    """A Python process of this package, in a session of its own so that Ctrl-C reaches
+    the runner alone."""
     package = str(Path(sys.modules["deepseq_nb"].__file__).resolve().parents[1])
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     env = os.environ | limits | {"PYTHONPATH": path, STARTER: str(os.getpid())}
-    with open(folder / "log.txt", "wb") as log:
+    with open(log, "wb") as file:
         return subprocess.Popen(
-            [sys.executable, *_JOB, str(folder.resolve()), device],
+            [sys.executable, *words],
             env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=file,
+            stderr=file,
             start_new_session=True,
         )
+
+
+def _start(
+    folder: Path, run: Experiment, device: str, limits: dict[str, str]
+) -> subprocess.Popen:
+    """Start the process of a run."""
+    folder.mkdir(exist_ok=True)
+    write_atomic(folder / "experiment.json", json.dumps(asdict(run), indent=1) + "\n")
+    words = [*_JOB, str(folder.resolve()), device]
+    return _spawned(words, limits, folder / "log.txt")
 
 
 # starts the process of a run, or what can be polled, killed and waited for like one
@@ -163,8 +180,13 @@ def _summary(folder: Path) -> str:
     return ", ".join([*found, duration(sum(result["seconds"].values()))])
 
 
-def _failure(folder: Path, code: int) -> str:
-    """Why a run failed, in one line."""
+def _failure(folder: Path, code: int, why: str = "") -> str:
+    """Why a run failed, in one line; `why` is known where it could not begin."""
+    if why:
+        return why
+    if code == UNWRITABLE:
+        free = shutil.disk_usage(folder).free >> 20
+        return f"nothing can be written to {folder}: {free:,} MiB are free on its disk"
     if code < 0:
         return (
             f"killed by signal {-code} (9 may mean that memory ran out); the next "
@@ -261,11 +283,13 @@ class _Work:
         waiting = [folder for folder, state in self.states.items() if state == "open"]
         for folder in waiting[: jobs - len(self.working)]:
             run, limits = self.runs[folder], thread_limits(jobs)
-            process = self.starter(folder, run, device, limits)
-            self.working[folder], self.states[folder] = (
-                (process, time.monotonic()),
-                "running",
-            )
+            try:
+                process = self.starter(folder, run, device, limits)
+            except OSError as error:
+                self.states[folder], self.wrong[folder] = "failed", str(error)
+                continue
+            self.working[folder] = process, time.monotonic()
+            self.states[folder] = "running"
 
     def collect(self) -> bool:
         """Note the processes that have ended; True if any has."""
@@ -277,7 +301,8 @@ class _Work:
                 self.took.append(time.monotonic() - since)
             else:
                 self.states[folder] = "failed"
-                text = f"FAILED: {_failure(folder, process.returncode)}"
+                why = getattr(process, "why", "")
+                text = f"FAILED: {_failure(folder, process.returncode, why)}"
             self.screen.say(
                 f"[{self.count('finished')}/{len(self.runs)}] {folder.name}: {text}"
             )
@@ -334,30 +359,30 @@ def run_grid(
     resume: bool = False,
     device: str = "auto",
     echo: Callable[[str], Any] = print,
-    starter: Starter = _start,
+    starter: Starter | None = None,
     place: str = "",
 ) -> int:
     """Carry out what is not yet finished of a grid file, `jobs` runs at a time; 0 if
     all are finished in the end, else 1.
 
-    `out` (default: runs/NAME) gets a folder for each run, and `table.csv` with its
-    provenance; `resume` tries failed runs again; `starter` starts the process of a run
-    where it is not to be one of this machine, and `place` is then how the command
-    line says where. Raises `ExperimentError` for a bad file, a grid none of whose
-    families is here, and a folder that another runner uses; `KeyboardInterrupt` on
-    Ctrl-C.
+    `out` (default: runs/NAME), a folder or the URL of a store, gets a folder for each
+    run, and `table.csv` with its provenance; `resume` tries failed runs again;
+    `starter` starts the process of a run where it is not to be one of this machine,
+    and `place` is then how the command line says where. Raises `ExperimentError` for a
+    bad file, a grid none of whose families is here, a store that cannot be used, and a
+    folder that another runner uses; `KeyboardInterrupt` on Ctrl-C.
     """
     check_range("jobs", jobs, at_least=1, whole=True)
     grid, experiments = read_grid(path)
-    out = Path(out or Path("runs") / Path(path).stem)
+    store = Storage(str(out)) if is_url(out) else None
+    shown = store.url if store else out or Path("runs") / Path(path).stem
+    out = mirror_of(store) if store else Path(shown)
     with _only_runner(out):
+        if store:
+            fill_mirror(store, [run.name for run in experiments])
         runs = {out / run.name: run for run in experiments}
-        work = _Work(runs, resume, _Screen(echo), starter)
-        states = [
-            f"{n} {s}"
-            for s in ("finished", "open", "failed", "absent")
-            if (n := work.count(s))
-        ]
+        work = _Work(runs, resume, _Screen(echo), _starter(starter, store))
+        told = _counted(work)
         if work.count("absent") == len(work.runs):
             raise ExperimentError(
                 f"{path}: nothing can run: {next(iter(work.wrong.values()))}"
@@ -366,12 +391,12 @@ def run_grid(
         many = (
             "as many at a time as there is room for" if place else f"{jobs} at a time"
         )
-        echo(f"{path}: {len(work.runs)} runs in {out}, {', '.join(states)}; {many}")
+        echo(f"{path}: {len(work.runs)} runs in {shown}, {told}; {many}")
         try:
             _carry_out(work, grid, path, out, jobs, device)
         except KeyboardInterrupt:
             how = place or f"--jobs {jobs}"
-            again = f"deepseq experiments {path} --out {out} {how}"
+            again = f"deepseq experiments {path} --out {shown} {how}"
             done = f"{work.count('finished')} of {len(work.runs)} runs are finished"
             raise KeyboardInterrupt(f"{done}; go on with: {again}") from None
         finally:
@@ -379,19 +404,53 @@ def run_grid(
             work.stop()
         for folder, reason in work.wrong.items():
             echo(f"{work.states[folder]}: {folder.name}: {reason}")
-        return _conclude(work, grid, path, out, echo)
+        return _conclude(work, grid, path, out, store, echo)
+
+# %% ../../book/workshop/runner.ipynb #c8f2d5b1
+def _counted(work: _Work) -> str:
+    """How many runs are in which state."""
+    states = ("finished", "open", "failed", "absent")
+    return ", ".join(f"{n} {s}" for s in states if (n := work.count(s)))
+
+
+def _starter(starter: Starter | None, store: Storage | None) -> Starter:
+    """What starts the process of a run: on this machine where there is no `starter`;
+    with a store, its small files come when it has ended."""
+    if store is None:
+        return starter or _start
+
+    def here(
+        folder: Path, run: Experiment, device: str, limits: dict[str, str]
+    ) -> InThread:
+        """Make a run on this machine, which the store keeps."""
+
+        def begin(work: Path) -> subprocess.Popen:
+            return _start(work, run, device, limits)
+
+        return InThread(store.url, run.name, begin)
+
+    def fetched(
+        folder: Path, run: Experiment, device: str, limits: dict[str, str]
+    ) -> Fetched:
+        """Start it, here or where `starter` does, and fetch what it leaves."""
+        made = (starter or here)(folder, run, device, limits)
+        return Fetched(made, store, folder)
+
+    return fetched
 
 # %% ../../book/workshop/runner.ipynb #a2432c0d
 def _carry_out(
     work: _Work, grid: Grid, path: Path | str, out: Path, jobs: int, device: str
 ) -> None:
-    """Start and collect until nothing is left to start."""
+    """Start and collect until nothing is left to start; a table that cannot be written
+    waits for the end."""
     while work.count("open") or work.working:
         work.start(jobs, device)
         work.show()
         time.sleep(0.2)
         if work.collect():
-            _save(work, grid, path, out)
+            with suppress(OSError):
+                _save(work, grid, path, out)
 
 
 def _save(
@@ -404,13 +463,26 @@ def _save(
 
 
 def _conclude(
-    work: _Work, grid: Grid, path: Path | str, out: Path, echo: Callable[[str], Any]
+    work: _Work,
+    grid: Grid,
+    path: Path | str,
+    out: Path,
+    store: Storage | None,
+    echo: Callable[[str], Any],
 ) -> int:
     """Write the tables and say so; the exit code."""
     complete = work.count("finished") == len(work.runs)
-    written = [_save(work, grid, path, out)]
+    try:
+        table = _save(work, grid, path, out)
+    except OSError as error:
+        echo(f"{error}; the same command writes the table again")
+        return 1
+    if store and table:
+        for file in (table, table.with_suffix(".json")):
+            store.put_file(file)
+    written = [f"{store.url}/{table.name}" if store and table else table]
     if complete and grid.result:
         written.append(_save(work, grid, path, results_folder(), grid.result))
-    for table in filter(None, written):
-        echo(f"wrote {table}: {work.count('finished')} of {len(work.runs)} runs")
+    for place in filter(None, written):
+        echo(f"wrote {place}: {work.count('finished')} of {len(work.runs)} runs")
     return 0 if complete else 1

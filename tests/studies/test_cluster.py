@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from small_grid import GRID, numbers
 
 from deepseq_nb.core.errors import ExperimentError
 from deepseq_nb.model.network import DeepSequence
@@ -19,14 +20,6 @@ from deepseq_nb.model.sizes import PRESETS
 from deepseq_nb.studies import cluster, runner
 
 ROOT = Path(__file__).resolve().parents[2]
-GRID = 'families = "synthetic"\npresets = "quick"\nsteps = 1500\nsamples = 4\nseeds = [1, 2]\n[train]\ncheckpoint_every = 50\n'
-TIMED = ("_s", "made", "resumed_from", "peak_mib", "threads", "cores", "commit")
-
-
-def numbers(table: Path) -> pd.DataFrame:
-    """What does not hang on the machine, the hour, or how often it was interrupted."""
-    rows = pd.read_csv(table)
-    return rows[[name for name in rows if not name.endswith(TIMED)]]
 
 
 def whole_node(raylet: int) -> list[int]:
@@ -150,6 +143,92 @@ def test_a_run_whose_process_is_killed_fails_alone_and_is_made_at_the_next_start
     said, _ = again.communicate(timeout=300)
     assert again.returncode == 0, said
     assert sorted(pd.read_csv(out / "table.csv").seed.unique()) == [1, 2]
+
+
+@pytest.fixture
+def one_core(monkeypatch):
+    """A node of one core, so that runs are made in the order of the grid."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    import ray
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 2 * 2**30}
+    made = Cluster(initialize_head=True, head_node_args=small | {"include_dashboard": False})
+    yield made
+    with suppress(Exception):
+        ray.shutdown()
+    made.shutdown()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 9 MiB: a checkpoint of the preset quick has 4.4, one of small 9.3."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=9m", "tmpfs", disk]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("there is no command `mount`")
+    if done.returncode:
+        pytest.skip(f"a disk of its own needs root: {done.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+def test_on_a_full_disk_one_run_fails_and_goes_on_once_there_is_room(
+    one_core, small_disk, tmp_path
+):
+    grid, out, said = tmp_path / "grid.toml", small_disk / "runs", []
+    text = GRID.replace('"quick"', '["small", "quick"]').replace("1500", "20")
+    grid.write_text(text.replace("[1, 2]", "1"))
+    how = {"device": "cpu", "echo": said.append}
+    assert cluster.run_on_cluster(grid, out, one_core.address, **how) == 1
+    failed = [line for line in said if "FAILED" in line]
+    assert len(failed) == 1 and "-small-" in failed[0], said
+    assert "No space left on device" in failed[0] and "\n" not in failed[0]
+    (done,) = out.glob("*/result.json")
+    assert "-quick-" in done.parent.name
+    assert list(pd.read_csv(out / "table.csv").preset.unique()) == ["quick"]
+    before = done.read_bytes()
+    subprocess.run(["mount", "-o", "remount,size=90m", small_disk], check=True)
+    assert cluster.run_on_cluster(grid, out, one_core.address, resume=True, **how) == 0, said
+    assert done.read_bytes() == before
+    assert runner.run_grid(grid, tmp_path / "local", **how) == 0
+    pd.testing.assert_frame_equal(numbers(out / "table.csv"), numbers(tmp_path / "local/table.csv"))
+
+
+def test_a_node_killed_in_the_middle_loses_nothing_of_a_store(nodes, tmp_path, monkeypatch):
+    """The folder of a run is the node's own; what is left of it is in the store."""
+    monkeypatch.setenv("DEEPSEQ_CACHE", str(tmp_path / "cache"))
+    grid, bucket, said = tmp_path / "grid.toml", tmp_path / "bucket", []
+    grid.write_text(GRID)
+    raylet = nodes.worker.all_processes["raylet"][0].process.pid
+    pid = os.fork()
+    if pid == 0:  # kills the node once both runs have a version in the store
+        end = time.monotonic() + 300
+        while time.monotonic() < end:
+            if len(list(bucket.glob("*/*.json"))) == 2:
+                for process in whole_node(raylet):
+                    with suppress(ProcessLookupError):
+                        os.kill(process, signal.SIGKILL)
+                os._exit(0)
+            time.sleep(0.02)
+        os._exit(1)
+    how = {"device": "cpu", "echo": said.append}
+    code = cluster.run_on_cluster(grid, bucket.as_uri(), nodes.address, **how)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert code == 0, said
+    results = [json.loads(p.read_text()) for p in bucket.glob("*/*/result.json")]
+    resumed = [result["trained"]["resumed_from"] for result in results]
+    assert len(resumed) == 2 and max(resumed) > 0, resumed
+    assert runner.run_grid(grid, tmp_path / "local", **how) == 0
+    pd.testing.assert_frame_equal(
+        numbers(bucket / "table.csv"), numbers(tmp_path / "local/table.csv")
+    )
 
 
 def test_what_no_node_has_room_for_is_said_before_anything_starts():

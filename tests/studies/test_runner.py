@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from deepseq_nb.core.errors import ExperimentError
-from deepseq_nb.studies import runner
+from deepseq_nb.studies import jobs, runner
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,7 +42,7 @@ os.replace(out / "result.tmp", out / "result.json")
 COMMAND = """\
 import sys
 from deepseq_nb.cli import main
-from deepseq_nb.studies import runner
+from deepseq_nb.studies import jobs, runner
 runner._JOB = ("job.py",)
 sys.exit(main.main(sys.argv[1:]))
 """
@@ -220,3 +220,65 @@ def test_a_run_is_finished_when_its_result_is_in_place(tmp_path, files, state):
     for name in files:
         (tmp_path / name).touch()
     assert runner.state_of(tmp_path) == state
+
+
+def test_a_run_that_cannot_be_started_fails_alone_and_says_why(tmp_path, monkeypatch):
+    """Its disk is full before there is a process."""
+    grid, said = tmp_path / "grid.toml", []
+    grid.write_text('families = "synthetic"\npresets = "quick"\nsteps = 3\nseeds = [1, 2]\n')
+
+    class Done:
+        """A process that has left its result."""
+
+        returncode, why = 0, ""
+
+        def poll(self):
+            return 0
+
+        wait = kill = poll
+
+    def starter(folder, run, device, limits):
+        if "seed1" in folder.name:
+            raise OSError(28, "No space left on device", str(folder))
+        folder.mkdir()
+        (folder / "result.json").write_text(RESULT)
+        return Done()
+
+    monkeypatch.setattr(runner, "result_rows", lambda result: [{"value": 1.0}])
+    assert runner.run_grid(grid, tmp_path / "out", echo=said.append, starter=starter) == 1
+    assert sum("No space left on device" in line for line in said) == 1
+    assert any(line.startswith("failed: ") and "seed1" in line for line in said)
+    assert any(line.startswith("[1/2] ") and "seed2" in line for line in said), said
+
+
+RESULT = '{"experiment": {"family": "synthetic"}, "data": {}, "trained": {}, "scored": {}, "seconds": {}, "sets": [], "origin": {}}'
+
+
+def test_where_not_even_the_error_can_be_written_the_room_is_said(tmp_path, monkeypatch):
+    def full(*given, **more):
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(jobs, "write_atomic", full)
+    code = jobs.job_process(tmp_path / "run", "cpu")  # it has no experiment.json
+    assert code == jobs.UNWRITABLE
+    told = runner._failure(tmp_path / "run", code)
+    assert told.startswith(f"nothing can be written to {tmp_path / 'run'}: ") and "MiB" in told
+
+
+def test_a_table_that_cannot_be_written_ends_nothing(tmp_path, monkeypatch):
+    grid, said = tmp_path / "grid.toml", []
+    grid.write_text('families = "synthetic"\npresets = "quick"\nsteps = 3\n')
+
+    def full(*given, **more):
+        raise OSError(28, "No space left on device")
+
+    def starter(folder, run, device, limits):
+        folder.mkdir()
+        (folder / "result.json").write_text(RESULT)
+        return subprocess.Popen(["true"])
+
+    monkeypatch.setattr(runner, "save_result", full)
+    monkeypatch.setattr(runner, "result_rows", lambda result: [{"value": 1.0}])
+    assert runner.run_grid(grid, tmp_path / "out", echo=said.append, starter=starter) == 1
+    assert "No space left" in said[-1] and "writes the table again" in said[-1]
