@@ -12,7 +12,7 @@ import pandas as pd
 from deepseq_nb.cli.main import COMMANDS
 from deepseq_nb.family import registry
 
-from .frame import SCORE, TRAIN, Bench, Row, command, fault_of, forked, snapshot
+from .frame import ROOT, SCORE, TRAIN, Bench, Row, command, fault_of, forked, snapshot
 from .inputs import tried
 
 _NAMES = (
@@ -138,7 +138,8 @@ def hostile_grid(
         "~",
         "a\\u0000b",
         "-rf",
-    ][number % 14]
+        "variants",
+    ][number % 15]
     body = [
         f'families = "{name}"\nsteps = 2\npresets = "quick"\n[data."{name}"]\nalignment = "family.a2m"\n',
         f'families = "{name}"\nsteps = 2\npresets = "quick"\n',
@@ -151,20 +152,28 @@ def hostile_grid(
         '[data."../x"]\nalignment = "/etc/passwd"\n[a]\n',
     ][int(rng.integers(8))]  # fmt: skip
     (place / "grid.toml").write_text(body)
-    before = snapshot(folder)
+    before, recorded = snapshot(folder), _recorded()
     label = f"grid {ascii(body)[:90]}"
     found = command(["experiments", "grid.toml", "--out", "grid", "--device", "cpu"], place, 300)
     # a run that fails is reported in the table of the grid and ends with 1, which says so
     if fault := fault_of(found, (0, 1, 2)):
         return label, fault
     after = snapshot(folder)
-    outside = [
-        one
-        for one in after
-        if one not in before and not one.startswith("inner/grid") and one != "inner"
-    ]
+    mine = (
+        "inner/grid",
+        "inner/results",
+    )  # a grid that names its table gets it in results/ of the current folder
+    outside = [one for one in after if one not in before and not one.startswith(mine)]
     changed = [one for one in before if after.get(one) != before[one]]
+    if recorded != _recorded():
+        changed.append("results/ of the project")
     return label, f"outside: {(outside + changed)[:3]}" if outside or changed else None
+
+
+def _recorded() -> dict[str, str]:
+    """The tables of the project, but for the one that this benchmark writes."""
+    found = snapshot(ROOT / "results")
+    return {name: data for name, data in found.items() if not name.startswith("faults.")}
 
 
 def hostile_registry(

@@ -326,6 +326,31 @@ def _check_own(work: _Work, path: Path | str) -> None:
         except DeepseqError as error:
             raise ExperimentError(f"{path}, [data.{run.family}]: {error}") from None
 
+# %% ../../book/workshop/runner.ipynb #4e90c7aa
+def _recorded_at(grid: Grid, path: Path | str) -> Path:
+    """The folder for the table that a grid names; raises `ExperimentError` where
+    another's has that name."""
+    project = results_folder()
+    own = Path(path).resolve().is_relative_to(project.parent.resolve())
+    place = project if own else Path.cwd() / "results"
+    table = place / f"{grid.result}.csv"
+    if grid.result and table.exists() and _maker(table) != Path(path).name:
+        maker = _maker(table) or "something that left no record of itself"
+        raise ExperimentError(
+            f"{path}: result is {grid.result!r}, but {table} is there, made by {maker}: "
+            "choose another name, or move that table away"
+        )
+    return place
+
+
+def _maker(table: Path) -> str:
+    """The grid or script that made a recorded table; "" where that is not known."""
+    try:
+        about = json.loads(table.with_suffix(".json").read_text())["parameters"]
+        return str(about.get("file") or about.get("script") or "")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+
 # %% ../../book/workshop/runner.ipynb #6e714fbd
 def run_grid(
     path: Path | str,
@@ -344,11 +369,12 @@ def run_grid(
     provenance; `resume` tries failed runs again; `starter` starts the process of a run
     where it is not to be one of this machine, and `place` is then how the command
     line says where. Raises `ExperimentError` for a bad file, a grid none of whose
-    families is here, and a folder that another runner uses; `KeyboardInterrupt` on
-    Ctrl-C.
+    families is here, a `result` that would replace a table of another origin, and a
+    folder that another runner uses; `KeyboardInterrupt` on Ctrl-C.
     """
     check_range("jobs", jobs, at_least=1, whole=True)
     grid, experiments = read_grid(path)
+    _recorded_at(grid, path)
     out = Path(out or Path("runs") / Path(path).stem)
     with _only_runner(out):
         runs = {out / run.name: run for run in experiments}
@@ -410,7 +436,8 @@ def _conclude(
     complete = work.count("finished") == len(work.runs)
     written = [_save(work, grid, path, out)]
     if complete and grid.result:
-        written.append(_save(work, grid, path, results_folder(), grid.result))
+        place = _recorded_at(grid, path)
+        written.append(_save(work, grid, path, place, grid.result))
     for table in filter(None, written):
         echo(f"wrote {table}: {work.count('finished')} of {len(work.runs)} runs")
     return 0 if complete else 1
