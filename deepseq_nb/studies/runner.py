@@ -334,8 +334,7 @@ def _recorded_at(grid: Grid, path: Path | str) -> Path:
     own = Path(path).resolve().is_relative_to(project.parent.resolve())
     place = project if own else Path.cwd() / "results"
     table = place / f"{grid.result}.csv"
-    if grid.result and table.exists() and _maker(table) != Path(path).name:
-        maker = _maker(table) or "something that left no record of itself"
+    if grid.result and table.exists() and (maker := _other_maker(table, grid, path)):
         raise ExperimentError(
             f"{path}: result is {grid.result!r}, but {table} is there, made by {maker}: "
             "choose another name, or move that table away"
@@ -343,13 +342,20 @@ def _recorded_at(grid: Grid, path: Path | str) -> Path:
     return place
 
 
-def _maker(table: Path) -> str:
-    """The grid or script that made a recorded table; "" where that is not known."""
+def _other_maker(table: Path, grid: Grid, path: Path | str) -> str:
+    """What made a recorded table, "" where it was this grid: a file of this name, or
+    one that asked for the same runs."""
     try:
         about = json.loads(table.with_suffix(".json").read_text())["parameters"]
-        return str(about.get("file") or about.get("script") or "")
+        maker = str(about.get("file") or about.get("script") or "")
+        asked, wanted = about.get("grid", {}), json.loads(json.dumps(asdict(grid)))
+        runs = ("families", "variants", "presets", "steps", "seeds")
+        same = all(asked.get(name) == wanted[name] for name in runs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        maker, same = "", False
+    if same or maker == Path(path).name:
         return ""
+    return maker or "something that left no record of itself"
 
 # %% ../../book/workshop/runner.ipynb #6e714fbd
 def run_grid(

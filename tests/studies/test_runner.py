@@ -217,6 +217,18 @@ def test_a_table_that_something_else_made_is_not_replaced_and_nothing_is_run(
     assert (folder / "table.csv").read_text() == "rho\n0.5\n" and not (quick_job / "runs").exists()
 
 
+def test_a_table_of_the_same_runs_is_replaced_whatever_the_file_was_called(quick_job):
+    grid = write(quick_job / "grid.toml", 'families = "synthetic"\nsteps = 1\nresult = "mine"\n')
+    assert runner.run_grid(grid, quick_job / "runs", echo=lambda line: None) == 0
+    made = (quick_job / "results" / "mine.json").read_text()
+    renamed = grid.rename(quick_job / "renamed.toml")
+    assert runner.run_grid(renamed, quick_job / "runs", echo=lambda line: None) == 0
+    assert (quick_job / "results" / "mine.json").read_text() != made
+    longer = write(quick_job / "longer.toml", renamed.read_text().replace("= 1", "= 2"))
+    with pytest.raises(ExperimentError, match=r"made by renamed\.toml"):
+        runner.run_grid(longer, quick_job / "longer", echo=lambda line: None)
+
+
 def test_a_second_runner_is_refused(tmp_path):
     grid = write(tmp_path / "g.toml", 'families = "synthetic"\n')
     with runner._only_runner(tmp_path / "runs"):
