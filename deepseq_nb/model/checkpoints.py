@@ -351,8 +351,8 @@ def _next_name(path: Path) -> Path:
 # %% ../../book/workshop/checkpoints.ipynb #5a7700d1
 @contextlib.contextmanager
 def _all_or_none(paths: list[Path]) -> Iterator[None]:
-    """Where a change of these files fails half-way, they are put back as they were: an
-    `OSError` then has changed nothing."""
+    """Where renaming and removing these files fails half-way, they are put back as they
+    were: an `OSError` then has changed nothing. What is written into them is not."""
     kept: dict[Path, Path] = {}
     try:
         for path in paths:

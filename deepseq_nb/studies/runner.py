@@ -336,8 +336,8 @@ def _recorded_at(grid: Grid, path: Path | str) -> Path:
     table = place / f"{grid.result}.csv"
     if grid.result and table.exists() and (maker := _other_maker(table, grid, path)):
         raise ExperimentError(
-            f"{path}: result is {grid.result!r}, but {table} is there, made by {maker}: "
-            "choose another name, or move that table away"
+            f"{path}: result is {grid.result!r}, but {table} is there, made by "
+            f"{maker}: choose another name, or move that table away"
         )
     return place
 
