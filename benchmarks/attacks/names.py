@@ -109,6 +109,9 @@ def hostile_cell(
     table = pd.read_csv(folder / "s.csv", keep_default_na=False)
     if len(table) != 4 or [str(x) for x in table.variant[[0, 1, 3]]] != variants:
         return label, "wrong: other rows"
+    if cell == "=":  # HGVS and MaveDB write the wild type so, and no spreadsheet computes it
+        wild = (table.status[2], float(table.score[2])) == ("ok", 0.0)
+        return label, None if wild else f"wrong: the wild type is {table.status[2]}"
     if table.status[2] == "ok" and not cell.startswith(("+A", "-")):
         return label, f"wrong: it is scored {table.score[2]}"
     if str(table.reason[2]).startswith(("=", "+", "@")):
