@@ -94,6 +94,10 @@ def main():
     args = parser.parse_args()
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
     where = Path(tempfile.mkdtemp(prefix="over"))
+    os.environ["RAY_TMPDIR"] = str(
+        where
+    )  # where Ray notes its address; it makes no folder for that
+    (where / "ray").mkdir()
     grid = where / "grid.toml"
     grid.write_text(
         f'families = "synthetic"\npresets = "quick"\nsteps = {args.steps}\nsamples = 2\n'

@@ -73,6 +73,14 @@ class _Seen(NamedTuple):
     names: tuple[str, ...]  # several where two share a place
 
 
+_SOLVENT = {
+    *("HOH", "WAT", "DOD", "SOL", "TIP", "TP3", "TP4", "SPC", "NA", "NA+", "CL", "CL-"),
+    *("SOD", "CLA", "POT", "K", "K+", "CES", "LIT", "MG", "CAL", "ZN", "ZN2"),
+}  # water and ions, as databases and programs of molecular dynamics name them
+_SIMULATED = dict(zip(("HSD", "HSP", "HID", "CYX", "ASH"), "HHHCD", strict=True))
+_BASES = dict(zip(("ADE", "CYT", "GUA", "THY", "URA"), "ACGTU", strict=True))
+
+
 def _tables() -> tuple[dict[str, str], dict[str, str]]:
     """One letter for each name, of amino acids and of nucleotides; raises
     StructureError without Biopython."""
@@ -87,7 +95,9 @@ def _tables() -> tuple[dict[str, str], dict[str, str]]:
     protein, nucleic = (
         {name.strip(): letter for name, letter in table.items()} for table in tables
     )
-    return protein | {"SEC": "U", "PYL": "O"}, nucleic | {"DU": "U"}
+    return protein | {"SEC": "U", "PYL": "O"} | _SIMULATED, nucleic | {
+        "DU": "U"
+    } | _BASES
 
 
 def _collect(atoms: Iterable[tuple[Place, int | None, str]]) -> list[_Seen]:
@@ -118,8 +128,10 @@ def _pdb_atoms(
             )
             continue
         name = line[17:20].strip()
+        if (record, name) == ("ATOM", "HSE"):  # homoserine, unless CHARMM says it
+            name = "HSD"
         foreign = record == "HETATM" and (name not in known or chain in ended)
-        if foreign or name in ("HOH", "WAT", "DOD"):
+        if foreign or name in _SOLVENT:
             continue
         try:
             place = Place(chain, int(line[22:26]), line[26:27].strip())
@@ -167,7 +179,7 @@ def _cif_atoms(
     )  # fmt: skip
     for model, group, name, order, chain, number, insertion in rows:
         inside = order.isdigit() if polymers else group == "ATOM" or name in known
-        if model != models[0] or not inside or name in ("HOH", "DOD"):
+        if model != models[0] or not inside or name in _SOLVENT:
             continue
         if not number.lstrip("-").isdigit():
             raise StructureError(
@@ -194,13 +206,14 @@ def _chain(name: str, residues: list[_Seen]) -> Chain | None:
         }
     )
     kind, number = counts.most_common(1)[0]
-    if kind == "rna" and "T" in first and "U" not in first:  # old files name DNA so
+    thymines, uracils = {"T", "THY"} & {*first}, {"U", "URA"} & {*first}
+    if kind == "rna" and thymines and not uracils:  # old files name DNA so
         kind = "dna"
     if 2 * number < len(residues):
         return None
     table = protein if kind == "protein" else nucleic
     plain = {*ALPHABETS["protein"], "U", "O"} if kind == "protein" else {*"ACGTU"}
-    usual = _RNA | _DNA if kind != "protein" else set(_THREE)
+    usual = _RNA | _DNA | {*_BASES} if kind != "protein" else {*_THREE, *_SIMULATED}
     letters = [table.get(word, "X") for word in first]
     return Chain(
         name=name,

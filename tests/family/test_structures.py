@@ -101,6 +101,27 @@ def test_water_ions_and_ligands_are_no_residues_and_selenomethionine_is_one(pdb)
     assert chain.letters == "MKTAY" and chain.modified == ("MSE A:1",)
 
 
+def test_a_solvated_protein_with_one_nameless_chain_is_a_protein(pdb):
+    names = [("LYS", "K"), ("HSD", "H"), ("HSE", "H"), ("CYX", "C"), ("ALA", "A")]
+    lines = [atom(name, " ", i) for i, (name, _) in enumerate(names, 1)]
+    lines += [atom(name, " ", i) for i, name in enumerate(["SOL", "TIP3", "NA", "CLA"] * 20, 6)]
+    (chain,) = read_structure(pdb(lines)).chains
+    assert chain.letters == "".join(letter for _, letter in names)
+    assert chain.name == "_" and chain.modified == ()
+
+
+def test_a_homoserine_of_the_database_stays_a_serine_in_words(pdb):
+    lines = [*residues("MK"), atom("HSE", "A", 3, record="HETATM"), *residues("TA", first=4)]
+    (chain,) = read_structure(pdb(lines)).chains
+    assert chain.letters == "MKSTA" and chain.modified == ("HSE A:3",)
+
+
+@pytest.mark.parametrize(("names", "kind"), [("ADE CYT GUA URA", "rna"), ("ADE CYT THY", "dna")])
+def test_bases_in_the_words_of_a_force_field(pdb, names, kind):
+    (chain,) = read_structure(pdb([atom(n, "A", i) for i, n in enumerate(names.split(), 1)])).chains
+    assert (chain.letters, chain.kind) == ("".join(n[0] for n in names.split()), kind)
+
+
 def test_ligands_of_mmcif_have_no_label_number_and_are_left_out(tmp_path):
     rows = [("MSE", 1, "A", 1, "?", 1), ("LYS", 2, "A", 2, "?", 1), ("HOH", ".", "A", 90, "?", 1)]
     (tmp_path / "x.cif").write_text(cif(rows))
