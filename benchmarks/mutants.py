@@ -5,7 +5,7 @@
 A fault is a comparison that is off by one or turned, another operator, a number one larger, a condition negated, a named argument
 or a statement that only calls something left out. Each is made in a copy of the package, and the module's own tests run on it
 (`tests/ROOM/test_MODULE.py`, else all files of the room that name the module), first the fast ones, then, if those pass, the
-slow ones. A run that was stopped goes on where it was: what is in the file is not tried again. `--table` prints what it holds.
+slow ones; with `--fast` only those. A run that was stopped goes on where it was: what is in the file is not tried again. `--table` prints what it holds.
 
 What survives is no rate of errors: some mutants mean the same as the original, and are for a reader to judge.
 """
@@ -161,7 +161,9 @@ def tested(copy_at: Path, files: list[str], which: str, limit: float) -> tuple[s
     return {0: "passed", 5: "none"}.get(code, "failed"), time.monotonic() - begun
 
 
-def judged(copy_at: Path, module: str, number: int | None, limits: dict[str, float]) -> dict:
+def judged(
+    copy_at: Path, module: str, number: int | None, limits: dict[str, float], fast: bool = False
+) -> dict:
     """One mutant of a module, or with None the module as it is: what the tests say, and how long they took."""
     source = (ROOT / "deepseq_nb" / f"{module.replace('.', '/')}.py").read_text()
     text, line, before, after = (source, 0, "", "") if number is None else mutated(source, number)
@@ -169,7 +171,7 @@ def judged(copy_at: Path, module: str, number: int | None, limits: dict[str, flo
     target.write_text(text)
     said = {}
     try:
-        for which in ("not slow", "slow"):
+        for which in ("not slow",) if fast else ("not slow", "slow"):
             if number is not None and which not in limits:
                 continue
             verdict, seconds = tested(copy_at, tests_of(module), which, limits.get(which, 900.0))
@@ -233,6 +235,7 @@ def main() -> None:
     parser.add_argument(
         "--each", type=int, default=5, metavar="N", help="mutants of each module (default: 5)"
     )
+    parser.add_argument("--fast", action="store_true", help="without the slow tests")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("mutants.jsonl"))
     parser.add_argument(
@@ -265,7 +268,7 @@ def main() -> None:
             shutil.copy(ROOT / name, copy_at / name)
         for module, number in chosen(args.rooms, args.each, args.seed):
             if module not in healthy:
-                healthy[module] = judged(copy_at, module, None, {})
+                healthy[module] = judged(copy_at, module, None, {}, args.fast)
                 print(json.dumps(healthy[module]), file=file, flush=True)
             if healthy[module]["fate"] == "killed":
                 print(f"{module}: its tests fail without a fault, so nothing is tried", flush=True)
@@ -274,7 +277,7 @@ def main() -> None:
                 continue
             spent = healthy[module]["seconds"]
             limits = {which: max(60.0, 8 * seconds) for which, seconds in spent.items()}
-            row = judged(copy_at, module, number, limits)
+            row = judged(copy_at, module, number, limits, args.fast)
             print(json.dumps(row), file=file, flush=True)
             print(
                 f"{row['fate']:8s} {module}:{row['line']}: {row['before']}  ->  {row['after']}",

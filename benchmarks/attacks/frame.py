@@ -63,6 +63,20 @@ def fault_of(found: Outcome, allowed: Sequence[int] = GOOD) -> str | None:
     return None
 
 
+# --- time ------------------------------------------------------------------------------------------------------
+
+# so many additions took so many seconds on the machine for which the limits of time were set, with nobody beside
+_SPIN, _SPUN = 2_000_000, 0.05
+
+
+def slowness() -> float:
+    """How many times longer than there a piece of work takes here and now, at least 1: what is slower, or busy, gets
+    as much more time."""
+    begun = time.monotonic()
+    sum(range(_SPIN))
+    return max(1.0, (time.monotonic() - begun) / _SPUN)
+
+
 # --- processes -------------------------------------------------------------------------------------------------
 
 
@@ -166,6 +180,8 @@ def _await(pid: int, timeout: float) -> int | None:
         poll = select.poll()
         poll.register(handle, select.POLLIN)
         ended = bool(poll.poll(timeout * 1000))
+        if not ended:  # because it hangs, or because the machine is busy
+            ended = bool(poll.poll((slowness() - 1) * timeout * 1000))
     finally:
         os.close(handle)
     if not ended:
@@ -198,7 +214,7 @@ def real_command(
         line = ["bash", "-c", f"{quoted} {shell}; exit ${{PIPESTATUS[0]}}"]
     try:
         done = subprocess.run(
-            line, cwd=cwd, env=env, timeout=timeout, stdin=subprocess.DEVNULL,
+            line, cwd=cwd, env=env, timeout=timeout * slowness(), stdin=subprocess.DEVNULL,
             capture_output=True, text=True, errors="replace", start_new_session=True, **how,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

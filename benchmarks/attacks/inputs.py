@@ -2,10 +2,12 @@
 
 import contextlib
 import gzip
+import math
 import os
 import pickle
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from importlib import import_module
@@ -22,7 +24,7 @@ from deepseq_nb.peers.pickles import load_original_parameters
 from deepseq_nb.scores.evaluation import evaluate
 from deepseq_nb.scores.scoring import score
 
-from .frame import Bench, Row, command, fault_of, forked
+from .frame import Bench, Row, command, fault_of, forked, slowness
 
 _SNIPPETS = [
     b"\0", b"\r", b"\n\n\n", b">", b">\n", b"\xff\xfe", b"\xef\xbb\xbf", b"\t", b"//\n", b"# STOCKHOLM 1.0\n", b"CLUSTAL W\n",
@@ -102,10 +104,14 @@ def harmless(data: bytes, rng: np.random.Generator, table: bool = False) -> tupl
 
 @contextlib.contextmanager
 def _at_most(seconds: int):
-    """TimeoutError for what takes longer."""
+    """TimeoutError for what takes longer; on a machine that is busy, as much longer as it is slower."""
+    begun = time.monotonic()
 
     def late(*_: Any) -> None:
-        raise TimeoutError
+        left = begun + seconds * slowness() - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        signal.alarm(math.ceil(left))
 
     signal.signal(signal.SIGALRM, late)
     signal.alarm(seconds)

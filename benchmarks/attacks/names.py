@@ -12,7 +12,7 @@ import pandas as pd
 from deepseq_nb.cli.main import COMMANDS
 from deepseq_nb.family import registry
 
-from .frame import SCORE, TRAIN, Bench, Row, command, fault_of, forked, snapshot
+from .frame import ROOT, SCORE, TRAIN, Bench, Row, command, fault_of, forked, snapshot
 from .inputs import tried
 
 _NAMES = (
@@ -109,6 +109,9 @@ def hostile_cell(
     table = pd.read_csv(folder / "s.csv", keep_default_na=False)
     if len(table) != 4 or [str(x) for x in table.variant[[0, 1, 3]]] != variants:
         return label, "wrong: other rows"
+    if cell == "=":  # HGVS and MaveDB write the wild type so, and no spreadsheet computes it
+        wild = (table.status[2], float(table.score[2])) == ("ok", 0.0)
+        return label, None if wild else f"wrong: the wild type is {table.status[2]}"
     if table.status[2] == "ok" and not cell.startswith(("+A", "-")):
         return label, f"wrong: it is scored {table.score[2]}"
     if str(table.reason[2]).startswith(("=", "+", "@")):
@@ -138,7 +141,8 @@ def hostile_grid(
         "~",
         "a\\u0000b",
         "-rf",
-    ][number % 14]
+        "variants",
+    ][number % 15]
     body = [
         f'families = "{name}"\nsteps = 2\npresets = "quick"\n[data."{name}"]\nalignment = "family.a2m"\n',
         f'families = "{name}"\nsteps = 2\npresets = "quick"\n',
@@ -151,20 +155,28 @@ def hostile_grid(
         '[data."../x"]\nalignment = "/etc/passwd"\n[a]\n',
     ][int(rng.integers(8))]  # fmt: skip
     (place / "grid.toml").write_text(body)
-    before = snapshot(folder)
+    before, recorded = snapshot(folder), _recorded()
     label = f"grid {ascii(body)[:90]}"
     found = command(["experiments", "grid.toml", "--out", "grid", "--device", "cpu"], place, 300)
     # a run that fails is reported in the table of the grid and ends with 1, which says so
     if fault := fault_of(found, (0, 1, 2)):
         return label, fault
     after = snapshot(folder)
-    outside = [
-        one
-        for one in after
-        if one not in before and not one.startswith("inner/grid") and one != "inner"
-    ]
+    mine = (
+        "inner/grid",
+        "inner/results",
+    )  # a grid that names its table gets it in results/ of the current folder
+    outside = [one for one in after if one not in before and not one.startswith(mine)]
     changed = [one for one in before if after.get(one) != before[one]]
+    if recorded != _recorded():
+        changed.append("results/ of the project")
     return label, f"outside: {(outside + changed)[:3]}" if outside or changed else None
+
+
+def _recorded() -> dict[str, str]:
+    """The tables of the project, but for the one that this benchmark writes."""
+    found = snapshot(ROOT / "results")
+    return {name: data for name, data in found.items() if not name.startswith("faults.")}
 
 
 def hostile_registry(

@@ -31,6 +31,7 @@ from .frame import (
     leftovers,
     real_command,
     same_run,
+    slowness,
 )
 
 
@@ -193,7 +194,7 @@ def _real_signal(work: Work, folder: Path, what: int, seconds: float) -> Outcome
     time.sleep(seconds)
     process.send_signal(what)
     try:
-        out, err = process.communicate(timeout=180)
+        out, err = process.communicate(timeout=180 * slowness())
         return Outcome(process.returncode, out, err, time.monotonic() - begun)
     except subprocess.TimeoutExpired:
         process.kill()
@@ -349,7 +350,15 @@ def killed_book(
     (bench.root / "book").mkdir(exist_ok=True)
     how = {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "stdin": subprocess.DEVNULL,
            "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "start_new_session": True}  # fmt: skip
-    seconds = float(rng.uniform(0.5, 14))
+
+    def make(place: Path) -> float:
+        begun, process = time.monotonic(), subprocess.Popen([*words, "--force"], **how)
+        said = process.communicate(timeout=900 * slowness())[0]
+        if process.returncode:
+            raise SystemExit(f"the undisturbed chapter failed: {said[-500:]}")
+        return time.monotonic() - begun
+
+    seconds = float(rng.uniform(0.05, 1)) * bench.once("book", make)
     label = f"book killed after {seconds:.1f} s"
     process = subprocess.Popen([*words, "--force"], **how)
     time.sleep(seconds)
@@ -361,10 +370,15 @@ def killed_book(
         if time.monotonic() - begun > 60:
             return label, f"hang: {len(children)} children live on"
         time.sleep(0.1)
-    done = subprocess.run(words, timeout=600, **{k: v for k, v in how.items() if k not in ("stdout", "stderr")},
-                          capture_output=True)  # fmt: skip
-    if done.returncode or "Traceback" in done.stdout + done.stderr:
-        return label, f"lost: cannot be made again: {done.stdout[-200:]} {done.stderr[-200:]}"
+    again = subprocess.Popen(words, **how)
+    try:
+        said = again.communicate(timeout=600 * slowness())[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(again.pid, signal.SIGKILL)
+        again.communicate()
+        return label, "hang: made again"
+    if again.returncode or "Traceback" in said:
+        return label, f"lost: cannot be made again: {said[-400:]}"
     left = leftovers(bench.root / "book")
     return label, f"left behind: {left}" if left else None
 
@@ -458,7 +472,7 @@ def killed_grid(
         time.sleep(0.1)
     again = start(folder)
     try:
-        said = again.communicate(timeout=900)[0]
+        said = again.communicate(timeout=900 * slowness())[0]
     except subprocess.TimeoutExpired:
         os.killpg(again.pid, signal.SIGKILL)
         again.communicate()

@@ -9,6 +9,7 @@ __all__ = ['EXPERIMENTS', 'BOOK', 'folder_or_url']
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from deepseq_nb.cli.options import (
     Command,
@@ -130,15 +131,35 @@ def _book_options(parser: argparse.ArgumentParser) -> None:
     )
 
 # %% ../../book/workshop/command_studies.ipynb #5b7071fd
-def _book(args: argparse.Namespace, say: Say) -> int:
+def _parameters(args: argparse.Namespace) -> dict[str, Any]:
+    """What was given for the chapters; raises `BookError` for what none of those that
+    are to run declares."""
     from deepseq_nb.core.errors import BookError
-    from deepseq_nb.studies.book import run_book
+    from deepseq_nb.studies.book import chosen_chapters
+    from deepseq_nb.studies.contents import declared_parameters
 
     data_dir = args.data_dir and args.data_dir.resolve()
     if data_dir and not data_dir.is_dir():
         raise BookError(f"--data-dir {args.data_dir}: no such folder")
-    given = {"data_dir": data_dir, "seed": args.seed, "device": args.device}
-    parameters = {name: value for name, value in given.items() if value is not None}
+    options = {"data_dir": data_dir, "seed": args.seed, "device": args.device}
+    given = {name: value for name, value in options.items() if value is not None}
+    if not given:
+        return given
+    chosen = chosen_chapters(args.only)
+    taken = set().union(*map(declared_parameters, chosen.values()))
+    for name in given:
+        if name not in taken:
+            raise BookError(
+                f"--{name.replace('_', '-')}: no chapter that is to run takes it "
+                f"({', '.join(chosen)}); leave it out"
+            )
+    return given
+
+
+def _book(args: argparse.Namespace, say: Say) -> int:
+    from deepseq_nb.core.errors import BookError
+    from deepseq_nb.studies.book import run_book
+
     terminal = bool(sys.stdout and sys.stdout.isatty())
     try:
         result = run_book(
@@ -146,7 +167,7 @@ def _book(args: argparse.Namespace, say: Say) -> int:
             args.only,
             args.out,
             args.force,
-            parameters,
+            _parameters(args),
             echo=print if terminal else say,
             site=not args.no_site,
             strict=args.strict,

@@ -214,6 +214,12 @@ def ended_after(folder: RunFolder, settings: RunSettings) -> int | None:
             check_range("updates", ended, at_least=0, whole=True)
         return ended
 
+
+def _going_on(settings: RunSettings) -> RunSettings:
+    """The settings of a run that has not ended, or no longer."""
+    decisions = {k: v for k, v in settings.decisions.items() if k != "stopped"}
+    return replace(settings, decisions=decisions)
+
 # %% ../../book/workshop/checkpoints.ipynb #7dc0d905
 def _kept_table(folder: RunFolder, path: Path, name: str) -> pd.DataFrame:
     """A table for people of a run, none where there is no file; where it is damaged
@@ -312,15 +318,20 @@ class _Place:
         new, old = self.now, self.folder
         if new is old:
             return
-        _set_aside(old.path / "scores.csv")
-        # what goes first is in the old checkpoint too, which is replaced and never gone
-        for file in (old.model, old.history, old.ranking):
-            file.unlink(missing_ok=True)
         files = [path for path in new.path.rglob("*") if path.is_file()]
-        for item in sorted(files, key=lambda path: (path != new.state, path)):
-            place = old.path / item.relative_to(new.path)
-            place.parent.mkdir(exist_ok=True)
-            os.replace(item, place)
+        files.sort(key=lambda path: (path != new.state, path))
+        places = [old.path / item.relative_to(new.path) for item in files]
+        scores = old.path / "scores.csv"
+        gone = [old.model, old.history, old.ranking]
+        with _all_or_none([scores, _next_name(scores), *gone, *places]):
+            if scores.exists():
+                os.replace(scores, _next_name(scores))
+            # what goes first is in the old checkpoint too, replaced and never gone
+            for file in gone:
+                file.unlink(missing_ok=True)
+            for item, place in zip(files, places, strict=True):
+                place.parent.mkdir(exist_ok=True)
+                os.replace(item, place)
         shutil.rmtree(new.path)
         self.now = old
 
@@ -330,13 +341,47 @@ class _Place:
             shutil.rmtree(self.now.path, ignore_errors=True)
 
 
-def _set_aside(path: Path) -> None:
-    """Give a file, where there is one, the next free name like `scores.old1.csv`."""
+def _next_name(path: Path) -> Path:
+    """The next free name like `scores.old1.csv` for a file that is to make room."""
     number = 1
     while (aside := path.with_name(f"{path.stem}.old{number}{path.suffix}")).exists():
         number += 1
-    if path.exists():
-        os.replace(path, aside)
+    return aside
+
+# %% ../../book/workshop/checkpoints.ipynb #5a7700d1
+@contextlib.contextmanager
+def _all_or_none(paths: list[Path]) -> Iterator[None]:
+    """Where renaming and removing these files fails half-way, they are put back as they
+    were: an `OSError` then has changed nothing. What is written into them is not."""
+    kept: dict[Path, Path] = {}
+    try:
+        for path in paths:
+            if path.exists() and path not in kept:
+                second = temporary_name(path)
+                _second_name(path, second)
+                kept[path] = second
+        try:
+            yield
+        except OSError:
+            for path in paths:
+                with contextlib.suppress(OSError):
+                    if path in kept:
+                        os.replace(kept[path], path)
+                    else:
+                        path.unlink(missing_ok=True)
+            raise
+    finally:
+        for second in kept.values():
+            with contextlib.suppress(OSError):
+                second.unlink(missing_ok=True)
+
+
+def _second_name(path: Path, name: Path) -> None:
+    """Another name for a file; a copy where the file system gives none."""
+    try:
+        os.link(path, name)
+    except OSError:
+        shutil.copy2(path, name)
 
 # %% ../../book/workshop/checkpoints.ipynb #5a7700c5
 def _check_finite(model: DeepSequence, steps: int, advice: Callable[[], str]) -> None:
@@ -396,7 +441,7 @@ class RunWriter:
         overwrite: bool = False,
         writes: bool = True,
     ):
-        self.settings, self.about = settings, about
+        self.settings, self.about = _going_on(settings), about
         self.path = None if out is None else Path(out)
         self.folder = None if out is None else RunFolder(out)
         self.place = _Place(self.folder, overwrite) if writes and self.folder else None
@@ -439,10 +484,10 @@ class RunWriter:
     ) -> None:
         """Save the trained parameters, `more` in their header, and the `history`."""
         if self.place is not None:
-            _write_config(self.place.now, self.settings)
             _write_table(self.place.now.history, _shown("history", history))
             header = self.stamp | {"step": steps} | more
             save_tensors(self.place.now.model, model.state_dict(), header)
+            _write_config(self.place.now, self.settings)
             self.place.arrive()
 
     def drop(self) -> None:

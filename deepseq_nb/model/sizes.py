@@ -26,6 +26,9 @@ from deepseq_nb.model.priors import (
 Nonlinearity = Literal["relu", "tanh", "sigmoid", "elu"]
 
 # %% ../../book/workshop/sizes.ipynb #ec7ec384
+_MOST = 10**9  # units of a layer: no machine holds more, and torch still counts them
+
+
 def _check_model(config) -> None:
     """Raise `ConfigError` for a configuration that cannot be built or contradicts itself."""
     for name in ("encoder", "decoder"):
@@ -33,11 +36,13 @@ def _check_model(config) -> None:
         if not isinstance(sizes, tuple):
             raise ConfigError(f"{name} is {sizes!r}: expected a tuple of layer sizes")
         for size in sizes:
-            check_range(name, size, at_least=1, whole=True)
+            check_range(name, size, at_least=1, at_most=_MOST, whole=True)
     for name in ("latent", "patterns"):
-        check_range(name, getattr(config, name), at_least=1, whole=True)
+        size = getattr(config, name)
+        check_range(name, size, at_least=1, at_most=_MOST, whole=True)
     for name in ("conv", "encoder_conv"):
-        check_range(name, getattr(config, name), at_least=0, whole=True)
+        size = getattr(config, name)
+        check_range(name, size, at_least=0, at_most=_MOST, whole=True)
     for name in ("l2", "sparsity_penalty"):
         check_range(name, getattr(config, name), at_least=0)
     for name in ("encoder_nonlinearity", "decoder_nonlinearity", "final_nonlinearity"):

@@ -308,7 +308,8 @@ class Grid:
     train: Any = field(default_factory=dict)
     # family: {alignment, ...}, your own files and how they are read
     data: Any = field(default_factory=dict)
-    # name of the table in results/; "": only in the folder of the grid
+    # name of the table in results/, of the project for its own grids, else of the
+    # current folder; "": only in the folder of the grid
     result: str = ""
 
     def __post_init__(self) -> None:

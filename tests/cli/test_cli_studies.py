@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 
@@ -36,9 +37,9 @@ def test_the_book_gets_its_options(deepseq, tmp_path, monkeypatch):
         return book.BookResult(chapters=(), failure="x")
 
     monkeypatch.setattr(book, "run_book", fake)
-    line = "book --profile full --only usage --only colophon --no-site --seed 4 --jobs 3"
+    line = "book --profile full --only usage --only datasets --no-site --seed 4 --jobs 3"
     assert deepseq(f"{line} --data-dir {tmp_path}").code == 1
-    assert seen["profile"] == "full" and seen["only"] == ["usage", "colophon"]
+    assert seen["profile"] == "full" and seen["only"] == ["usage", "datasets"]
     assert not seen["site"] and not seen["strict"] and seen["jobs"] == 3
     assert seen["parameters"] == {"seed": 4, "data_dir": tmp_path.resolve()}
     assert seen["out"] == Path("_build/book")
@@ -62,6 +63,31 @@ def test_a_slip_in_the_options_of_the_book_is_one_line(deepseq, monkeypatch, opt
     assert code == 2 and told in err and err.count("\n") == 1 and made == []
 
 
+def test_a_parameter_that_no_chosen_chapter_declares_is_refused(deepseq, tmp_path, monkeypatch):
+    seen = []
+    (tmp_path / "_toc.yml").write_text("root: a\nchapters:\n- file: b\n")
+    (tmp_path / "_config.yml").write_text("title: two\n")
+    for name, declared in (("a", "profile = 'quick'"), ("b", "profile = 'quick'\nseed = 1")):
+        cell = nbformat.v4.new_code_cell(declared, metadata={"tags": ["parameters"]})
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / f"{name}.ipynb")
+    monkeypatch.chdir(tmp_path)
+
+    def fake(profile, only, out, force, parameters, **options):
+        seen.append(parameters)
+        return book.BookResult(chapters=())
+
+    monkeypatch.setattr(book, "run_book", fake)
+    assert deepseq("book --only a --seed 7") == (
+        2,
+        "",
+        "deepseq book: --seed: no chapter that is to run takes it (a); leave it out\n",
+    )
+    code, _, err = deepseq("book --only a --only b --seed 7 --device cpu")
+    assert (code, seen) == (2, []) and "--device: no chapter that is to run takes it (a, b)" in err
+    assert deepseq("book --only a --only b --seed 7").code == 0, "b takes it"
+    assert deepseq("book --only a").code == 0 and seen == [{"seed": 7}, {}]
+
+
 def test_a_package_that_the_book_lacks_is_named(deepseq, monkeypatch):
     def missing(*given, **options):
         raise ModuleNotFoundError("No module named 'papermill'", name="papermill")
@@ -76,8 +102,6 @@ def test_a_package_that_the_book_lacks_is_named(deepseq, monkeypatch):
 
 def test_a_chapter_is_run_when_nobody_reads_the_lines(tmp_path):
     """`deepseq book ... | true`, in a book of one chapter."""
-    import nbformat
-
     cells = [nbformat.v4.new_code_cell("open('made.txt', 'w').write('yes')")]
     metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
     (tmp_path / "_toc.yml").write_text("root: only\n")

@@ -299,6 +299,18 @@ def test_identical_chains_all_fit_and_a_partner_does_not(pdb):
     assert found.place(1, "B") is None and found.place(4, "B") == Place("B", 4)
 
 
+def test_the_chain_that_fits_best_comes_first_wherever_it_stands_in_the_file(pdb):
+    lines = [
+        *residues(FOCUS[:24], "A"),
+        "TER",
+        *residues(FOCUS, "B"),
+        "TER",
+        *residues(FOCUS[2:], "C"),
+    ]
+    found = map_structure(family(), pdb(lines))
+    assert [one.chain.name for one in found.chains] == ["B", "C", "A"]
+
+
 def test_a_chain_that_does_not_fit_cannot_be_asked_for(pdb):
     found = map_structure(family(), pdb(residues(FOCUS)))
     with pytest.raises(StructureError, match="expected one of A"):

@@ -378,3 +378,12 @@ def test_the_output_formula_is_the_same_in_both_of_its_layouts(options):
     logits = parts.logits(hidden @ parts.matrix())
     nothing = parts.logits(torch.zeros(1, 35, dtype=torch.float64))
     assert torch.allclose(logits, torch.einsum("bh,lah->bla", hidden, parts.by_letter()) + nothing)
+
+
+@pytest.mark.parametrize("size", [10**9 + 1, int("9" * 30), 10**400], ids=["more", "30", "400"])
+@pytest.mark.parametrize("name", ["latent", "encoder", "patterns", "conv"])
+def test_a_size_that_no_machine_holds_is_refused_by_name__faults_numbers(name, size):
+    """Case 179 of that row: torch counts in 64 bits, and ended in a traceback."""
+    value = (size,) if name == "encoder" else size
+    with pytest.raises(ConfigError, match=rf"^{name} is \d+: expected .* at most 1e\+09$"):
+        ModelConfig(**{name: value})

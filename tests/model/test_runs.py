@@ -1,8 +1,10 @@
 """Runs: checkpoints, resume, what a folder holds and what a run says."""
 
+import errno
 import inspect
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -457,3 +459,73 @@ def test_what_killed_processes_left_is_removed_by_the_next_run(alignment, tmp_pa
     busy.write_bytes(b"being written")
     fit(alignment, TINY, replace(QUICK, steps=31), tmp_path / "run", resume=True)
     assert not left.exists() and busy.exists()
+
+
+def failing_at(monkeypatch, number: int) -> list[str]:
+    """`os.replace` fails once, as the call of this number; what was replaced before."""
+    real, seen = os.replace, []
+
+    def replaced(old, new):
+        seen.append(str(new))
+        if len(seen) == number:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(new))
+        return real(old, new)
+
+    monkeypatch.setattr(os, "replace", replaced)
+    return seen
+
+
+def test_a_longer_run_that_cannot_be_saved_leaves_the_shorter_one__faults_disk_full_over(
+    alignment, tmp_path, monkeypatch
+):
+    """Case 1 of that row: config.json said that a run had ended whose model was still the old one."""
+    fit(alignment, TINY, QUICK, tmp_path / "run")
+    shutil.copytree(tmp_path / "run", tmp_path / "first")
+    longer = replace(QUICK, steps=31)
+    whole = fit(alignment, TINY, longer, tmp_path / "first", resume=True)
+    number = 0
+    while True:
+        number += 1
+        shutil.rmtree(tmp_path / "now", ignore_errors=True)
+        shutil.copytree(tmp_path / "run", tmp_path / "now")
+        with monkeypatch.context() as patched:
+            seen = failing_at(patched, number)
+            try:
+                fit(alignment, TINY, longer, tmp_path / "now", resume=True)
+            except OSError:
+                pass
+            else:
+                break
+        assert len(seen) == number
+        load_run(tmp_path / "now")
+        assert same(fit(alignment, TINY, longer, tmp_path / "now", resume=True), whole)
+        assert same(load_run(tmp_path / "now"), whole)
+    assert number > 6, "config, alignment, ranking, checkpoint, history, model"
+
+
+def test_a_replacement_that_fails_half_way_is_taken_back__faults_disk_full_over(
+    alignment, tmp_path, monkeypatch
+):
+    """Case 14 of that row: the new checkpoint stood beside the old configuration."""
+    fit(alignment, TINY, QUICK, tmp_path / "run")
+    (tmp_path / "run/scores.csv").write_text("of the old run\n")
+    before, other, kept, number = contents(tmp_path / "run"), replace(QUICK, seed=2), 0, 0
+    while True:
+        number += 1
+        now = tmp_path / f"now{number}"
+        shutil.copytree(tmp_path / "run", now)
+        with monkeypatch.context() as patched:
+            failing_at(patched, number)
+            try:
+                fit(alignment, TINY, other, now, overwrite=True)
+            except OSError:
+                pass
+            else:
+                break
+        assert not list(now.rglob("*.tmp"))
+        found = load_run(now)  # it is one of the two, whole
+        if found.train_config.seed == QUICK.seed:
+            assert contents(now) == before
+            kept += 1
+    assert load_run(now).train_config.seed == 2
+    assert kept > 8, "five files of the new run, then the scores' name and five places"

@@ -105,6 +105,17 @@ def test_whole_sequences_are_named_by_the_wild_type_of_the_scores():
     assert len(measured.values.index.intersection(scores.values.index)) == 60
 
 
+def test_two_levels_are_labels_and_a_variant_that_has_both_is_left_out_with_a_note():
+    assay = singles(1, column="y")
+    assay["y"] = np.arange(len(assay)) % 2
+    twice = assay.iloc[[0, 1]].assign(y=[1, 1])
+    _, measured = read_pair([singles(1)], pd.concat([assay, twice]), "y")
+    assert measured.binary and "variants with contradictory labels, left out: 1" in measured.notes
+    assert len(measured.values) == len(assay) - 1 and assay.variant[0] not in measured.values.index
+    _, graded = read_pair([singles(1)], pd.concat([assay, twice.assign(y=[0.5, 1])]), "y")
+    assert not graded.binary and graded.values[assay.variant[0]] == 0.25
+
+
 def test_why_a_variant_is_not_in_the_score_table():
     scores = singles(1)
     scores = scores[~scores.variant.str.contains(r"[A-Z]30[A-Z]")]

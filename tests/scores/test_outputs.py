@@ -98,6 +98,11 @@ def test_mavedb_table_has_scored_rows_only_and_each_name_once():
     assert out.score.tolist() == [0, -3, -4]
 
 
+def test_mavedb_table_names_an_unchanged_residue_by_its_own_number():
+    scores, table = scored(PROTEIN, "G319G", "G319A")
+    assert mavedb_table(scores, table, PROTEIN).hgvs_pro.tolist() == ["p.Gly319=", "p.Gly319Ala"]
+
+
 def test_mavedb_table_of_rna_names_nucleotides():
     scores, table = scored(RNA, "C76U")
     assert list(mavedb_table(scores, table, RNA).columns)[:2] == ["hgvs_nt", "score"]

@@ -14,6 +14,7 @@ import pytest
 
 from deepseq_nb.core.errors import ExperimentError
 from deepseq_nb.studies import jobs, runner
+from deepseq_nb.studies.results import save_result
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -173,6 +174,59 @@ def test_a_failed_run_is_listed_and_tried_again_only_with_resume(quick_job):
     assert any("--resume tries again" in line for line in said)
     assert runner.run_grid(grid, out, resume=True, echo=lambda line: None) == 0
     assert sorted((out / "made").read_text().split()) == ["1", "2", "3"]
+
+
+def test_a_grid_of_ones_own_never_replaces_a_table_of_the_project__faults_grids(
+    quick_job, monkeypatch
+):
+    """The row `grids` of benchmarks/faults.py: `result = "con"` made results/con.csv in the project."""
+    project = quick_job / "project" / "results"
+    monkeypatch.setattr(runner, "results_folder", lambda: project)
+    save_result("variants", pd.DataFrame({"rho": [0.5]}), {"file": "variants.toml"}, project)
+    text = 'families = "synthetic"\nsteps = 1\nresult = "variants"\n'
+    grid = write(quick_job / "mine.toml", text)
+    assert runner.run_grid(grid, quick_job / "runs", echo=lambda line: None) == 0
+    assert pd.read_csv(quick_job / "results" / "variants.csv").seed.tolist() == [1]
+    assert pd.read_csv(project / "variants.csv").columns.tolist() == ["rho"]
+    own = write(quick_job / "project" / "variants.toml", text)
+    assert runner.run_grid(own, quick_job / "again", echo=lambda line: None) == 0
+    assert pd.read_csv(project / "variants.csv").seed.tolist() == [1], "its own grid replaces it"
+
+
+@pytest.mark.parametrize(
+    ("origin", "maker"),
+    [
+        ('{"parameters": {"file": "first.toml"}}', "first.toml"),
+        ('{"parameters": {"script": "benchmarks/search.py"}}', "benchmarks/search.py"),
+        ("[]", "something that left no record of itself"),
+        (None, "something that left no record of itself"),
+    ],
+)
+def test_a_table_that_something_else_made_is_not_replaced_and_nothing_is_run(
+    quick_job, origin, maker
+):
+    folder = quick_job / "results"
+    folder.mkdir()
+    write(folder / "table.csv", "rho\n0.5\n")
+    if origin:
+        write(folder / "table.json", origin)
+    grid = write(quick_job / "second.toml", 'families = "synthetic"\nresult = "table"\n')
+    with pytest.raises(ExperimentError, match="another name, or move that table away") as caught:
+        runner.run_grid(grid, quick_job / "runs", echo=lambda line: None)
+    assert f"made by {maker}: " in str(caught.value) and "\n" not in str(caught.value)
+    assert (folder / "table.csv").read_text() == "rho\n0.5\n" and not (quick_job / "runs").exists()
+
+
+def test_a_table_of_the_same_runs_is_replaced_whatever_the_file_was_called(quick_job):
+    grid = write(quick_job / "grid.toml", 'families = "synthetic"\nsteps = 1\nresult = "mine"\n')
+    assert runner.run_grid(grid, quick_job / "runs", echo=lambda line: None) == 0
+    made = (quick_job / "results" / "mine.json").read_text()
+    renamed = grid.rename(quick_job / "renamed.toml")
+    assert runner.run_grid(renamed, quick_job / "runs", echo=lambda line: None) == 0
+    assert (quick_job / "results" / "mine.json").read_text() != made
+    longer = write(quick_job / "longer.toml", renamed.read_text().replace("= 1", "= 2"))
+    with pytest.raises(ExperimentError, match=r"made by renamed\.toml"):
+        runner.run_grid(longer, quick_job / "longer", echo=lambda line: None)
 
 
 def test_a_second_runner_is_refused(tmp_path):
