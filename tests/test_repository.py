@@ -42,7 +42,7 @@ ROOMS = {
         "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers", "ridge",
     ),
     "studies": (
-        "results", "contents", "warm", "execution", "address", "site", "book", "grid", "jobs", "runner", "cluster", "trials", "tuning",
+        "results", "contents", "warm", "execution", "assets", "address", "site", "book", "grid", "jobs", "runner", "cluster", "trials", "tuning",
     ),
     "cli": (
         "options", "check", "train", "search", "score", "embed", "evaluate", "report", "classify", "explain", "design", "data", "original", "studies", "tune", "proteingym", "unirep", "main",
