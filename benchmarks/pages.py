@@ -42,7 +42,9 @@ def chromium() -> str | None:
 
 def page_names(site: Path) -> list[str]:
     """The pages of a site that have a text of their own."""
-    found = sorted(path.relative_to(site).with_suffix("").as_posix() for path in site.rglob("*.html"))
+    found = sorted(
+        path.relative_to(site).with_suffix("").as_posix() for path in site.rglob("*.html")
+    )
     return [name for name in found if name != "index" and not name.startswith("_")]
 
 
@@ -82,7 +84,9 @@ def measure(browser: Any, site: Path, name: str) -> Page:
     finally:
         context.close()
     local = {_file(url) for url in asked if url.startswith("file:")}
-    wrong += [f"asked for {url}" for url in asked if not url.startswith(("file:", "data:", "blob:"))]
+    wrong += [
+        f"asked for {url}" for url in asked if not url.startswith(("file:", "data:", "blob:"))
+    ]
     wrong += [f"{path.name} is not there" for path in sorted(local) if not path.is_file()]
     return Page(
         name=name,
@@ -117,7 +121,10 @@ def main() -> int:
     given = parser.parse_args()
     names = [name for name in page_names(given.site) if given.only in name]
     if not names or chromium() is None:
-        print(f"no pages in {given.site}" if not names else "no Chromium on this machine", file=sys.stderr)
+        print(
+            f"no pages in {given.site}" if not names else "no Chromium on this machine",
+            file=sys.stderr,
+        )
         return 2
     pages = []
     for one in measure_all(given.site, names):
@@ -129,7 +136,9 @@ def main() -> int:
         )
     heaviest = max(pages, key=lambda one: one.weight)
     highest = max(pages, key=lambda one: one.height)
-    print(f"{len(pages)} pages; heaviest {heaviest.name} {heaviest.weight / 1e6:.2f} MB, highest {highest.name} {highest.height:,d} px")
+    print(
+        f"{len(pages)} pages; heaviest {heaviest.name} {heaviest.weight / 1e6:.2f} MB, highest {highest.name} {highest.height:,d} px"
+    )
     if given.out:
         import pandas as pd
 
