@@ -60,7 +60,7 @@ def settle(page: Any) -> None:
     )
     page.evaluate("window.MathJax && MathJax.startup && MathJax.startup.promise")
     page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
-    page.wait_for_load_state("networkidle")
+    page.wait_for_function("[...document.images].every((one) => one.complete)", timeout=120_000)
     page.evaluate("document.fonts.ready.then(() => window.scrollTo(0, 0))")
 
 

@@ -129,7 +129,7 @@ def icon_rules(script: str, icons: Iterable[Icon]) -> str | None:
     return "\n".join(rules)
 
 # %% ../../book/workshop/assets.ipynb #as000016
-_SHIFT = 42  # of 255: the most by which a colour may move
+_SHIFT = 25  # of 255: the most by which a colour may move
 
 
 def lighter_picture(data: bytes) -> bytes:
