@@ -89,9 +89,11 @@ _ENTRY = re.compile(
     r'[{,]"?([a-z0-9-]+)"?:\[(\d+),(\d+),\[([^\]]*)\],"[0-9a-f]+","([^"]+)"\]'
 )
 _CREDIT = "/* icons: Font Awesome Free by Fonticons, CC BY 4.0 */"
+_CLASSES = ":is(.fa-solid, .fa-regular, .fa-brands, .fas, .far, .fab)"
+# an element that names a font loads it, even where it has no letter to show
 _SHAPE = (
-    ":is(.fa-solid, .fa-regular, .fa-brands, .fas, .far, .fab)::before { "
-    'content: ""; height: 1em; '
+    f"{_CLASSES} {{ font-family: inherit; }} "
+    f'{_CLASSES}::before {{ content: ""; height: 1em; '
     "display: inline-block; vertical-align: -0.125em; background: currentColor; "
     "mask: var(--icon) center / contain no-repeat; }"
 )
