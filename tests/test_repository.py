@@ -42,7 +42,7 @@ ROOMS = {
         "length_batches", "family_loss", "tuning_folders", "evotuning", "tuning_search", "indels", "likelihood", "walks", "transformers", "ridge",
     ),
     "studies": (
-        "results", "contents", "warm", "execution", "address", "site", "book", "grid", "jobs", "storage", "runner", "cluster", "trials", "workers", "tuning",
+        "results", "contents", "warm", "execution", "assets", "address", "site", "book", "grid", "jobs", "storage", "runner", "cluster", "trials", "workers", "tuning",
     ),
     "cli": (
         "options", "check", "train", "search", "score", "embed", "evaluate", "report", "classify", "explain", "design", "data", "original", "studies", "tune", "proteingym", "unirep", "main",

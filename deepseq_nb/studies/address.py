@@ -7,11 +7,9 @@ __all__ = ['CARD', 'Address', 'find_address', 'with_address', 'first_cell', 'add
            'with_meta', 'complete_settings']
 
 # %% ../../book/workshop/address.ipynb #ad000004
-import importlib.util
 import io
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -30,6 +28,11 @@ from deepseq_nb.scores.style import (
     PALETTE,
     PAPER,
     style,
+)
+from deepseq_nb.studies.assets import (
+    copy_mathjax,
+    mathjax_parts,
+    mathjax_settings,
 )
 
 # %% ../../book/workshop/address.ipynb #ad000006
@@ -219,17 +222,12 @@ def _static_folder(site: Path, settings: dict[str, Any], name: str) -> Path:
 
 
 def _own_mathjax(site: Path, settings: dict[str, Any]) -> None:
-    """Formulas without a network: put the installed MathJax into the site, where there
-    is one, instead of a link to a CDN."""
-    package = importlib.util.find_spec("mathjax")
-    script = (
-        Path(package.origin).parent / "static/mathjax/es5/tex-svg.js"
-        if package and package.origin
-        else None
-    )
-    if script is not None and script.is_file():
-        shutil.copy(script, _static_folder(site, settings, "_formulas"))
-        settings["sphinx"]["config"]["mathjax_path"] = script.name
+    """Formulas without a network: put the parts of the installed MathJax into the site,
+    where there is one, instead of a link to a CDN."""
+    source = mathjax_parts()
+    if source is not None:
+        copy_mathjax(source, _static_folder(site, settings, "_formulas") / "mathjax")
+        mathjax_settings(settings)
 
 
 def complete_settings(site: Path, root: Path) -> tuple[Address, bool]:

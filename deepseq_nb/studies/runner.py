@@ -351,6 +351,37 @@ def _check_own(work: _Work, path: Path | str) -> None:
         except DeepseqError as error:
             raise ExperimentError(f"{path}, [data.{run.family}]: {error}") from None
 
+# %% ../../book/workshop/runner.ipynb #4e90c7aa
+def _recorded_at(grid: Grid, path: Path | str) -> Path:
+    """The folder for the table that a grid names; raises `ExperimentError` where
+    another's has that name."""
+    project = results_folder()
+    own = Path(path).resolve().is_relative_to(project.parent.resolve())
+    place = project if own else Path.cwd() / "results"
+    table = place / f"{grid.result}.csv"
+    if grid.result and table.exists() and (maker := _other_maker(table, grid, path)):
+        raise ExperimentError(
+            f"{path}: result is {grid.result!r}, but {table} is there, made by "
+            f"{maker}: choose another name, or move that table away"
+        )
+    return place
+
+
+def _other_maker(table: Path, grid: Grid, path: Path | str) -> str:
+    """What made a recorded table, "" where it was this grid: a file of this name, or
+    one that asked for the same runs."""
+    try:
+        about = json.loads(table.with_suffix(".json").read_text())["parameters"]
+        maker = str(about.get("file") or about.get("script") or "")
+        asked, wanted = about.get("grid", {}), json.loads(json.dumps(asdict(grid)))
+        runs = ("families", "variants", "presets", "steps", "seeds")
+        same = all(asked.get(name) == wanted[name] for name in runs)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        maker, same = "", False
+    if same or maker == Path(path).name:
+        return ""
+    return maker or "something that left no record of itself"
+
 # %% ../../book/workshop/runner.ipynb #6e714fbd
 def run_grid(
     path: Path | str,
@@ -369,11 +400,13 @@ def run_grid(
     run, and `table.csv` with its provenance; `resume` tries failed runs again;
     `starter` starts the process of a run where it is not to be one of this machine,
     and `place` is then how the command line says where. Raises `ExperimentError` for a
-    bad file, a grid none of whose families is here, a store that cannot be used, and a
+    bad file, a grid none of whose families is here, a store that cannot be used, a
+    `result` that would replace a table of another origin, and a
     folder that another runner uses; `KeyboardInterrupt` on Ctrl-C.
     """
     check_range("jobs", jobs, at_least=1, whole=True)
     grid, experiments = read_grid(path)
+    _recorded_at(grid, path)
     store = Storage(str(out)) if is_url(out) else None
     shown = store.url if store else out or Path("runs") / Path(path).stem
     out = mirror_of(store) if store else Path(shown)
@@ -482,7 +515,8 @@ def _conclude(
             store.put_file(file)
     written = [f"{store.url}/{table.name}" if store and table else table]
     if complete and grid.result:
-        written.append(_save(work, grid, path, results_folder(), grid.result))
+        recorded = _recorded_at(grid, path)
+        written.append(_save(work, grid, path, recorded, grid.result))
     for place in filter(None, written):
         echo(f"wrote {place}: {work.count('finished')} of {len(work.runs)} runs")
     return 0 if complete else 1

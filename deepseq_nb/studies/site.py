@@ -26,6 +26,9 @@ from deepseq_nb.studies.address import (
     complete_settings,
     with_meta,
 )
+from deepseq_nb.studies.assets import (
+    lighten,
+)
 from deepseq_nb.studies.contents import (
     chapters,
     declared_parameters,
@@ -453,6 +456,7 @@ def build_site(site: Path, out: Path, strict: bool = False) -> tuple[Path, list[
                 ]
             )
         )
+    lighten(built)
     shutil.rmtree(out / "html", ignore_errors=True)
     built.rename(out / "html")
     shutil.rmtree(out / "_build", ignore_errors=True)
