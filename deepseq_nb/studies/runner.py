@@ -56,11 +56,10 @@ from deepseq_nb.studies.results import (
     save_result,
 )
 from deepseq_nb.studies.storage import (
-    Fetched,
-    InThread,
     Storage,
     fill_mirror,
     is_url,
+    kept_by,
     mirror_of,
 )
 
@@ -401,8 +400,8 @@ def run_grid(
     `starter` starts the process of a run where it is not to be one of this machine,
     and `place` is then how the command line says where. Raises `ExperimentError` for a
     bad file, a grid none of whose families is here, a store that cannot be used, a
-    `result` that would replace a table of another origin, and a
-    folder that another runner uses; `KeyboardInterrupt` on Ctrl-C.
+    `result` that would replace a table of another origin, and a folder that another
+    runner uses; `KeyboardInterrupt` on Ctrl-C.
     """
     check_range("jobs", jobs, at_least=1, whole=True)
     grid, experiments = read_grid(path)
@@ -414,7 +413,10 @@ def run_grid(
         if store:
             fill_mirror(store, [run.name for run in experiments])
         runs = {out / run.name: run for run in experiments}
-        work = _Work(runs, resume, _Screen(echo), _starter(starter, store))
+        begin = starter or _start
+        if store:
+            begin = kept_by(store, _start, starter)
+        work = _Work(runs, resume, _Screen(echo), begin)
         told = _counted(work)
         if work.count("absent") == len(work.runs):
             raise ExperimentError(
@@ -444,32 +446,6 @@ def _counted(work: _Work) -> str:
     """How many runs are in which state."""
     states = ("finished", "open", "failed", "absent")
     return ", ".join(f"{n} {s}" for s in states if (n := work.count(s)))
-
-
-def _starter(starter: Starter | None, store: Storage | None) -> Starter:
-    """What starts the process of a run: on this machine where there is no `starter`;
-    with a store, its small files come when it has ended."""
-    if store is None:
-        return starter or _start
-
-    def here(
-        folder: Path, run: Experiment, device: str, limits: dict[str, str]
-    ) -> InThread:
-        """Make a run on this machine, which the store keeps."""
-
-        def begin(work: Path) -> subprocess.Popen:
-            return _start(work, run, device, limits)
-
-        return InThread(store.url, run.name, begin)
-
-    def fetched(
-        folder: Path, run: Experiment, device: str, limits: dict[str, str]
-    ) -> Fetched:
-        """Start it, here or where `starter` does, and fetch what it leaves."""
-        made = (starter or here)(folder, run, device, limits)
-        return Fetched(made, store, folder)
-
-    return fetched
 
 # %% ../../book/workshop/runner.ipynb #a2432c0d
 def _carry_out(

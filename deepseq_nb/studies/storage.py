@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['EVERY', 'Version', 'best_first', 'snapshot', 'is_url', 'Storage', 'fetch_run', 'put_run', 'work_folder', 'make_kept',
-           'InThread', 'Fetched', 'mirror_of', 'fill_mirror']
+           'InThread', 'Fetched', 'kept_by', 'mirror_of', 'fill_mirror']
 
 # %% ../../book/workshop/storage.ipynb #81285ab5
 import contextlib
@@ -374,7 +374,7 @@ class InThread:
         self.thread.join()
         return self.returncode
 
-
+# %% ../../book/workshop/storage.ipynb #f1c0ded1
 class Fetched:
     """A run that is made somewhere, whose small files are fetched once it has ended."""
 
@@ -406,6 +406,25 @@ class Fetched:
     def wait(self) -> int:
         """Until it has ended."""
         return self.made.wait()
+
+
+def kept_by(
+    store: Storage, start: Callable[..., Any], starter: Callable[..., Any] | None
+) -> Callable[..., Fetched]:
+    """What begins a run that a store keeps: `starter`, or without one `start` on this
+    machine. Its small files come when it has ended."""
+
+    def fetched(folder: Path, run: Any, device: str, limits: dict[str, str]) -> Fetched:
+        """Begin it, and fetch what it leaves."""
+
+        def here(work: Path) -> Any:
+            return start(work, run, device, limits)
+
+        if starter is None:
+            return Fetched(InThread(store.url, run.name, here), store, folder)
+        return Fetched(starter(folder, run, device, limits), store, folder)
+
+    return fetched
 
 # %% ../../book/workshop/storage.ipynb #dc2da755
 def mirror_of(store: Storage) -> Path:
