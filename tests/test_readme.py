@@ -6,6 +6,7 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -78,3 +79,23 @@ def test_a_command_that_is_named_has_the_options_that_are_named_with_it(line):
         parser = deeper[0].choices[words[1]]
     wanted = {word for word in words if word.startswith("--")}
     assert wanted <= {*parser._option_string_actions}
+
+
+def test_the_numbers_of_breadth_are_those_of_the_chapter():
+    notebook = json.loads((ROOT / "book/performance/breadth.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"]]
+    source = next(cell for cell in cells if "def by_family" in cell)
+    names = {"pd": pd, "np": np}
+    exec(source.partition("\ndef gains_table")[0], names)
+    table = pd.read_csv(ROOT / "results" / "breadth.csv")
+    half = table[table.use == "reporting"]
+    words = README.partition("families that nothing was chosen on")[2].partition(
+        "chapter *Breadth*"
+    )[0]
+    said = [float(word) for word in re.findall(r"\b0\.\d{3}\b", words)]
+    expected = []
+    for other in ("sites", "pairs", "published EVE"):
+        found = names["with_interval"](names["by_family"](half, "record", other))
+        expected += [round(found[key], 3) for key in ("gain", "low", "high")]
+    assert said == pytest.approx(expected)
+    assert half.family.nunique() == 8

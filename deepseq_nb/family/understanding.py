@@ -172,7 +172,7 @@ def _measured() -> pd.DataFrame | None:
     if path is None:
         return None
     table = pd.read_csv(path)
-    table = table[table.model == "runs"]
+    table = table[table.model == "record"]
     return table.assign(depth=table.neff / table["columns"]).sort_values("depth")
 
 # %% ../../book/structure/check.ipynb #d1ec0003

@@ -70,14 +70,12 @@ def save_result(
 ) -> Path:
     """Write `NAME.csv` and `NAME.json`, its provenance; returns the path of the
     table."""
-    folder = folder or results_folder()
+    folder, origin = folder or results_folder(), provenance(parameters)
     folder.mkdir(parents=True, exist_ok=True)
     path = write_atomic(
         folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n")
     )
-    write_atomic(
-        folder / f"{name}.json", json.dumps(provenance(parameters), indent=1) + "\n"
-    )
+    write_atomic(folder / f"{name}.json", json.dumps(origin, indent=1) + "\n")
     return path
 
 
