@@ -59,7 +59,7 @@ def _making_options(parser: argparse.ArgumentParser) -> None:
         "--mix",
         type=shares_argument,
         metavar="A:B",
-        help="mix the runs in these shares, each on the scale of its spread over all single substitutions, as in 3:1",
+        help="mix the runs in these shares, each on the scale of its spread over all single substitutions, as in 3:1; they may be of several alignments of one protein",
     )
     parser.add_argument(
         "--background",
@@ -205,7 +205,7 @@ def _scorer(asked: _Asked) -> Callable[[list[str]], Any]:
     too."""
     from deepseq_nb.peers.mixing import load_parts, score
 
-    parts = load_parts(asked.parts, asked.device)
+    parts = load_parts(asked.parts, asked.device, apart=asked.how["mix"] is not None)
     how = asked.how | _estimator(asked.engine)
 
     def scored(texts: list[str]) -> tuple[Any, list[str]]:
@@ -239,19 +239,28 @@ def _shared_out(
 # %% ../../book/workshop/command_score.ipynb #9be527b8
 def _score(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     from deepseq_nb.core.files import write_atomic
-    from deepseq_nb.peers.mixing import checked_shares, load_parts, score
+    from deepseq_nb.peers.mixing import (
+        check_one_protein,
+        checked_shares,
+        load_parts,
+        score,
+    )
 
     refuse_existing(args)
     if args.mix:  # before anything is loaded
         checked_shares(args.mix, len(args.run))
     # what is sent to other machines has to be where all of them can take it
-    parts = load_parts(args.run, "cpu" if args.cluster else args.device)
+    device = "cpu" if args.cluster else args.device
+    parts = load_parts(args.run, device, apart=bool(args.mix))
     focus_map = parts[0][0].focus_map
     say(
         f"{' '.join(map(str, args.run))}: {len(focus_map.residues)} residues of "
         f"{focus_map.name}, "
         f"{_what_they_are(parts)}; {_where(args)}"
     )
+    shared = len(check_one_protein([part[0].focus_map for part in parts]))
+    if shared < len(focus_map.residues):
+        say(f"{shared} of these residues are in all alignments; others get no score")
     table, hint = _placed(args, focus_map, say)
     how: dict[str, Any] = {"precision": args.precision, "background": args.background}
     how["mix"] = args.mix

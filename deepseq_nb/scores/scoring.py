@@ -371,7 +371,7 @@ def check_one_family(runs: Sequence[Any]) -> None:
             ]
             raise ConfigError(
                 f"{who[0]}, {who[1]}: they differ in {', '.join(names)}, and the mean is taken over runs of one sequence and "
-                "one set of columns"
+                "one set of columns; runs of several alignments of one protein are mixed, as with mix=(1, 1) or --mix 1:1"
             )
 
 # %% ../../book/structure/scoring.ipynb #37a15818
