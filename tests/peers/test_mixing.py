@@ -180,8 +180,10 @@ def test_kinds_without_shares_are_refused(folders):
 
 
 def test_models_of_two_families_are_refused(folders, tiny_run):
-    with pytest.raises(ConfigError, match="they differ in"):
+    with pytest.raises(ConfigError, match="not one protein"):
         score([folders / "sites", tiny_run], mix=(1, 1))
+    with pytest.raises(ConfigError, match="they differ in"):
+        score([folders / "sites", tiny_run])
 
 
 def test_a_background_is_refused_for_a_simple_model(folders):
