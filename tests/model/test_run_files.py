@@ -358,7 +358,7 @@ def test_a_full_disk_names_the_file_and_keeps_the_last_checkpoint(alignment, tmp
 
 
 def test_a_model_larger_than_the_memory_is_one_sentence_and_leaves_nothing(alignment, tmp_path):
-    huge = replace(TINY, encoder=(10**14,))
+    huge = replace(TINY, encoder=(10**9, 10**9))
     with pytest.raises(ResourceError, match="memory of this machine"):
         fit(alignment, huge, QUICK, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
