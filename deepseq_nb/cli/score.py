@@ -287,8 +287,6 @@ def _summary(
     args: argparse.Namespace, models: list[Any], scores: Any, hint: str | None, say: Say
 ) -> dict[str, Any]:
     """What was written, said and returned; a number that there is not is None."""
-    import math
-
     from deepseq_nb.peers.mixing import background_of, kind_of
 
     background = background_of(models, args.background)
@@ -296,9 +294,9 @@ def _summary(
 
     error = float(scores.std_error[scores.status == "ok"].median())
     unit = "standard deviations of a single" if args.mix else "nats"
-    if error == 0:
+    if not runs:
         say("exact: these models draw nothing, so there is no error of sampling")
-    elif math.isfinite(error):
+    elif error > 0:
         say(f"median standard error {error:.2g} {unit}")
     else:
         say("no standard errors: more --samples are needed for them")
@@ -318,7 +316,7 @@ def _summary(
         "rows": len(scores),
         "scored": int((scores.status == "ok").sum()),
         "statuses": {name: int(n) for name, n in scores.status.value_counts().items()},
-        "median_std_error": error if math.isfinite(error) else None,
+        "median_std_error": error if error > 0 or not runs else None,
         "background": background,
         "out": str(args.out),
         "hint": hint,

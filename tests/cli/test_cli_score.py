@@ -118,6 +118,15 @@ def test_too_few_samples_for_a_standard_error_are_said_and_null_in_json(deepseq,
     assert ("no standard errors" in err) == missing and "nan" not in (err + out).lower()
 
 
+def test_the_wild_type_alone_has_an_error_and_makes_no_run_exact(deepseq, work):
+    (work / "wild.csv").write_text("mutant\nwt\nM11A\n")
+    code, out, err = deepseq(
+        "score run --variants wild.csv --samples 2 --device cpu --out wild_scores.csv --json"
+    )
+    assert code == 0 and json.loads(out)["median_std_error"] is None
+    assert "no standard errors" in err and "exact" not in err
+
+
 def test_several_runs_are_scored_as_their_mean(deepseq, work, several):
     _, out, _ = deepseq(f"score several/seed1 several/seed2 --all-singles {SAME} --out both.csv")
     both = pd.read_csv(work / "both.csv")
