@@ -358,6 +358,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'deepseq_nb/core/files.py'),
                                        'deepseq_nb.core.files.temporary_name': ( 'workshop/files.html#temporary_name',
                                                                                  'deepseq_nb/core/files.py'),
+                                       'deepseq_nb.core.files.user_cache': ('workshop/files.html#user_cache', 'deepseq_nb/core/files.py'),
                                        'deepseq_nb.core.files.write_atomic': ( 'workshop/files.html#write_atomic',
                                                                                'deepseq_nb/core/files.py')},
             'deepseq_nb.core.machine': { 'deepseq_nb.core.machine._lacks_memory': ( 'workshop/machine.html#_lacks_memory',

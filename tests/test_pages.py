@@ -22,12 +22,6 @@ SHARES = 4  # of the pages, for as many processes
 # pages that may be higher, and why
 HIGHER: dict[str, tuple[int, str]] = {}
 
-# pages that are not yet under the limit of weight, and why; each is to leave this list
-HEAVIER: dict[str, tuple[int, str]] = {
-    "book/reconstruction/optimiser": (2_400_000, "large pictures of many curves"),
-    "book/structure/search": (2_400_000, "large pictures"),
-}
-
 
 @pytest.mark.parametrize("share", range(SHARES))
 def test_pages_are_light_and_not_endless(share):
@@ -38,11 +32,11 @@ def test_pages_are_light_and_not_endless(share):
         pytest.skip("no Chromium on this machine")
     names = pages.page_names(SITE)
     assert len(names) > SHARES
-    assert {*HIGHER, *HEAVIER} <= {*names}
+    assert {*HIGHER} <= {*names}
     wrong = []
     for page in pages.measure_all(SITE, names[share::SHARES]):
         most = HIGHER.get(page.name, (MOST_PIXELS, ""))[0]
-        if page.weight >= HEAVIER.get(page.name, (MOST_BYTES, ""))[0]:
+        if page.weight >= MOST_BYTES:
             wrong.append(f"{page.name}: {page.weight / 1e6:.2f} MB")
         if page.height >= most:
             wrong.append(f"{page.name}: {page.height:,d} px, allowed are {most:,d}")

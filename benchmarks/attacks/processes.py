@@ -341,6 +341,26 @@ def unicode_names(
 # --- long ones -----------------------------------------------------------------------------------------------------
 
 
+def _live_on(children: list[int]) -> bool:
+    """Whether processes whose parent was killed are still there after a minute."""
+    begun = time.monotonic()
+    while any(_alive(child) for child in children):
+        if time.monotonic() - begun > 60:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _said(process: subprocess.Popen, seconds: float) -> str | None:
+    """What a process says until its end; None where it hangs, and is killed with its group."""
+    try:
+        return process.communicate(timeout=seconds * slowness())[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return None
+
+
 def killed_book(
     bench: Bench, number: int, rng: np.random.Generator, folder: Path
 ) -> tuple[str, str | None]:
@@ -365,17 +385,10 @@ def killed_book(
     children = descendants(process.pid)
     process.kill()
     process.communicate()
-    begun = time.monotonic()
-    while any(_alive(child) for child in children):
-        if time.monotonic() - begun > 60:
-            return label, f"hang: {len(children)} children live on"
-        time.sleep(0.1)
+    if _live_on(children):
+        return label, f"hang: {len(children)} children live on"
     again = subprocess.Popen(words, **how)
-    try:
-        said = again.communicate(timeout=600 * slowness())[0]
-    except subprocess.TimeoutExpired:
-        os.killpg(again.pid, signal.SIGKILL)
-        again.communicate()
+    if (said := _said(again, 600)) is None:
         return label, "hang: made again"
     if again.returncode or "Traceback" in said:
         return label, f"lost: cannot be made again: {said[-400:]}"
@@ -465,17 +478,10 @@ def killed_grid(
             continue
     process.communicate()
     done = {path: path.read_bytes() for path in (folder / "grid").glob("*/result.json")}
-    begun = time.monotonic()
-    while any(_alive(child) for child in children):
-        if time.monotonic() - begun > 60:
-            return label, "hang: children live on"
-        time.sleep(0.1)
+    if _live_on(children):
+        return label, "hang: children live on"
     again = start(folder)
-    try:
-        said = again.communicate(timeout=900 * slowness())[0]
-    except subprocess.TimeoutExpired:
-        os.killpg(again.pid, signal.SIGKILL)
-        again.communicate()
+    if (said := _said(again, 900)) is None:
         return label, "hang: started again"
     if again.returncode or "Traceback" in said:
         return (

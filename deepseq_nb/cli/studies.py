@@ -23,7 +23,9 @@ from deepseq_nb.cli.options import (
 # %% ../../book/workshop/command_studies.ipynb #e0d2136d
 def folder_or_url(text: str) -> Path | str:
     """A path, or the address of a store as it stands."""
-    return text if "://" in text else file_argument(text)
+    from deepseq_nb.studies.storage import is_url
+
+    return text if is_url(text) else file_argument(text)
 
 
 def _experiments_options(parser: argparse.ArgumentParser) -> None:

@@ -27,6 +27,7 @@ from deepseq_nb.core.errors import (
     DatasetError,
 )
 from deepseq_nb.core.files import (
+    user_cache,
     write_atomic,
 )
 from deepseq_nb.family.landscape import (
@@ -116,10 +117,7 @@ def cache_folder() -> Path:
     $DEEPSEQ_CACHE or ~/.cache/deepseq_nb.
     """
     home = _repository_data()
-    user = Path(
-        os.environ.get("DEEPSEQ_CACHE") or Path.home() / ".cache" / "deepseq_nb"
-    )
-    return home / "cache" if home else user / "datasets"
+    return home / "cache" if home else user_cache() / "datasets"
 
 
 def _folders() -> list[Path]:

@@ -9,7 +9,6 @@ __all__ = ['save_weights', 'load_weights', 'cached_weights']
 import hashlib
 import io
 import json
-import os
 import warnings
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from deepseq_nb.core.errors import (
     WeightsError,
 )
 from deepseq_nb.core.files import (
+    user_cache,
     write_atomic,
 )
 from deepseq_nb.family.alignment import (
@@ -161,11 +161,7 @@ def cached_weights(
     """`sequence_weights`, kept by the alignment's content and theta in
     $DEEPSEQ_CACHE or ~/.cache/deepseq_nb.
     """
-    folder = Path(
-        cache_dir
-        or os.environ.get("DEEPSEQ_CACHE")
-        or Path.home() / ".cache" / "deepseq_nb"
-    )
+    folder = Path(cache_dir or user_cache())
     path = (
         folder
         / "weights"

@@ -181,7 +181,7 @@ def check_one_protein(maps: Sequence[FocusMap]) -> list[int]:
 def moved(table: VariantTable, here: FocusMap, there: FocusMap) -> VariantTable:
     """Variants on the columns of one map, on those of another of the same protein.
     What has a residue that is not there is outside the alignment."""
-    if here.residues == there.residues:
+    if (here.residues, here.occupancy) == (there.residues, there.occupancy):
         return table
     found = [there.column(residue) for residue in here.residues]
     columns = np.array([-1 if c is None else c for c in found], np.int32)[table.columns]

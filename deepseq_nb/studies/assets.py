@@ -146,7 +146,7 @@ def lighter_picture(data: bytes) -> bytes:
     flat = Image.new("RGBA", picture.size, "white")
     flat.alpha_composite(picture)
     full = flat.convert("RGB")
-    few = full.quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few = full.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     moved = np.asarray(few.convert("RGB"), int) - np.asarray(full, int)
     buffer = io.BytesIO()
     few.save(buffer, "PNG", optimize=True, **({"dpi": dpi} if dpi else {}))
@@ -197,7 +197,7 @@ def lighten(html: Path) -> None:
     pages = {p: p.read_text(encoding="utf-8") for p in sorted(html.rglob("*.html"))}
     _own_icons(html, pages.values())
     for path, page in pages.items():
-        if path.name == "search.html":
+        if path == html / "search.html":
             light = _without(page, [_ICONS])
             light = light.replace("</head>", f"{_FROM_DISK}\n</head>", 1)
         else:

@@ -85,9 +85,8 @@ def parameters_of(config: ModelConfig, length: int, alphabet: int = 20) -> int:
     return encoder + decoder * (2 if config.weights == "variational" else 1)
 
 
-def memory_of(run: Experiment, alignment: Alignment) -> int:
+def memory_of(config: ModelConfig, alignment: Alignment) -> int:
     """Bytes that a run needs, by its model and its family."""
-    config, _ = run.configurations()
     rows, length = alignment.tokens.shape
     model = parameters_of(config, length, len(alignment.alphabet))
     return _PROGRAM + 20 * model + 3 * rows * length
@@ -119,7 +118,7 @@ def planned(
             )
         n, length = alignment.tokens.shape
         row = {"run": run.name, "sequences": n, "columns": length}
-        row |= {"memory_mib": memory_of(run, alignment) >> 20, "updates": train.limit}
+        row |= {"memory_mib": memory_of(model, alignment) >> 20, "updates": train.limit}
         row |= {"seconds": round(each[key] * train.limit, 1)} if measure else {}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -262,7 +261,7 @@ def run_on_cluster(
         source = run.family, run.alignment, run.reading
         if source not in families:
             families[source] = family_of(run)
-        return memory_of(run, families[source])
+        return memory_of(run.configurations()[0], families[source])
 
     with _connected(address) as ray:
 

@@ -29,6 +29,7 @@ from deepseq_nb.core.errors import (
 from deepseq_nb.core.files import (
     remove_leftovers,
     temporary_name,
+    user_cache,
 )
 
 # %% ../../book/workshop/storage.ipynb #7ea29e23
@@ -429,8 +430,7 @@ def kept_by(
 # %% ../../book/workshop/storage.ipynb #dc2da755
 def mirror_of(store: Storage) -> Path:
     """The folder of this machine that stands for a store."""
-    cache = os.environ.get("DEEPSEQ_CACHE") or Path.home() / ".cache" / "deepseq_nb"
-    return Path(cache) / "stores" / hashlib.sha256(store.url.encode()).hexdigest()[:16]
+    return user_cache() / "stores" / hashlib.sha256(store.url.encode()).hexdigest()[:16]
 
 
 def fill_mirror(store: Storage, names: list[str]) -> None:

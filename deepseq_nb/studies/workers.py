@@ -30,11 +30,10 @@ from deepseq_nb.core.settings import (
     config_from_json,
 )
 from deepseq_nb.studies.cluster import (
-    _PROGRAM,
     _connected,
     _resources,
     lacking,
-    parameters_of,
+    memory_of,
 )
 from deepseq_nb.studies.execution import (
     end_with_parent,
@@ -191,8 +190,7 @@ class OnCluster:
     def begin(self, number: int, point: Point) -> None:
         """Hand a trial to the cluster; one that no node has room for has failed."""
         model, _ = configurations_of(point, self.bench.base)
-        rows, length = self.bench.training.tokens.shape
-        memory = _PROGRAM + 20 * parameters_of(model, length) + 3 * rows * length
+        memory = memory_of(model, self.bench.training)
         device = self.bench.config.device
         if lack := lacking(self.nodes, memory, device):
             self.too_large.append(_failed(self.out, number, point, lack))

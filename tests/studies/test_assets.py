@@ -118,6 +118,13 @@ def test_the_page_of_search_keeps_its_index_and_shows_titles_alone_from_a_disk(b
     assert page.count("SHOW_SEARCH_SUMMARY = false") == 1
 
 
+def test_a_chapter_that_is_called_search_is_a_page_as_any(built):
+    (built / "book" / "search.html").write_text((built / "search.html").read_text())
+    assets.lighten(built)
+    page = (built / "book" / "search.html").read_text()
+    assert "searchindex" not in page and "SHOW_SEARCH_SUMMARY" not in page
+
+
 def test_icons_stand_in_the_style_sheet_and_their_script_is_gone(built):
     assets.lighten(built)
     style = (built / "_static" / "styles" / "pydata-sphinx-theme.css").read_text()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from small_cluster import ray_cluster
 from small_grid import GRID, numbers
 
 from deepseq_nb.core.errors import ExperimentError
@@ -38,20 +39,8 @@ def whole_node(raylet: int) -> list[int]:
 @pytest.fixture
 def nodes(monkeypatch):
     """Two nodes of one core, each with processes of its own."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    import ray
-    from ray.cluster_utils import Cluster
-
-    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 2 * 2**30}
-    made = Cluster(initialize_head=True, head_node_args=small | {"include_dashboard": False})
-    made.worker = made.add_node(**small)
-    yield made
-    with suppress(Exception):
-        ray.shutdown()
-    made.shutdown()
+    with ray_cluster(monkeypatch) as made:
+        yield made
 
 
 def test_a_node_killed_in_the_middle_leaves_the_table_of_the_local_run(nodes, tmp_path):
@@ -148,19 +137,8 @@ def test_a_run_whose_process_is_killed_fails_alone_and_is_made_at_the_next_start
 @pytest.fixture
 def one_core(monkeypatch):
     """A node of one core, so that runs are made in the order of the grid."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    import ray
-    from ray.cluster_utils import Cluster
-
-    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 2 * 2**30}
-    made = Cluster(initialize_head=True, head_node_args=small | {"include_dashboard": False})
-    yield made
-    with suppress(Exception):
-        ray.shutdown()
-    made.shutdown()
+    with ray_cluster(monkeypatch, 1) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Long lists on a cluster: the order and the bytes of one machine, also when a worker dies."""
 
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from played_ray import played
+from small_cluster import ray_cluster
 from small_lists import dies_once, refuses, times
 from tiny_unirep import random_proteins, tiny_unirep
 
@@ -25,21 +25,8 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="module")
 def nodes():
     """The address of two nodes of one core, for all tests here."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("PYTHONPATH", f"{ROOT}:{ROOT / 'tests'}")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        import ray
-        from ray.cluster_utils import Cluster
-
-        size = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 2 * 2**30}
-        made = Cluster(initialize_head=True, head_node_args=size | {"include_dashboard": False})
-        made.add_node(**size)
+    with pytest.MonkeyPatch.context() as patch, ray_cluster(patch) as made:
         yield made.address
-        with suppress(Exception):
-            ray.shutdown()
-        made.shutdown()
 
 
 @pytest.fixture(params=["played", "ray"])

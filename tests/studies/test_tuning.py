@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny_family import TINY, write_family
+from tiny_family import TINY
 
 from deepseq_nb.core.errors import ConfigError, TrainingError
-from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.weights import sequence_weights
 from deepseq_nb.model.network import DeepSequence, latent_kl
 from deepseq_nb.model.scorer import score_noise
@@ -29,18 +28,8 @@ from deepseq_nb.studies.trials import (
 )
 
 pytest.importorskip("ax", reason="Ax is not installed: pip install '.[tune]'")
+pytestmark = pytest.mark.usefixtures("tiny_trials")
 FEW = TuningConfig(trials=2, steps=8, looks=2, samples=2, device="cpu", identity=0.9)
-
-
-@pytest.fixture(scope="module")
-def family(tmp_path_factory) -> Alignment:
-    return Alignment.read(write_family(tmp_path_factory.mktemp("family") / "tiny.a2m"))
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """Trials of a tiny model."""
-    monkeypatch.setattr(tuning, "preset", lambda name: TINY)
 
 
 def trial(number: int, *looks: tuple[int, float], state: str = "finished") -> Trial:

@@ -6,30 +6,18 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from played_ray import played
+from small_cluster import ray_cluster
 from tiny_family import TINY, write_family
 
 from deepseq_nb.core.errors import ConfigError, ExperimentError
-from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.studies import tuning, workers
 from deepseq_nb.studies.trials import Trial, TuningConfig, keep_trial, knobs, read_trials
 
 pytest.importorskip("ax", reason="Ax is not installed: pip install '.[tune]'")
-
-
-@pytest.fixture(scope="module")
-def family(tmp_path_factory) -> Alignment:
-    return Alignment.read(write_family(tmp_path_factory.mktemp("family") / "tiny.a2m"))
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """Trials of a tiny model."""
-    monkeypatch.setattr(tuning, "preset", lambda name: TINY)
+pytestmark = pytest.mark.usefixtures("tiny_trials")
 
 
 def asked(**more) -> TuningConfig:
@@ -153,21 +141,8 @@ def test_jobs_are_counted_from_one(family, tmp_path):
 @pytest.fixture
 def nodes(monkeypatch):
     """Two nodes of one core."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install '.[cluster]'")
-    root = Path(__file__).resolve().parents[2]
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("PYTHONPATH", f"{root}:{root / 'tests'}")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    import ray
-    from ray.cluster_utils import Cluster
-
-    size = {"num_cpus": 1, "object_store_memory": 80 * 2**20, "memory": 2 * 2**30}
-    made = Cluster(initialize_head=True, head_node_args=size | {"include_dashboard": False})
-    made.add_node(**size)
-    yield made
-    with suppress(Exception):
-        ray.shutdown()
-    made.shutdown()
+    with ray_cluster(monkeypatch) as made:
+        yield made
 
 
 def test_a_search_on_a_cluster_killed_and_resumed_has_every_trial_once(nodes, family, tmp_path):
