@@ -258,11 +258,9 @@ def _score(args: argparse.Namespace, say: Say) -> dict[str, Any]:
         f"{focus_map.name}, "
         f"{_what_they_are(parts)}; {_where(args)}"
     )
-    shared = check_one_protein([part[0].focus_map for part in parts])
-    if len(shared) < len(focus_map.residues):  # in a mixture
-        say(
-            f"{len(shared)} of these residues are in all alignments; others get no score"
-        )
+    shared = len(check_one_protein([part[0].focus_map for part in parts]))
+    if shared < len(focus_map.residues):  # in a mixture
+        say(f"{shared} of these residues are in all alignments; others get no score")
     table, hint = _placed(args, focus_map, say)
     how: dict[str, Any] = {"precision": args.precision, "background": args.background}
     how["mix"] = args.mix
