@@ -129,3 +129,21 @@ def test_every_link_between_pages_leads_to_a_page():
         if not any(goal.with_name(goal.name + end).is_file() for end in ("", ".md", ".ipynb")):
             broken.append(f"{path.relative_to(BOOK)}: {target}")
     assert broken == []
+
+
+def test_no_two_chapters_have_the_same_name_in_the_side_bar():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text())
+    shown = {}
+    for part in toc["parts"]:
+        for chapter in part["chapters"]:
+            path = ROOT / chapter["file"]
+            if "title" in chapter:
+                name = chapter["title"]
+            elif path.with_suffix(".md").exists():
+                name = path.with_suffix(".md").read_text().partition("\n")[0]
+            else:
+                cells = json.loads(path.with_suffix(".ipynb").read_text())["cells"]
+                name = "".join(cells[0]["source"]).partition("\n")[0]
+            shown[chapter["file"]] = name.removeprefix("# ")
+    twice = {name for name in shown.values() if [*shown.values()].count(name) > 1}
+    assert len(shown) > 100 and not twice
