@@ -54,33 +54,33 @@ def test_both_ends_of_every_knob_make_a_model():
             configurations_of(usual | {knob.name: end}, preset("small"))
 
 
-def test_the_judges_tell_the_trained_nothing_of_their_weights(family):
-    halves = Halves.of(family, 0.2, 0.9, 0.2, seed=1)
+def test_the_judges_tell_the_trained_nothing_of_their_weights(alignment):
+    halves = Halves.of(alignment, 0.2, 0.9, 0.2, seed=1)
     rows = {row.tobytes() for row in halves.training.tokens}
-    assert len(halves.tokens) + len(halves.training.tokens) == len(family.tokens)
+    assert len(halves.tokens) + len(halves.training.tokens) == len(alignment.tokens)
     assert halves.training.tokens[halves.training.focus_index].tobytes() in rows
     np.testing.assert_array_equal(
-        halves.training.tokens[halves.training.focus_index], family.tokens[family.focus_index]
+        halves.training.tokens[halves.training.focus_index], alignment.tokens[alignment.focus_index]
     )
-    alone = sequence_weights(halves.tokens, 0.2, gap=family.gap)
+    alone = sequence_weights(halves.tokens, 0.2, gap=alignment.gap)
     np.testing.assert_array_equal(halves.weights, alone)
 
 
-def test_the_held_out_elbo_is_the_definition(family):
-    model = DeepSequence(TINY, family.tokens.shape[1], 20, seed=3).eval()
-    weights = np.linspace(0.1, 1, len(family.tokens))
+def test_the_held_out_elbo_is_the_definition(alignment):
+    model = DeepSequence(TINY, alignment.tokens.shape[1], 20, seed=3).eval()
+    weights = np.linspace(0.1, 1, len(alignment.tokens))
     total = 0.0
     with torch.no_grad():
         for sample in range(3):
             noise, latent = score_noise(model, 7, sample)
             w = model.decoder.draw(noise)
-            for weight, row in zip(weights, family.tokens, strict=True):
+            for weight, row in zip(weights, alignment.tokens, strict=True):
                 mu, log_sigma = model.encoder(torch.from_numpy(row[None]))
                 log_p = model.decoder(mu + log_sigma.exp() * latent, w)[0]
                 told = sum(float(log_p[i, t]) for i, t in enumerate(row) if t < 20)
                 total += weight * (told - float(latent_kl(mu, log_sigma)[0]))
-    expected = total / 3 / (weights @ (family.tokens < 20).sum(1))
-    found = held_out_elbo(model, family.tokens, weights, samples=3, seed=7)
+    expected = total / 3 / (weights @ (alignment.tokens < 20).sum(1))
+    found = held_out_elbo(model, alignment.tokens, weights, samples=3, seed=7)
     assert found == pytest.approx(expected, rel=1e-5)
 
 
@@ -97,11 +97,11 @@ def test_what_was_given_up_gets_the_median_gain_and_what_failed_the_lowest_value
     assert expected_values(made) == [2.0, 5.0, 3.0, 0.5, 0.5]  # gains 1, 4, 2
 
 
-def test_trials_that_ended_are_not_made_again_and_the_search_goes_on_the_same(family, tmp_path):
-    whole = tuning.tune(family, tmp_path / "whole", TuningConfig(**asked(trials=3)))
-    tuning.tune(family, tmp_path / "parts", FEW)
+def test_trials_that_ended_are_not_made_again_and_the_search_goes_on_the_same(alignment, tmp_path):
+    whole = tuning.tune(alignment, tmp_path / "whole", TuningConfig(**asked(trials=3)))
+    tuning.tune(alignment, tmp_path / "parts", FEW)
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "parts/trials").glob("*.json")}
-    parts = tuning.tune(family, tmp_path / "parts", TuningConfig(**asked(trials=3)), resume=True)
+    parts = tuning.tune(alignment, tmp_path / "parts", TuningConfig(**asked(trials=3)), resume=True)
     assert {p: p.stat().st_mtime_ns for p in before} == before and len(before) == 2
     assert [(t.point, t.looks) for t in whole.trials] == [(t.point, t.looks) for t in parts.trials]
     best = max(parts.trials, key=lambda t: t.value)
@@ -116,10 +116,10 @@ def asked(**more):
 
 
 def test_a_trial_that_was_killed_between_looks_goes_on_to_the_same_values(
-    family, tmp_path, monkeypatch
+    alignment, tmp_path, monkeypatch
 ):
     one = TuningConfig(**asked(trials=1))
-    whole = tuning.tune(family, tmp_path / "whole", one)
+    whole = tuning.tune(alignment, tmp_path / "whole", one)
     fit, steps = making.fit, []
 
     def killed(alignment, model, config, *more, **options):
@@ -130,14 +130,14 @@ def test_a_trial_that_was_killed_between_looks_goes_on_to_the_same_values(
 
     monkeypatch.setattr(making, "fit", killed)
     with pytest.raises(KeyboardInterrupt):
-        tuning.tune(family, tmp_path / "killed", one)
-    again = tuning.tune(family, tmp_path / "killed", one, resume=True)
+        tuning.tune(alignment, tmp_path / "killed", one)
+    again = tuning.tune(alignment, tmp_path / "killed", one, resume=True)
     assert steps == [4, 8, 8]  # the first look was not made again
     assert again.trials[0].looks == whole.trials[0].looks
 
 
 def test_a_loss_that_is_no_number_makes_a_failed_trial_and_the_search_goes_on(
-    family, tmp_path, monkeypatch
+    alignment, tmp_path, monkeypatch
 ):
     fit, calls = making.fit, []
 
@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_makes_a_failed_trial_and_the_search_goes_on(
         return fit(*given, **options)
 
     monkeypatch.setattr(making, "fit", failing)
-    found = tuning.tune(family, tmp_path / "out", TuningConfig(**asked(trials=3)))
+    found = tuning.tune(alignment, tmp_path / "out", TuningConfig(**asked(trials=3)))
     assert [t.state for t in found.trials] == ["finished", "failed", "finished"]
     assert "loss is nan" in tuning.read_trials(tmp_path / "out")[1].why
 
@@ -170,16 +170,16 @@ def test_after_the_spread_points_ax_is_asked_and_says_the_same_again():
         assert isinstance(found[knob.name], int if knob.whole or knob.values else float)
 
 
-def test_another_search_in_the_same_folder_is_refused(family, tmp_path):
-    tuning.tune(family, tmp_path / "out", TuningConfig(**asked(trials=1)))
+def test_another_search_in_the_same_folder_is_refused(alignment, tmp_path):
+    tuning.tune(alignment, tmp_path / "out", TuningConfig(**asked(trials=1)))
     with pytest.raises(ConfigError, match="already holds a search"):
-        tuning.tune(family, tmp_path / "out", FEW)
+        tuning.tune(alignment, tmp_path / "out", FEW)
     with pytest.raises(ConfigError, match="a search with steps 8, now it is 16"):
-        tuning.tune(family, tmp_path / "out", TuningConfig(**asked(steps=16)), resume=True)
+        tuning.tune(alignment, tmp_path / "out", TuningConfig(**asked(steps=16)), resume=True)
 
 
 @pytest.mark.parametrize("given", [{"objective": "assay"}, {}])
-def test_an_objective_without_its_assay_is_refused(family, tmp_path, given):
+def test_an_objective_without_its_assay_is_refused(alignment, tmp_path, given):
     how = {} if given else {"assay": tmp_path / "a.csv"}
     with pytest.raises(ConfigError, match="an assay and its column are for"):
-        tuning.tune(family, tmp_path / "out", TuningConfig(**asked(**given)), **how)
+        tuning.tune(alignment, tmp_path / "out", TuningConfig(**asked(**given)), **how)

@@ -45,32 +45,32 @@ class Late:
         return workers.carry_out(self.bench, number, self.working.pop(number), self.out)
 
 
-def searched(family, out, config, room, order):
+def searched(alignment, out, config, room, order):
     """A search whose trials end in this order."""
-    bench = tuning._bench(family, config, None, None, lambda line: None)
+    bench = tuning._bench(alignment, config, None, None, lambda line: None)
     place, said = Late(bench, out, room, order), []
     usual = tuning.usual_point(bench.base)
     made = tuning._search(bench, usual, out, place, said.append)
     return made, place, said
 
 
-def test_trials_that_end_in_another_order_are_neither_lost_nor_doubled(family, tmp_path):
-    made, place, said = searched(family, tmp_path, asked(trials=5), 3, [3, 2, 5, 4, 1])
+def test_trials_that_end_in_another_order_are_neither_lost_nor_doubled(alignment, tmp_path):
+    made, place, said = searched(alignment, tmp_path, asked(trials=5), 3, [3, 2, 5, 4, 1])
     assert [trial.number for trial in made] == [1, 2, 3, 4, 5] and place.most == 3
     assert values(read_trials(tmp_path)) == values(made)
     assert [line.split()[1] for line in said] == ["3", "2", "5", "4", "1"]
     assert "usual settings" not in " ".join(said[:4]) and "usual settings" in said[4]
     assert [p.name for p in (tmp_path / "trials").iterdir() if p.is_dir()] == []
     assert len({json.dumps(trial.point) for trial in made}) == 5
-    alone = tuning.tune(family, tmp_path / "alone", asked(trials=5))
+    alone = tuning.tune(alignment, tmp_path / "alone", asked(trials=5))
     assert values(alone.trials) == values(made), "the points before Ax looks hang on nothing"
 
 
-def test_what_was_at_work_when_it_was_killed_goes_on_with_its_own_point(family, tmp_path):
+def test_what_was_at_work_when_it_was_killed_goes_on_with_its_own_point(alignment, tmp_path):
     class Killed(Exception):
         pass
 
-    bench = tuning._bench(family, asked(trials=4), None, None, lambda line: None)
+    bench = tuning._bench(alignment, asked(trials=4), None, None, lambda line: None)
     place = Late(bench, tmp_path, 3, [2])
 
     def ended():
@@ -86,7 +86,7 @@ def test_what_was_at_work_when_it_was_killed_goes_on_with_its_own_point(family, 
     assert at_work == ["1", "3", "4"]
     other = usual | {"latent": usual["latent"] + 1}  # a point that no search would ask for again
     (tmp_path / "trials" / "3" / "point.json").write_text(json.dumps(other))
-    made, _, said = searched(family, tmp_path, asked(trials=4), 1, [1, 3, 4])
+    made, _, said = searched(alignment, tmp_path, asked(trials=4), 1, [1, 3, 4])
     assert said[0] == "1 trials were made before"
     assert [trial.number for trial in made] == [1, 2, 3, 4] and made[2].point == other
 
@@ -111,15 +111,15 @@ def test_more_workers_than_points_that_are_spread_get_spread_points_too():
     assert len({json.dumps(point) for point in points}) == len(points)
 
 
-def test_two_processes_find_the_values_of_one(family, tmp_path):
-    alone = tuning.tune(family, tmp_path / "alone", asked(trials=3))
-    both = tuning.tune(family, tmp_path / "both", asked(trials=3), jobs=2)
+def test_two_processes_find_the_values_of_one(alignment, tmp_path):
+    alone = tuning.tune(alignment, tmp_path / "alone", asked(trials=3))
+    both = tuning.tune(alignment, tmp_path / "both", asked(trials=3), jobs=2)
     assert values(both.trials) == values(alone.trials)
     assert not [*(tmp_path / "both" / "trials").glob("*.log")]
 
 
-def test_a_killed_trial_has_failed_and_an_error_ends_the_search(family, tmp_path):
-    bench = tuning._bench(family, asked(trials=2), None, None, lambda line: None)
+def test_a_killed_trial_has_failed_and_an_error_ends_the_search(alignment, tmp_path):
+    bench = tuning._bench(alignment, asked(trials=2), None, None, lambda line: None)
     usual = tuning.usual_point(TINY)
     with workers.place_of(bench, tmp_path, jobs=2) as place:
         place.begin(1, usual)
@@ -133,9 +133,9 @@ def test_a_killed_trial_has_failed_and_an_error_ends_the_search(family, tmp_path
             place.ended()
 
 
-def test_jobs_are_counted_from_one(family, tmp_path):
+def test_jobs_are_counted_from_one(alignment, tmp_path):
     with pytest.raises(ConfigError, match="jobs"):
-        tuning.tune(family, tmp_path, asked(trials=1), jobs=0)
+        tuning.tune(alignment, tmp_path, asked(trials=1), jobs=0)
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def nodes(monkeypatch):
         yield made
 
 
-def test_a_search_on_a_cluster_killed_and_resumed_has_every_trial_once(nodes, family, tmp_path):
+def test_a_search_on_a_cluster_killed_and_resumed_has_every_trial_once(nodes, alignment, tmp_path):
     """The driver is killed after its first trial; what was at work goes on with its point."""
     path = write_family(tmp_path / "tiny.a2m")
     out = tmp_path / "search"
@@ -172,19 +172,19 @@ def test_a_search_on_a_cluster_killed_and_resumed_has_every_trial_once(nodes, fa
     assert [row.split(",")[0] for row in table[1:]] == ["1", "2", "3", "4"]
 
 
-def test_a_search_on_a_played_cluster_has_the_values_of_one_here(family, tmp_path, monkeypatch):
+def test_a_search_on_a_played_cluster_has_the_values_of_one_here(alignment, tmp_path, monkeypatch):
     """Bench, judge and trials are pickled on their way; an error of a trial is said once."""
-    alone = tuning.tune(family, tmp_path / "alone", asked(trials=3))
+    alone = tuning.tune(alignment, tmp_path / "alone", asked(trials=3))
     with played(monkeypatch, workers):
-        there = tuning.tune(family, tmp_path / "there", asked(trials=3), cluster="played")
+        there = tuning.tune(alignment, tmp_path / "there", asked(trials=3), cluster="played")
         assert values(there.trials) == values(alone.trials)
         (tmp_path / "bad" / "trials").mkdir(parents=True)
         (tmp_path / "bad" / "trials" / "1").write_text("a file in the place of the folder")
         with pytest.raises((ExperimentError, OSError), match=r"trials/1"):
-            tuning.tune(family, tmp_path / "bad", asked(trials=1), cluster="played")
+            tuning.tune(alignment, tmp_path / "bad", asked(trials=1), cluster="played")
 
 
-def test_a_trial_that_no_node_has_room_for_has_failed(family, tmp_path):
+def test_a_trial_that_no_node_has_room_for_has_failed(alignment, tmp_path):
     class Ray:
         """A cluster of one small node."""
 
@@ -197,7 +197,7 @@ def test_a_trial_that_no_node_has_room_for_has_failed(family, tmp_path):
         def put(self, value):
             return value
 
-    bench = tuning._bench(family, asked(trials=2), None, None, lambda line: None)
+    bench = tuning._bench(alignment, asked(trials=2), None, None, lambda line: None)
     place = workers.OnCluster(Ray(), bench, tmp_path, None)
     place.begin(1, tuning.usual_point(TINY))
     trial = place.ended()
