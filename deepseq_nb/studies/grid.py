@@ -475,10 +475,15 @@ def _line_of(text: str, message: str) -> str:
     return f", line {min(places)[1]}" if places else ""
 
 # %% ../../book/performance/grid.ipynb #f6fa48d9
-def result_rows(result: dict[str, Any]) -> list[dict[str, Any]]:
+def result_rows(
+    result: dict[str, Any], home: Path | None = None
+) -> list[dict[str, Any]]:
     """One flat row for each set of measurements of a run (one without numbers where
-    nothing is measured)."""
+    nothing is measured); files below `home` are named from there."""
     about, origin = result["experiment"], result["origin"]
+    files = {k: Path(about.get(k, "")) for k in ("alignment", "assay")}
+    near = {k: file for k, file in files.items() if home in file.parents}
+    about = about | {k: str(file.relative_to(home)) for k, file in near.items()}
     seconds = {f"{name}_s": value for name, value in result["seconds"].items()}
     kept = "version commit device cores threads python torch numpy made".split()
     row = (

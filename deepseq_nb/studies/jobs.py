@@ -167,6 +167,8 @@ def _trained(job: "Job") -> dict[str, Any]:
         for key in ("optimizer", "learning_rate", "batch_size")
     }
     trained |= {
+        "updates": job.run.steps,
+        "settled": job.run.settled,
         "width_rate": config.width_rate,
         "site_prior": job.run.model_config.site_prior,
         "parameters": sum(

@@ -144,11 +144,11 @@ def _start(
 Starter = Callable[[Path, Experiment, str, dict[str, str]], Any]
 
 # %% ../../book/workshop/runner.ipynb #fffcdf77
-def grid_table(folders: list[Path]) -> pd.DataFrame:
-    """The rows of all finished runs among `folders`, in their order."""
+def grid_table(folders: list[Path], home: Path | None = None) -> pd.DataFrame:
+    """The rows of all finished runs, in their order; files are named from `home`."""
     done = [folder for folder in folders if state_of(folder) == "finished"]
     results = [json.loads((folder / "result.json").read_text()) for folder in done]
-    return pd.DataFrame([row for result in results for row in result_rows(result)])
+    return pd.DataFrame([row for one in results for row in result_rows(one, home)])
 
 # %% ../../book/workshop/runner.ipynb #22d14d9e
 def _progress(folder: Path, steps: int | str) -> str:
@@ -466,7 +466,7 @@ def _save(
     work: _Work, grid: Grid, path: Path | str, out: Path, name: str = "table"
 ) -> Path | None:
     """Write the table of what is finished, if anything is."""
-    table = grid_table([*work.runs])
+    table = grid_table([*work.runs], Path(path).resolve().parent)
     about = {"grid": asdict(grid), "file": Path(path).name, "runs": len(work.runs)}
     return save_result(name, table, about, out) if len(table) else None
 

@@ -102,6 +102,7 @@ def test_a_job_makes_the_run_that_fit_makes_for_a_shallow_family(tmp_path):
     assert kept.history.loss.tolist() == pytest.approx(made.history.loss.tolist())
     assert result["trained"]["site_prior"] and result["sets"] == []
     assert result["trained"]["width_rate"] == made.train_config.width_rate
+    assert (result["trained"]["updates"], result["trained"]["settled"]) == (3, made.settled)
     assert len(pd.read_csv(tmp_path / "run" / "scores.csv")) == 6 * 19
 
 

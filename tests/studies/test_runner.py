@@ -248,6 +248,20 @@ def test_a_family_that_is_not_here_is_named_and_the_others_run(quick_job):
     assert not list((quick_job / "runs").glob("mine-*"))
 
 
+def test_a_table_names_files_as_the_grid_does_where_they_are_below_it(quick_job):
+    home = quick_job / "home"
+    (home / "families").mkdir(parents=True)
+    near, far = home / "families" / "near.a2m", quick_job / "far.a2m"
+    for file in (near, far):
+        write(file, ">one\nMKV\n>two\nMRV\n")
+    text = 'families = ["near", "far"]\nsteps = 1\n[data.near]\nalignment = "families/near.a2m"\n'
+    grid = write(home / "g.toml", text + '[data.far]\nalignment = "../far.a2m"\n')
+    assert runner.run_grid(grid, quick_job / "runs", echo=lambda line: None) == 0
+    table = pd.read_csv(quick_job / "runs" / "table.csv").set_index("family")
+    assert table.alignment["near"] == "families/near.a2m"
+    assert table.alignment["far"] == str(far)
+
+
 def test_a_grid_none_of_which_can_run_is_one_line_before_anything_starts(tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "find", lambda *args, **options: None)
     said = []
@@ -298,7 +312,7 @@ def test_a_run_that_cannot_be_started_fails_alone_and_says_why(tmp_path, monkeyp
         (folder / "result.json").write_text(RESULT)
         return Done()
 
-    monkeypatch.setattr(runner, "result_rows", lambda result: [{"value": 1.0}])
+    monkeypatch.setattr(runner, "result_rows", lambda result, home: [{"value": 1.0}])
     assert runner.run_grid(grid, tmp_path / "out", echo=said.append, starter=starter) == 1
     assert sum("No space left on device" in line for line in said) == 1
     assert any(line.startswith("failed: ") and "seed1" in line for line in said)
@@ -333,6 +347,6 @@ def test_a_table_that_cannot_be_written_ends_nothing(tmp_path, monkeypatch):
         return subprocess.Popen(["true"])
 
     monkeypatch.setattr(runner, "save_result", full)
-    monkeypatch.setattr(runner, "result_rows", lambda result: [{"value": 1.0}])
+    monkeypatch.setattr(runner, "result_rows", lambda result, home: [{"value": 1.0}])
     assert runner.run_grid(grid, tmp_path / "out", echo=said.append, starter=starter) == 1
     assert "No space left" in said[-1] and "writes the table again" in said[-1]
