@@ -9,7 +9,10 @@ __all__ = ['SEARCH']
 import argparse
 import re
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from deepseq_nb.cli.options import (
     Command,
@@ -82,8 +85,14 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of the query's first letter",
     )
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         "--jobs", type=count_argument, help="threads (default: all cores)"
+    )
+    where.add_argument(
+        "--cluster",
+        metavar="auto|ADDRESS",
+        help="with --each: share the queries out over a Ray cluster, a core for each; its nodes all see the database and --out",
     )
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
 
@@ -124,54 +133,15 @@ def _told(found: Any, say: Say) -> dict[str, Any]:
         "thresholds": table.to_dict("records"),
     }
 
-# %% ../../book/workshop/command_search.ipynb #14db467e
-def _each(args: argparse.Namespace, queries: list[Any], say: Say) -> dict[str, Any]:
-    """Search with every query; those whose family is there are not done again."""
-    from deepseq_nb.core.errors import AlignmentError, ConfigError
-    from deepseq_nb.family.search import is_done, search_family, search_request
-
-    options, results = _settings(args), {}
-    if args.out.is_file():
-        raise ConfigError(f"{args.out} is a file, expected a folder for the families")
-    names = [re.sub(r"[^A-Za-z0-9._-]+", "_", query.name) for query in queries]
-    if len(set(names)) < len(names):
-        raise ConfigError("two sequences of the file have one name: rename one")
-    for name, query in zip(names, queries, strict=True):
-        out = args.out / f"{name}.a2m"
-        request = search_request(query, args.database, options, args.first_residue)
-        if is_done(out, request) and not args.overwrite:
-            say(f"{query.name}: done already, {out}")
-            results[query.name] = {"path": str(out)}
-            continue
-        say(f"{query.name}:")
-        try:
-            found = search_family(
-                query, args.database, out, options, **_how(args), say=say
-            )
-        except AlignmentError as error:  # no hits: the others may have some
-            say(f"{query.name}: {error}")
-            results[query.name] = {"path": None, "reason": str(error)}
-            continue
-        results[query.name] = _told(found, say)
-    if all(result["path"] is None for result in results.values()):
-        raise AlignmentError("no sequence of the file has a family in this database")
-    return results
-
-
-def _how(args: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "first_residue": args.first_residue,
-        "write_all": args.all_thresholds,
-        "overwrite": args.overwrite,
-        "jobs": args.jobs,
-        "progress": bool(sys.stderr and sys.stderr.isatty()),
-    }
-
 # %% ../../book/workshop/command_search.ipynb #1a67ac34
 def _search(args: argparse.Namespace, say: Say) -> dict[str, Any]:
     from deepseq_nb.core.errors import ConfigError
     from deepseq_nb.family import search
 
+    if args.cluster and not args.each:
+        raise ConfigError(
+            "--cluster shares out the queries of a file: it goes with --each"
+        )
     if args.hits:
         if args.sequence or args.each:
             raise ConfigError(
@@ -207,7 +177,120 @@ SEARCH = Command(
     (
         "deepseq search BLAT.fasta --database uniref100.fasta.gz --out BLAT.a2m",
         "deepseq search --from hits.sto --out BLAT.a2m",
+        "deepseq search all.fasta --each --database db.gz --out found --cluster auto",
     ),
     _search_options,
     _search,
 )
+
+# %% ../../book/workshop/command_search.ipynb #14db467f
+def _file_names(args: argparse.Namespace, queries: list[Any]) -> list[str]:
+    """A file for the family of each query; raises `ConfigError` where two would be
+    one."""
+    from deepseq_nb.core.errors import ConfigError
+
+    if args.out.is_file():
+        raise ConfigError(f"{args.out} is a file, expected a folder for the families")
+    names = [re.sub(r"[^A-Za-z0-9._-]+", "_", query.name) for query in queries]
+    if len(set(names)) < len(names):
+        raise ConfigError("two sequences of the file have one name: rename one")
+    return [f"{name}.a2m" for name in names]
+
+
+def _each(args: argparse.Namespace, queries: list[Any], say: Say) -> dict[str, Any]:
+    """Search with every query; those whose family is there are not done again."""
+    from deepseq_nb.core.errors import AlignmentError
+    from deepseq_nb.family.search import is_done, refuse_family, search_request
+
+    options, left, results = _settings(args), [], {}
+    for name, query in zip(_file_names(args, queries), queries, strict=True):
+        out = args.out / name
+        request = search_request(query, args.database, options, args.first_residue)
+        if is_done(out, request) and not args.overwrite:
+            say(f"{query.name}: done already, {out}")
+            results[query.name] = {"path": str(out)}
+            continue
+        refuse_family(out, args.overwrite)  # before any is searched
+        left.append((name, query))
+    families = _found(args, left, say)
+    for _, query in left:
+        say(f"{query.name}:")
+        family = next(families)
+        if isinstance(family, str):
+            say(f"{query.name}: {family}")
+            results[query.name] = {"path": None, "reason": family}
+        else:
+            results[query.name] = _told(family, say)
+    if all(result["path"] is None for result in results.values()):
+        raise AlignmentError("no sequence of the file has a family in this database")
+    return results
+
+# %% ../../book/workshop/command_search.ipynb #14db467e
+class _Wanted(NamedTuple):
+    """What the searches of several queries have in common."""
+
+    database: Path
+    folder: Path
+    how: dict[str, Any]  # settings of `search_family`
+
+
+def _wanted(args: argparse.Namespace) -> _Wanted:
+    return _Wanted(args.database, args.out, {"options": _settings(args)} | _how(args))
+
+
+def _family_or_reason(wanted: _Wanted, name: str, query: Any, say: Say) -> Any:
+    """What the search with a query found, or why it found nothing."""
+    from deepseq_nb.core.errors import AlignmentError
+    from deepseq_nb.family.search import search_family
+
+    out = wanted.folder / name
+    try:
+        return search_family(query, wanted.database, out, **wanted.how, say=say)
+    except AlignmentError as error:  # no hits: the others may have some
+        return str(error)
+
+
+def _searcher(wanted: _Wanted) -> Callable[[Any], Any]:
+    """In a worker: the function that searches with one query, and returns what is to be
+    said too."""
+
+    def searched(one: tuple[str, Any]) -> tuple[list[str], Any]:
+        said: list[str] = []
+        return said, _family_or_reason(wanted, *one, said.append)
+
+    return searched
+
+
+def _found(
+    args: argparse.Namespace, queries: list[tuple[str, Any]], say: Say
+) -> Iterator[Any]:
+    """What is found with each, here or on a cluster."""
+    from deepseq_nb.studies.cluster import over_cluster
+
+    wanted = _wanted(args)
+    if not args.cluster:
+        yield from (_family_or_reason(wanted, *one, say) for one in queries)
+        return
+    # what may be overwritten is known by now; a worker that is lost may have written
+    quiet = wanted.how | {"jobs": 1, "progress": False, "overwrite": True}
+    wanted = _Wanted(wanted.database.resolve(), wanted.folder.resolve(), quiet)
+    for said, found in over_cluster(_searcher, wanted, queries, args.cluster):
+        for line in said:
+            say(line)
+        yield found if isinstance(found, str) else _named_here(found, args.out)
+
+
+def _named_here(found: Any, folder: Path) -> Any:
+    """What was found elsewhere, with the names of its files as they were given."""
+    paths = {threshold: folder / file.name for threshold, file in found.paths.items()}
+    return replace(found, path=folder / found.path.name, paths=paths)
+
+
+def _how(args: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "first_residue": args.first_residue,
+        "write_all": args.all_thresholds,
+        "overwrite": args.overwrite,
+        "jobs": args.jobs,
+        "progress": bool(sys.stderr and sys.stderr.isatty()),
+    }

@@ -9,6 +9,7 @@ import pytest
 from played_ray import played
 from small_cluster import ray_cluster
 from small_lists import dies_once, refuses, times
+from small_search import practice_search
 from tiny_unirep import random_proteins, tiny_unirep
 
 from deepseq_nb.cli import score as command
@@ -114,3 +115,40 @@ def test_representations_of_a_cluster_are_the_bytes_of_one_machine(address, tmp_
     assert np.load(tmp_path / "there" / "h_avg.npy").shape == (4100, 12)
     with pytest.raises(ConfigError, match="cannot be sent to another"):
         write_reps(proteins, tmp_path / "no", model=prepared(model=model), spread=spread)
+
+
+def test_families_of_a_cluster_are_the_files_of_one_machine(address, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("pyhmmer", reason="pyhmmer is not installed")
+    practice_search(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    line = "search three.fasta --database db.fasta --each --thresholds 0.3,0.4 --iterations 2"
+    assert main(f"{line} --jobs 1 --out here".split()) == 0
+    here = capsys.readouterr().out
+    assert main(f"{line} --cluster {address} --out there".split()) == 0
+    assert capsys.readouterr().out.replace("there/", "here/") == here
+    assert "lonely: no hits" in here and here.count("round 2: hits") == 2
+    files = [file for file in (tmp_path / "here").iterdir() if file.is_file()]
+    for file in files:
+        twin = (tmp_path / "there" / file.name).read_text()
+        assert twin.replace(str(tmp_path / "db.fasta"), "db.fasta") == file.read_text()
+    assert len(files) == 6, "two families, with two files beside each"
+    assert main(f"{line} --cluster {address} --out there".split()) == 0
+    assert capsys.readouterr().out.count(": done already, ") == 2
+
+
+def test_a_family_that_may_not_be_replaced_is_refused_before_any_is_searched(tmp_path, capsys):
+    pytest.importorskip("pyhmmer", reason="pyhmmer is not installed")
+    practice_search(tmp_path)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "other.a2m").write_text(">mine\nMKV\n")
+    line = f"search {tmp_path}/three.fasta --database {tmp_path}/db.fasta --each --jobs 1"
+    assert main(f"{line} --out {tmp_path}/out".split()) == 2
+    assert "other.a2m exists" in capsys.readouterr().err
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_a_search_with_one_query_is_not_for_a_cluster(tmp_path, capsys):
+    practice_search(tmp_path)
+    line = f"search {tmp_path}/three.fasta --database {tmp_path}/db.fasta --cluster auto"
+    assert main(f"{line} --out {tmp_path}/x.a2m".split()) == 2
+    assert "it goes with --each" in capsys.readouterr().err
