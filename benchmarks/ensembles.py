@@ -1,8 +1,9 @@
 """Models that are averaged: five seeds of the default, and five that differ on purpose in sequences, theta and latent size, on three families.
 
     DEEPSEQ_DATA=... python benchmarks/ensembles.py run [FAMILY ...] [--out runs/ensembles]    one after the other; a finished trial is not done again
-    DEEPSEQ_DATA=... python benchmarks/ensembles.py table [--out runs/ensembles] [--save]      results/ensembles.csv, results/ensemble_members.csv
+    DEEPSEQ_DATA=... python benchmarks/ensembles.py table [FAMILY ...] [--kinds KIND ...] [--out runs/ensembles] [--save]      results/ensembles.csv, results/ensemble_members.csv
 
+What `table` is not asked for stays in the tables as it was recorded, and their JSON says from which commit.
 The trials are those of `annealing.py`: `small` at a constant rate, one thread, all singles scored at sixteen snapshots. `seeds` differ in the seed alone. `varied` ones have a bootstrap of the
 clusters of sequences (an exponential weight for each cluster), another theta and another latent size each.
 """
@@ -144,6 +145,25 @@ def member_rows(out: Path, family: str, kind: str) -> list[dict]:
     return rows
 
 
+def with_recorded(name: str, made: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """A table with the recorded rows of other families and kinds, in the order of all; and whence those are."""
+    if (before := results.read_result(name)) is None:
+        return made, {}
+    table, origin = before
+    now = set(zip(made.family, made.kind, strict=True))
+    other = [pair not in now for pair in zip(table.family, table.kind, strict=True)]
+    if not any(other):
+        return made, {}
+    both = pd.concat([table[other], made], ignore_index=True)
+    order = [*KINDS, "original"]
+    place = both.family.map(FAMILIES.index) + both.kind.map(order.index) / len(order)
+    both = both.loc[place.sort_values(kind="stable").index].reset_index(drop=True)
+    kept = sorted({f"{f} {k}" for f, k in zip(table.family[other], table.kind[other], strict=True)})
+    earlier = origin["parameters"].get("kept", "")
+    said = f"{', '.join(kept)}: commit {origin['commit']}, {origin['made'][:10]}"
+    return both, {"kept": f"{said}; {earlier}" if earlier else said}
+
+
 WAYS = (lambda scores: scores, of_record)  # the difference of the ELBO, and the score of record
 
 
@@ -169,8 +189,9 @@ def main() -> None:
     print(groups.groupby(["family", "kind"], sort=False).tail(MEMBERS).to_string(index=False))
     if args.save:
         known = {"samples": 20, "score_seed": 1, "batch_size": 100, "preset": "small"}
-        results.save_result("ensembles", groups, known)
-        results.save_result("ensemble_members", alone, known)
+        for name, made in (("ensembles", groups), ("ensemble_members", alone)):
+            both, kept = with_recorded(name, made)
+            results.save_result(name, both, known | kept)
 
 
 if __name__ == "__main__":
