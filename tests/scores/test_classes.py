@@ -141,6 +141,15 @@ def test_a_scale_of_its_own_changes_nothing_for_a_run():
     np.testing.assert_allclose(both.probability, one.probability, atol=1e-3)
 
 
+def test_the_score_of_several_runs_is_each_variants_mean_and_runs_are_named():
+    table, _ = humps()
+    double = table.assign(score=2 * table.score)
+    both = classify([table, double])
+    np.testing.assert_allclose(both.table.score, 1.5 * table.score)
+    assert [line.split(":")[0] for line in both.lines()[:2]] == ["run 1", "run 2"]
+    assert classify(table).lines()[0].startswith("scores: ")
+
+
 def test_tables_with_other_variants_are_refused():
     table, _ = humps()
     with pytest.raises(EvaluationError, match="table 2 has other variants"):
