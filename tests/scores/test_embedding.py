@@ -102,6 +102,14 @@ def test_the_dimensions_in_use_are_those_with_the_smallest_widths(tiny_run):
 # annotated data
 
 
+def test_a_cross_marks_what_is_the_wild_type_and_nothing_else():
+    table = pd.DataFrame(
+        {"identity": [0.5, 1.0, 0.9], "z1": [1.0, 2.0, 3.0], "sd1": 0.1, "z2": [4.0, 5.0, 6.0], "sd2": 0.2}
+    )  # fmt: skip
+    for line in plot_places(table).axes[0].lines:
+        assert line.get_xydata().tolist() == [[2.0, 5.0]]
+
+
 def test_annotated_data_has_means_widths_and_weights(tiny_run, alignment):
     pytest.importorskip("anndata")
     table = embedding_table(tiny_run).assign(elbo=1.5)
