@@ -3,6 +3,8 @@
     DEEPSEQ_DATA=... python benchmarks/annealing.py run [TRIAL ...] [--out runs/annealing]    one after the other; a finished trial is not done again
     DEEPSEQ_DATA=... python benchmarks/annealing.py table [--out runs/annealing] [--save]     results/annealing.csv, results/annealing_pairs.csv, results/annealing_means.csv
 
+Trials that are not in the folder of `table` stay in the tables as they were recorded.
+
 Each trial is a training on one thread whose model is scored at snapshots (all singles, 20 samples, seed 1, as `deepseq score`) and compared with its assays.
 A rate of `cosine` falls to one per cent of the first over all updates. Processor seconds are of the training alone, taken beside other work.
 """
@@ -225,6 +227,8 @@ def tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, int]:
     }
     means = []
     for group, names in groups.items():
+        if not {*names} <= {*models}:
+            continue
         together = sum(models[name] for name in names) / len(names)
         singles = [alone[name] for name in names]
         means.append({
@@ -232,6 +236,33 @@ def tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, int]:
             "spearman_of_mean": round(spearman(together.to_numpy(), measured), 4),
         })  # fmt: skip
     return pd.DataFrame(rows), pd.DataFrame(pairs), pd.DataFrame(means), len(theirs)
+
+
+def with_recorded(made: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
+    """The tables with what was recorded of other trials, in the order of all; and whence that is."""
+    now, whole, origins = {*made["annealing"].trial}, {}, set()
+    for name, table in made.items():
+        if (before := results.read_result(name)) is None:
+            whole[name] = table
+            continue
+        old, origin = before
+        if name == "annealing":
+            old = old[~old.trial.isin(now)]
+        elif name == "annealing_pairs":
+            had = {*zip(table.one, table.other, strict=True)}
+            pairs = zip(old.one, old.other, strict=True)
+            old = old[[not now & {*pair} and pair not in had for pair in pairs]]
+        else:
+            old = old[~old.group.isin(table.get("group", []))]
+        if len(old):
+            origins.add(f"{origin['commit']}, {origin['made'][:10]}")
+        whole[name] = pd.concat([old, table], ignore_index=True)
+    order = [*TRIALS]
+    place = whole["annealing"].trial.map(order.index).sort_values(kind="stable").index
+    whole["annealing"] = whole["annealing"].loc[place].reset_index(drop=True)
+    if not origins:
+        return whole, {}
+    return whole, {"kept": f"all but {', '.join(sorted(now))}: {'; '.join(sorted(origins))}"}
 
 
 def main() -> None:
@@ -251,10 +282,11 @@ def main() -> None:
     print(last[["trial", "assay", "updates", "median_width", "spearman"]].to_string(index=False))
     if args.save:
         known = {"samples": 20, "score_seed": 1, "batch_size": 100, "theta": 0.2}
-        results.save_result("annealing", snapshots, known)
-        compared = known | {"variants": variants}
-        results.save_result("annealing_pairs", pairs, compared)
-        results.save_result("annealing_means", means, compared)
+        made = {"annealing": snapshots, "annealing_pairs": pairs, "annealing_means": means}
+        whole, kept = with_recorded(made)
+        for name, table in whole.items():
+            about = known | ({} if name == "annealing" else {"variants": variants})
+            results.save_result(name, table, about | kept)
 
 
 if __name__ == "__main__":

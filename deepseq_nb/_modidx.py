@@ -3429,6 +3429,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                    'deepseq_nb/studies/jobs.py'),
                                          'deepseq_nb.studies.jobs._result': ('workshop/jobs.html#_result', 'deepseq_nb/studies/jobs.py'),
                                          'deepseq_nb.studies.jobs._trained': ('workshop/jobs.html#_trained', 'deepseq_nb/studies/jobs.py'),
+                                         'deepseq_nb.studies.jobs._updates_of': ( 'workshop/jobs.html#_updates_of',
+                                                                                  'deepseq_nb/studies/jobs.py'),
                                          'deepseq_nb.studies.jobs.check_family': ( 'workshop/jobs.html#check_family',
                                                                                    'deepseq_nb/studies/jobs.py'),
                                          'deepseq_nb.studies.jobs.family_of': ( 'workshop/jobs.html#family_of',

@@ -196,6 +196,12 @@ def _result(job: "Job") -> dict[str, Any]:
     }
 
 # %% ../../book/workshop/jobs.ipynb #129e5488
+def _updates_of(folder: RunFolder) -> int:
+    """The updates of the last checkpoint, which `history.csv` may not have yet; 0
+    without one."""
+    return int(folder.checkpoint()[1]["step"]) if folder.state.exists() else 0
+
+
 class _Seconds(dict[str, float]):
     """How long each part of a job took."""
 
@@ -249,7 +255,7 @@ class Job:
     def train(self) -> Run:
         """The trained model; one that was interrupted goes on, to the same bits."""
         out = None if self.folder is None else self.folder / "train"
-        self.resumed_from = 0 if out is None else len(RunFolder(out).table())
+        self.resumed_from = 0 if out is None else _updates_of(RunFolder(out))
         with self.seconds.of("train"):
             self.run = fit(
                 self.alignment,
