@@ -13,9 +13,11 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -238,31 +240,25 @@ def tables(out: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, int]:
     return pd.DataFrame(rows), pd.DataFrame(pairs), pd.DataFrame(means), len(theirs)
 
 
-def with_recorded(made: dict[str, pd.DataFrame]) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
-    """The tables with what was recorded of other trials, in the order of all; and whence that is."""
-    now, whole, origins = {*made["annealing"].trial}, {}, set()
-    for name, table in made.items():
-        if (before := results.read_result(name)) is None:
-            whole[name] = table
-            continue
-        old, origin = before
-        if name == "annealing":
-            old = old[~old.trial.isin(now)]
-        elif name == "annealing_pairs":
-            had = {*zip(table.one, table.other, strict=True)}
-            pairs = zip(old.one, old.other, strict=True)
-            old = old[[not now & {*pair} and pair not in had for pair in pairs]]
-        else:
-            old = old[~old.group.isin(table.get("group", []))]
-        if len(old):
-            origins.add(f"{origin['commit']}, {origin['made'][:10]}")
-        whole[name] = pd.concat([old, table], ignore_index=True)
-    order = [*TRIALS]
-    place = whole["annealing"].trial.map(order.index).sort_values(kind="stable").index
-    whole["annealing"] = whole["annealing"].loc[place].reset_index(drop=True)
-    if not origins:
-        return whole, {}
-    return whole, {"kept": f"all but {', '.join(sorted(now))}: {'; '.join(sorted(origins))}"}
+def with_recorded(
+    name: str, made: pd.DataFrame, replaced: Callable[[pd.DataFrame], Any]
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """`made` behind the recorded rows that it does not replace; and whence those are."""
+    if (before := results.read_result(name)) is None:
+        return made, {}
+    old, origin = before
+    kept = old[~np.asarray(replaced(old), dtype=bool)]
+    if kept.empty:
+        return made, {}
+    said = f"{len(kept)} rows of commit {origin['commit']}, {origin['made'][:10]}"
+    earlier = origin["parameters"].get("kept")
+    both = pd.concat([kept, made], ignore_index=True)
+    return both, {"kept": f"{said}; in them {earlier}" if earlier else said}
+
+
+def in_order(table: pd.DataFrame, place: pd.Series) -> pd.DataFrame:
+    """The rows by their place, those of one place as they stand."""
+    return table.loc[place.sort_values(kind="stable").index].reset_index(drop=True)
 
 
 def main() -> None:
@@ -282,11 +278,22 @@ def main() -> None:
     print(last[["trial", "assay", "updates", "median_width", "spearman"]].to_string(index=False))
     if args.save:
         known = {"samples": 20, "score_seed": 1, "batch_size": 100, "theta": 0.2}
-        made = {"annealing": snapshots, "annealing_pairs": pairs, "annealing_means": means}
-        whole, kept = with_recorded(made)
-        for name, table in whole.items():
-            about = known | ({} if name == "annealing" else {"variants": variants})
-            results.save_result(name, table, about | kept)
+        compared = known | {"variants": variants}
+        now = {*snapshots.trial}
+        again = {*zip(pairs.one, pairs.other, strict=True)}
+        groups = {*means.group}
+        replaced = {
+            "annealing": (snapshots, known, lambda old: old.trial.isin(now)),
+            "annealing_pairs": (pairs, compared, lambda old: [
+                bool(now & {*pair}) or pair in again for pair in zip(old.one, old.other, strict=True)
+            ]),
+            "annealing_means": (means, compared, lambda old: old.group.isin(groups)),
+        }  # fmt: skip
+        for name, (made, about, which) in replaced.items():
+            whole, kept = with_recorded(name, made, which)
+            if name == "annealing":
+                whole = in_order(whole, whole.trial.map([*TRIALS].index))
+            results.save_result(name, whole, about | kept)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from annealing import DATA, SMALL, Trial, agreement, recorded, train
+from annealing import DATA, SMALL, Trial, agreement, in_order, recorded, train, with_recorded
 
 from deepseq_nb.scores.background import PROTEOME, log_background
 from deepseq_nb.scores.metrics import spearman
@@ -145,25 +145,6 @@ def member_rows(out: Path, family: str, kind: str) -> list[dict]:
     return rows
 
 
-def with_recorded(name: str, made: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
-    """A table with the recorded rows of other families and kinds, in the order of all; and whence those are."""
-    if (before := results.read_result(name)) is None:
-        return made, {}
-    table, origin = before
-    now = set(zip(made.family, made.kind, strict=True))
-    other = [pair not in now for pair in zip(table.family, table.kind, strict=True)]
-    if not any(other):
-        return made, {}
-    both = pd.concat([table[other], made], ignore_index=True)
-    order = [*KINDS, "original"]
-    place = both.family.map(FAMILIES.index) + both.kind.map(order.index) / len(order)
-    both = both.loc[place.sort_values(kind="stable").index].reset_index(drop=True)
-    kept = sorted({f"{f} {k}" for f, k in zip(table.family[other], table.kind[other], strict=True)})
-    earlier = origin["parameters"].get("kept", "")
-    said = f"{', '.join(kept)}: commit {origin['commit']}, {origin['made'][:10]}"
-    return both, {"kept": f"{said}; {earlier}" if earlier else said}
-
-
 WAYS = (lambda scores: scores, of_record)  # the difference of the ELBO, and the score of record
 
 
@@ -189,9 +170,14 @@ def main() -> None:
     print(groups.groupby(["family", "kind"], sort=False).tail(MEMBERS).to_string(index=False))
     if args.save:
         known = {"samples": 20, "score_seed": 1, "batch_size": 100, "preset": "small"}
+        order = [*KINDS, "original"]
         for name, made in (("ensembles", groups), ("ensemble_members", alone)):
-            both, kept = with_recorded(name, made)
-            results.save_result(name, both, known | kept)
+            now = {*zip(made.family, made.kind, strict=True)}
+            both, kept = with_recorded(
+                name, made, lambda old, now=now: [pair in now for pair in zip(old.family, old.kind, strict=True)]
+            )  # fmt: skip
+            place = both.family.map(FAMILIES.index) + both.kind.map(order.index) / len(order)
+            results.save_result(name, in_order(both, place), known | kept)
 
 
 if __name__ == "__main__":

@@ -234,10 +234,6 @@ class _Wanted(NamedTuple):
     how: dict[str, Any]  # settings of `search_family`
 
 
-def _wanted(args: argparse.Namespace) -> _Wanted:
-    return _Wanted(args.database, args.out, {"options": _settings(args)} | _how(args))
-
-
 def _family_or_reason(wanted: _Wanted, name: str, query: Any, say: Say) -> Any:
     """What the search with a query found, or why it found nothing."""
     from deepseq_nb.core.errors import AlignmentError
@@ -265,15 +261,16 @@ def _found(
     args: argparse.Namespace, queries: list[tuple[str, Any]], say: Say
 ) -> Iterator[Any]:
     """What is found with each, here or on a cluster."""
-    from deepseq_nb.studies.cluster import over_cluster
-
-    wanted = _wanted(args)
+    how = {"options": _settings(args)} | _how(args)
     if not args.cluster:
+        wanted = _Wanted(args.database, args.out, how)
         yield from (_family_or_reason(wanted, *one, say) for one in queries)
         return
+    from deepseq_nb.studies.cluster import over_cluster
+
     # what may be overwritten is known by now; a worker that is lost may have written
-    quiet = wanted.how | {"jobs": 1, "progress": False, "overwrite": True}
-    wanted = _Wanted(wanted.database.resolve(), wanted.folder.resolve(), quiet)
+    how |= {"jobs": 1, "progress": False, "overwrite": True}
+    wanted = _Wanted(args.database.resolve(), args.out.resolve(), how)
     for said, found in over_cluster(_searcher, wanted, queries, args.cluster):
         for line in said:
             say(line)
