@@ -24,9 +24,7 @@ from .frame import (
     snapshot,
     without_root,
 )
-from .processes import Work, _after
-
-_KINDS = ["train", "score", "search", "weights", "embed", "sample", "plot", "export", "proteins"]
+from .work import KINDS, Work, after
 
 
 def _mounted(folder: Path, kilobytes: int) -> bool:
@@ -40,7 +38,7 @@ def disk_full(
 ) -> tuple[str, str | None]:
     """A small file system, or a limit on the size of files where none can be mounted: one line, nothing half, and
     once there is room the same command line makes what it makes undisturbed."""
-    work = Work(bench, _KINDS[number % len(_KINDS)])
+    work = Work(bench, KINDS[number % len(KINDS)])
     largest = max(p.stat().st_size for p in [work.good, *work.good.rglob("*")] if p.is_file())
     kilobytes = max(4, int(float(rng.uniform(0.02, 2.5)) * largest / 1024) // 4 * 4)
     small, aside = folder / "small", folder
@@ -130,8 +128,8 @@ def failing_write(
     bench: Bench, number: int, rng: np.random.Generator, folder: Path
 ) -> tuple[str, str | None]:
     """One write of a command fails, each in turn: no space, no permission, a failing disk."""
-    work = Work(bench, _KINDS[number % len(_KINDS)])
-    event = (number // len(_KINDS)) * 7 % work.writes
+    work = Work(bench, KINDS[number % len(KINDS)])
+    event = (number // len(KINDS)) * 7 % work.writes
     code = [errno.ENOSPC, errno.EACCES, errno.EIO, errno.EROFS, errno.EDQUOT][int(rng.integers(5))]
     label = f"{work.kind}, {errno.errorcode[code]} at write {event} of {work.writes}"
     found = command(work.words, folder, prepare=at_write(event, folder, failing(code)))
@@ -139,14 +137,14 @@ def failing_write(
         return label, fault
     if found.code == 0 and (wrong := work.wrong(folder, whole=True)):
         return label, f"wrong: exit 0, but {wrong}"
-    return label, _after(work, folder)
+    return label, after(work, folder)
 
 
 def read_only(
     bench: Bench, number: int, rng: np.random.Generator, folder: Path
 ) -> tuple[str, str | None]:
     """The folder, or what stands in it, cannot be written: one line, and nothing changed."""
-    work = Work(bench, _KINDS[number % len(_KINDS)])
+    work = Work(bench, KINDS[number % len(KINDS)])
     place = folder / "locked"
     place.mkdir()
     kind = ["empty folder", "made before", "file only", "inside"][int(rng.integers(4))]
@@ -211,10 +209,10 @@ def limits(
     bench: Bench, number: int, rng: np.random.Generator, folder: Path
 ) -> tuple[str, str | None]:
     """ulimit -v, -n, -f and -s: one line or the same result, nothing half."""
-    kinds = ["train", "score", "search", "weights", "embed", "sample", "plot"]
+    kinds = [kind for kind in KINDS if kind not in ("export", "proteins")]
     work, kind = (
         Work(bench, kinds[number % len(kinds)]),
-        ["v", "n", "f", "v", "s"][(number // 7) % 5],
+        ["v", "n", "f", "v", "s"][(number // len(kinds)) % 5],
     )
     now = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
     most = {"v": now + int(rng.uniform(0, 200e6)), "n": int(rng.integers(4, 24)), "f": int(rng.integers(200_000)),
@@ -269,15 +267,15 @@ def overwritten(
 
 
 ROWS = [
-    Row("disk-full", "a small file system at a random fill", 180, disk_full),
+    Row("disk-full", "a small file system at a random fill", 300, disk_full),
     Row(
         "disk-full-over",
         "the disk is full while a run is replaced or resumed",
         100,
         disk_full_over_a_run,
     ),
-    Row("failing-write", "one write fails, each in turn", 400, failing_write),
-    Row("read-only", "what is to be written is read-only", 90, read_only),
+    Row("failing-write", "one write fails, each in turn", 600, failing_write),
+    Row("read-only", "what is to be written is read-only", 150, read_only),
     Row("overwrite", "--overwrite with a new run that fails", 45, overwritten),
     Row(
         "environment",

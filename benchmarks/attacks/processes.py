@@ -10,14 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from grid_kills import descendants
 
 from .frame import (
     ROOT,
-    SCORE,
     TRAIN,
     Bench,
     Forked,
@@ -33,107 +31,16 @@ from .frame import (
     same_run,
     slowness,
 )
+from .work import KINDS, Work, after
 
 
-class Work:
-    """A command that makes something: how it is called, called again, and compared with what it makes undisturbed."""
-
-    def __init__(self, bench: Bench, kind: str):
-        self.bench, self.kind = bench, kind
-        query, database = bench.database if kind == "search" else (None, None)
-        self.words: list[Any] = {
-            "train": ["train", bench.family, "--out", "run", "--steps", 12, *TRAIN, "--resume"],
-            "score": ["score", bench.trained(), *SCORE, "--out", "s.csv", "--overwrite"],
-            "search": ["search", query, "--database", database, "--out", "hits.a2m", "--overwrite", "--jobs", 1,
-                       "--thresholds", "0.3", "--iterations", 2],
-            "weights": ["weights", bench.family, "--out", "w.npy", "--overwrite"],
-            "embed": ["embed", bench.trained(), "--out", "z.npy", "--overwrite"],
-            "sample": ["sample", bench.trained(), "--n", 20, "--out", "new.fasta", "--overwrite"],
-            "plot": ["plot", bench.trained(), "--scores", bench.scores(), "--out", "figures", "--overwrite"],
-            "export": ["export-original", bench.trained(), "--out", "p.npz", "--overwrite"],
-            "proteins": ["train", bench.family, "--out", "run", "--model", "sites", "--overwrite"],
-        }[kind]  # fmt: skip
-        self.product = {"train": "run", "score": "s.csv", "search": "hits.a2m", "weights": "w.npy", "embed": "z.npy",
-                        "sample": "new.fasta", "plot": "figures", "export": "p.npz", "proteins": "run"}[kind]  # fmt: skip
-
-    @property
-    def good(self) -> Path:
-        """What it makes undisturbed."""
-
-        def make(folder: Path) -> Path:
-            begun = time.monotonic()
-            self.bench.must(*self.words, cwd=folder)
-            self.bench.made[f"seconds {self.kind}"] = time.monotonic() - begun
-            return folder / self.product
-
-        return self.bench.once(f"work {self.kind}", make)
-
-    @property
-    def seconds(self) -> float:
-        """How long that takes."""
-        _ = self.good
-        return self.bench.made[f"seconds {self.kind}"]
-
-    @property
-    def writes(self) -> int:
-        """How many write events that has."""
-
-        def make(folder: Path) -> int:
-            count = folder.parent / f"count {self.kind}"
-            found = command(self.words, folder, prepare=at_write(-1, folder, die, count))
-            if found.code:
-                raise SystemExit(f"{self.kind} failed undisturbed: {found.said}")
-            return count.stat().st_size
-
-        return self.bench.once(f"writes {self.kind}", make)
-
-    def wrong(self, folder: Path, whole: bool) -> str | None:
-        """What is wrong with what stands in `folder`: nothing may be half; with `whole` it has to be there."""
-        made, good = folder / self.product, self.good
-        if self.kind in ("train", "proteins"):
-            if not whole:
-                return None
-            return same_run(made, good) if self.kind == "train" else _differing(made, good)
-        if not made.exists():
-            return f"{self.product} is missing" if whole else None
-        if made.is_dir():
-            return _differing(made, good) if whole else None
-        return (
-            None if made.read_bytes() == good.read_bytes() else f"{self.product} is half or another"
-        )
-
-
-def _differing(one: Path, two: Path) -> str | None:
-    """The first file in which two folders differ."""
-    names = [{str(p.relative_to(f)) for p in f.rglob("*") if p.is_file()} for f in (one, two)]
-    if names[0] != names[1]:
-        return f"other files: {sorted(names[0] ^ names[1])}"
-    for name in sorted(names[0]):
-        if (one / name).read_bytes() != (two / name).read_bytes():
-            return f"another {name}"
-    return None
-
-
-def _after(work: Work, folder: Path, first: str | None = None) -> str | None:
-    """Nothing half stands there; the same command line once more makes what an undisturbed one makes, and sweeps."""
-    if wrong := work.wrong(folder, whole=False):
-        return f"partial: {wrong}"
-    found = command(work.words, folder)
-    if found.code:
-        return f"lost: cannot be repeated, exit {found.code}: {found.said}"
-    if wrong := work.wrong(folder, whole=True):
-        return f"lost: after a repetition {wrong}"
-    if left := leftovers(folder):
-        return f"left behind: {left}"
-    return None
-
-
-def killed(kind: str) -> Callable:
+def killed(*kinds: str) -> Callable:
     """Kill at a random time, or right before a random write; then the same command line again."""
 
     def case(
         bench: Bench, number: int, rng: np.random.Generator, folder: Path
     ) -> tuple[str, str | None]:
+        kind = kinds[number // 2 % len(kinds)]
         work = Work(bench, kind)
         if number % 2:
             event = int(rng.integers(work.writes))
@@ -148,7 +55,7 @@ def killed(kind: str) -> Callable:
             found = child.wait(120)
         if found.code not in (0, -signal.SIGKILL):
             return label, fault_of(found) or f"exit code {found.code}: {found.said}"
-        return label, _after(work, folder)
+        return label, after(work, folder)
 
     return case
 
@@ -158,7 +65,8 @@ def interrupted(
 ) -> tuple[str, str | None]:
     """SIGINT or SIGTERM at a random time. An interrupt ends with 130, and so does a termination that is caught; a
     program that is terminated may also end by the signal itself, as all do."""
-    kind = ["train", "train", "score", "search", "plot", "sample"][int(rng.integers(6))]
+    kinds = ["train", "score", "search", "plot", "sample", "report", "design", "evotune"]
+    kind = kinds[int(rng.integers(len(kinds)))]
     work, what = Work(bench, kind), [signal.SIGINT, signal.SIGTERM][number % 2]
     if bench.real:
         seconds = float(rng.uniform(0.1, 8))
@@ -180,7 +88,7 @@ def interrupted(
         return label, fault
     if found.code == 130 and not found.err.strip():
         return label, "silent: 130 without a word"
-    return label, _after(work, folder)
+    return label, after(work, folder)
 
 
 def _real_signal(work: Work, folder: Path, what: int, seconds: float) -> Outcome:
@@ -206,14 +114,14 @@ def two_at_once(
     bench: Bench, number: int, rng: np.random.Generator, folder: Path
 ) -> tuple[str, str | None]:
     """Two commands write to one place at the same time: one wins whole, the other is told or came in peace."""
-    kind = ["train", "score", "search", "weights"][number % 4]
+    kind = ["train", "score", "search", "weights", "report", "design"][number % 6]
     first, second = Work(bench, kind).words, Work(bench, kind).words
     if kind == "train":
         first, second = (
             [word for word in words if word != "--resume"] for words in (first, second)
         )
         second = [*second, "--seed", 2]
-    if kind == "score":
+    if kind in ("score", "report", "design"):
         second = [*second, "--seed", 2]
     if kind == "search":
         second = ["0.6" if word == "0.3" else word for word in second]
@@ -293,10 +201,9 @@ def talk_to_nobody(
     bench: Bench, number: int, rng: np.random.Generator, folder: Path
 ) -> tuple[str, str | None]:
     """What is printed never decides whether the work is done."""
-    kinds = ["train", "score", "search", "weights", "embed", "sample", "plot", "proteins", "export"]
     names = [*STREAMS, "ascii"]
-    work, name = Work(bench, kinds[number % len(kinds)]), names[number % len(names)]
-    json = work.kind in ("score", "search", "weights") and rng.random() < 0.4
+    work, name = Work(bench, KINDS[number % len(KINDS)]), names[number // len(KINDS) % len(names)]
+    json = work.kind in ("score", "search", "weights", "unirep", "evotune") and rng.random() < 0.4
     words = [*work.words, *(["--json"] if json else [])]
     label = f"{work.kind}{' --json' if json else ''}, {name}"
     if bench.real:
@@ -365,7 +272,7 @@ def killed_book(
     bench: Bench, number: int, rng: np.random.Generator, folder: Path
 ) -> tuple[str, str | None]:
     """Kill a chapter's execution; its children end, and it can be made again."""
-    words = [sys.executable, "-m", "deepseq_nb", "book", "--only", "structure/variants", "--no-site", "--out",
+    words = [sys.executable, "-m", "deepseq_nb", "book", "--only", "workshop/address", "--no-site", "--out",
              str(bench.root / "book")]  # fmt: skip
     (bench.root / "book").mkdir(exist_ok=True)
     how = {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "stdin": subprocess.DEVNULL,
@@ -506,6 +413,14 @@ ROWS = [
     Row("kill-search", "SIGKILL of search", 100, killed("search")),
     Row("kill-weights", "SIGKILL of weights", 50, killed("weights")),
     Row("kill-plot", "SIGKILL of plot", 50, killed("plot")),
+    Row("kill-report", "SIGKILL of report", 100, killed("report")),
+    Row(
+        "kill-others",
+        "SIGKILL of classify, explain, design, embed, sample, export, unirep",
+        160,
+        killed("classify", "explain", "design", "embed", "sample", "export", "evotune", "unirep"),
+    ),
+    Row("kill-tune", "SIGKILL of tune, then the same command line again", 30, killed("tune")),
     Row("kill-book", "SIGKILL of book --only, then made again", 100, killed_book),
     Row("kill-grid", "SIGKILL of experiments, with and without its children", 100, killed_grid),
     Row("signals", "SIGINT and SIGTERM at random", 200, interrupted, real=10),
@@ -513,7 +428,7 @@ ROWS = [
     Row(
         "streams",
         "standard streams closed, full, without reader, or ASCII",
-        180,
+        300,
         talk_to_nobody,
         real=9,
     ),
