@@ -9,11 +9,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core a worker, said before torch 
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
         os.environ[name] = "1"
 
+from hypothesis import settings
 from tiny_family import TINY, write_family
 
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.model.runs import fit
 from deepseq_nb.model.training import TrainConfig
+
+settings.register_profile("no clock", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("no clock")
 
 SLOW = frozenset((Path(__file__).parent / "slow_tests.txt").read_text().split())
 

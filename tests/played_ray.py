@@ -72,5 +72,5 @@ def played(monkeypatch, *modules):
 
     monkeypatch.setitem(sys.modules, "ray", ray)
     for module in modules:
-        monkeypatch.setattr(module, "_connected", connected)
+        monkeypatch.setattr(module, "connected", connected)
     yield ray

@@ -531,13 +531,25 @@ def test_conda_users_get_the_same_environment():
     )
     whole = next(text for text in PROJECT["optional-dependencies"]["test"] if "deepseq-nb" in text)
     assert whole == "deepseq-nb[book,engines,tune,unirep]", (
-        "the tests have everything; nothing is skipped"
+        "the tests have every extra but two: Ray is large, and anndata is not for Python 3.11"
     )
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     assert f"python{PROJECT['requires-python']}" in conda
     assert re.search(
         rf"^TORCH \?= {re.escape(torch)}$", (ROOT / "Makefile").read_text(), re.MULTILINE
     )
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_a_module_takes_no_private_name_of_another(path):
+    private = [
+        f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("deepseq_nb")
+        for alias in node.names
+        if alias.name.startswith("_") and not alias.name.startswith("__")
+    ]
+    assert not private
 
 
 def test_the_package_that_is_tested_is_this_one():

@@ -203,8 +203,9 @@ def talk_to_nobody(
     """What is printed never decides whether the work is done."""
     names = [*STREAMS, "ascii"]
     work, name = Work(bench, KINDS[number % len(KINDS)]), names[number // len(KINDS) % len(names)]
-    json = work.kind in ("score", "search", "weights", "unirep", "evotune") and rng.random() < 0.4
-    words = [*work.words, *(["--json"] if json else [])]
+    able = work.kind in ("score", "search", "weights", "unirep", "evotune")
+    words = [*work.words, *(["--json"] if able and rng.random() < 0.4 else [])]
+    json = "--json" in words
     label = f"{work.kind}{' --json' if json else ''}, {name}"
     if bench.real:
         shells = {"pipe without reader": "| true", "stdout closed": ">&-", "stderr closed": "2>&-", "stdin closed": "<&-",

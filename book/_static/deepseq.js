@@ -1,4 +1,5 @@
-/* A long cell shows its first lines, and all of them at a click. Without this script all is shown. */
+/* A long cell shows its first lines, and all of them at a click; a long table says that more rows stand below.
+   Without this script all lines are shown, and tables scroll. */
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -19,5 +20,11 @@ document.addEventListener("DOMContentLoaded", () => {
     cell.classList.add("long");
     say(false);
     cell.append(button);
+  });
+
+  document.querySelectorAll("div.cell_output div.text_html:has(table.dataframe)").forEach((box) => {
+    const look = () => box.classList.toggle("more", box.scrollHeight - box.clientHeight - box.scrollTop > 8);
+    box.addEventListener("scroll", look, { passive: true });
+    new ResizeObserver(look).observe(box); // also once at the start
   });
 });

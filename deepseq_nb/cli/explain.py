@@ -29,7 +29,7 @@ def _explain_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="RUN ... VARIANT",
         help="folders made by `deepseq train`, of one family, then variants such as "
-        "T126Q or A42G:K73R",
+        "T126Q or V42G:K71R",
     )
     parser.add_argument(
         "--alignment",
@@ -79,7 +79,7 @@ def _told_apart(words: list[str]) -> tuple[list[Path], list[str]]:
         )
     if count == len(words):
         raise ConfigError(
-            "there is no variant behind the runs: give one, as in T126Q or A42G:K73R"
+            "there is no variant behind the runs: give one, as in T126Q or V42G:K71R"
         )
     return [Path(word).expanduser() for word in words[:count]], words[count:]
 
@@ -131,7 +131,7 @@ EXPLAIN = Command(
     "say what stands behind the score of a variant",
     (
         "deepseq explain run T126Q",
-        "deepseq explain run1 run2 T126Q A42G:K73R --pairs pairs",
+        "deepseq explain run1 run2 T126Q V42G:K71R --pairs pairs",
         "deepseq explain run T126Q --structure 1btl.cif",
         "deepseq explain run T126Q --alignment BLAT.a2m --json --out T126Q.json",
     ),

@@ -285,7 +285,7 @@ def _score_options(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     variants_options(
         parser,
-        "file with variants, as A24G, D42del, A42_G43insVK, or whole sequences",
+        "file with variants, as V42G, V42del, V42_G43insVK, or whole sequences",
         which,
     )
     which.add_argument(

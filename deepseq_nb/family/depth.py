@@ -107,7 +107,7 @@ class Family:
 
     @property
     def verdict(self) -> str:
-        """The depth in a word: shallow, fair or deep."""
+        """The depth in a word: thin, shallow, fair or deep."""
         return depth_verdict(self.neff, len(self.counts))
 
     @property
@@ -153,15 +153,16 @@ def distances_from_focus(
 ALIKE_THETA = 0.01  # what the field takes for families of near copies
 
 
-def theta_hint(family: Family) -> list[str]:
+def theta_hint(family: Family, progress: bool | None = None) -> list[str]:
     """A line where half of the sequences are nearer to the focus than theta, with Neff
-    at `ALIKE_THETA` beside; [] elsewhere, and below ten sequences.
+    at `ALIKE_THETA` beside, for which they are weighed once more; [] elsewhere, and
+    below ten sequences.
     """
     distances = distances_from_focus(family.alignment)
     median = float(np.median(distances))
     if len(distances) < 10 or family.theta <= ALIKE_THETA or median >= family.theta:
         return []
-    other = neff(cached_weights(family.alignment, ALIKE_THETA, progress=False))
+    other = neff(cached_weights(family.alignment, ALIKE_THETA, progress=progress))
     return [
         f"very alike: half of the sequences share {1 - median:.0%} or more with the "
         f"focus; Neff {family.neff:,.1f} at theta {family.theta:g}, {other:,.1f} at "
@@ -177,13 +178,12 @@ def no_family(neff: float | int, sequences: int) -> str:
     return f"{count}: there is no family to learn from"
 
 
-def describe(family: Family) -> list[str]:
-    """What training understood of its input, one line each."""
+def describe(family: Family, progress: bool | None = None) -> list[str]:
+    """How deep a family is, one line each; `progress` is that of the weights."""
     alone = no_family(family.neff, len(family.weights))
     return [
-        *family.alignment.report.lines(),
         f"effective sequences: Neff {family.neff:,.1f} at theta {family.theta:g}; "
         f"{family.depth:.2f} per column: {family.verdict}",
-        *theta_hint(family),
+        *theta_hint(family, progress),
         *([f"note: {alone}"] if alone else []),
     ]

@@ -313,8 +313,7 @@ class _Place:
         self.now.state.parent.mkdir(parents=True, exist_ok=True)
 
     def arrive(self) -> None:
-        """Take the place of the run that was here before; nothing but its files is
-        touched."""
+        """Take the old run's place; its scores and figures go aside, no more."""
         new, old = self.now, self.folder
         if new is old:
             return
@@ -333,6 +332,8 @@ class _Place:
                 place.parent.mkdir(exist_ok=True)
                 os.replace(item, place)
         shutil.rmtree(new.path)
+        with contextlib.suppress(OSError):  # mostly there are none
+            os.replace(old.path / "figures", _next_name(old.path / "figures"))
         self.now = old
 
     def drop(self) -> None:
@@ -411,8 +412,7 @@ def _stamp(config: TrainConfig, about: dict[str, Any]) -> dict[str, Any]:
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:
     """A table for people, written anew."""
-    text = table.to_csv(index=False, lineterminator="\n")
-    write_atomic(path, text, follow=False)
+    write_atomic(path, table.to_csv(index=False, lineterminator="\n"), follow=False)
 
 
 def _write_state(

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['as_written', 'save_tensors', 'load_tensors', 'load_parameters', 'InTraining', 'trainer_state', 'restore_trainer',
-           'about_alignment', 'about_text', 'read_about', 'check_stamp', 'check_history', 'load_stamped',
-           'check_neighbours', 'history_table', 'read_table']
+           'about_reading', 'source_of', 'about_alignment', 'about_text', 'read_about', 'check_stamp', 'check_history',
+           'load_stamped', 'check_neighbours', 'history_table', 'read_table']
 
 # %% ../../book/workshop/run_files.ipynb #25e332ea
 import contextlib
@@ -22,6 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from deepseq_nb.core.errors import (
+    AlignmentError,
     CheckpointError,
     DeepseqError,
 )
@@ -33,6 +34,9 @@ from deepseq_nb.core.files import (
 from deepseq_nb.core.settings import (
     check_range,
     config_from_json,
+)
+from deepseq_nb.family.alignment import (
+    Alignment,
 )
 from deepseq_nb.family.depth import (
     Family,
@@ -261,15 +265,39 @@ def _as_it_lies(
     return value.clone().to(device if device.type == "cuda" else "cpu")
 
 # %% ../../book/workshop/run_files.ipynb #d857064d
+def about_reading(alignment: Alignment) -> dict[str, Any]:
+    """Which alignment it was, as its file was called and in which place it lay, and
+    how it was read."""
+    path = Path(alignment.report.path)
+    return {
+        "checksum": alignment.checksum,
+        "source": str(path),
+        "place": str(path.absolute()) if path.exists() else None,
+        "options": alignment.options.to_json(),
+        "sequences": len(alignment.tokens),
+    }
+
+
+def source_of(about: dict[str, Any]) -> Path:
+    """The file of the alignment in the place where it lay, from whatever folder it was
+    called; where it is not there any more, as it was called.
+
+    Raises `AlignmentError` where there is no such file either.
+    """
+    known = [Path(about[name]) for name in ("place", "source") if about.get(name)]
+    if found := [path for path in known if path.exists()]:
+        return found[0]
+    raise AlignmentError(
+        f"{known[0]}, on which this was trained, is no longer there: say which file "
+        "it is now (--alignment)"
+    )
+
+
 def about_alignment(family: Family) -> dict[str, Any]:
     """What a run keeps of its family: how the alignment was read, the residue map,
     letter frequencies `(L, A)`; gaps have the rest."""
     alignment = family.alignment
-    return {
-        "checksum": alignment.checksum,
-        "source": str(alignment.report.path),
-        "options": alignment.options.to_json(),
-        "sequences": len(alignment.tokens),
+    return about_reading(alignment) | {
         "neff": family.neff,
         "theta": family.theta,
         "focus_map": alignment.focus_map.to_json(),
@@ -298,6 +326,7 @@ def read_about(path: Path | str) -> tuple[dict[str, Any], FocusMap]:
         for name, kind in _ABOUT.items():
             if name != "options" or name in about:
                 _check_kind(name, about[name], kind)
+        _check_kind("place", about.get("place"), str | None)
         for name in ("sequences", "neff", "theta"):
             if about.get(name) is not None:
                 _check_kind(name, about[name], int | float)

@@ -36,7 +36,8 @@ from deepseq_nb.family.focus import (
     FocusMap,
 )
 from deepseq_nb.family.understanding import (
-    understood,
+    understood_depth,
+    understood_rows,
 )
 
 # %% ../../book/structure/runs.ipynb #10ebe090
@@ -76,6 +77,7 @@ from deepseq_nb.model.run_files import (
     check_neighbours,
     history_table,
     load_parameters,
+    source_of,
 )
 from deepseq_nb.model.settling import (
     has_settled,
@@ -124,19 +126,18 @@ class Run:
 
     def read(self, path: Path | str | None = None) -> Alignment:
         """An alignment, read as this run's was and with its focus; without a path, the
-        run's own.
+        run's own, found again from any folder.
 
         Raises `AlignmentError` for a file that cannot be read so, and `CheckpointError`
         when the run's own has changed.
         """
         options = ReadOptions.from_json(self.about.get("options", {})).to_json()
         options["focus"] = self.focus_map.name
-        alignment = Alignment.read(
-            self.about["source"] if path is None else path, **options
-        )
+        source = source_of(self.about) if path is None else path
+        alignment = Alignment.read(source, **options)
         if path is None and alignment.checksum != self.about["checksum"]:
             raise CheckpointError(
-                f"{self.about['source']} is no longer the alignment that this run was "
+                f"{source} is no longer the alignment that this run was "
                 "trained on: its checksum differs"
             )
         return alignment
@@ -216,7 +217,7 @@ class _Plan:
     settings: RunSettings
     trainer: type[Trainer]
     device: torch.device
-    lines: tuple[str, ...]  # what a person should know of it
+    told: str  # on the device
 
     def of_seed(self, seed: int) -> RunSettings:
         """The settings of the run with this seed."""
@@ -244,12 +245,16 @@ def _plan(
     shallow: str,
     trainer: type[Trainer] | None,
     progress: bool | None,
+    say: Callable[[str], Any],
     resumed: bool = False,
 ) -> _Plan:
-    """The device, the family, the settings for its depth and the trainer, each with its reason; a run that is resumed keeps its settings."""
+    """The device, the family, the settings for its depth and the trainer, each said with its reason as soon as it is known; a run that is resumed keeps its settings."""
     device, why = own_device(settings.train.device)
+    for line in understood_rows(alignment):
+        say(line)
     family = Family.of(alignment, settings.train.theta, weights, progress)
-    lines = understood(family)
+    for line in understood_depth(family, progress):
+        say(line)
     decisions = dict(settings.decisions)
     if not resumed:
         applied, reason = shallow_decision(family, settings, shallow)
@@ -257,37 +262,25 @@ def _plan(
         if applied:
             model, train = for_shallow_family(settings.model, settings.train)
             settings = replace(settings, model=model, train=train)
-            lines.append(
+            say(
                 "shallow family: prior centred on each column's letters, widths grow "
                 f"{SHALLOW_WIDTH_RATE:g} times as fast; --shallow off for the paper's settings"
             )
         preset = decisions["preset"]
         if not preset["asked"]:
-            lines.append(
-                f"model: preset {preset['name']}, recommended here: {preset['why']}"
-            )
+            say(f"model: preset {preset['name']}, recommended here: {preset['why']}")
     maker = trainer_for(device, trainer)
     decisions["trainer"] = {"class": maker.__name__, "asked": trainer is not None}
     decisions["device"] = why
-    lines.append(
-        f"device: {why}; {settings.train.dtype}, {settings.train.batch_size} sequences per update"
-    )
     return _Plan(
         family=family,
         settings=replace(settings, decisions=decisions),
         trainer=maker,
         device=device,
-        lines=tuple(lines),
+        told=f"device: {why}; {settings.train.dtype}, {settings.train.batch_size} sequences per update",
     )
 
 # %% ../../book/structure/runs.ipynb #9a1b0c03
-def _tell(plan: _Plan, ready: Trainer, say: Callable[[str], Any]) -> None:
-    """What was understood, line by line."""
-    for line in plan.lines[:-1]:
-        say(line)
-    say(f"{plan.lines[-1]}, {ready.way}")
-
-
 def _silent(line: str) -> None:
     """Says nothing."""
 
@@ -340,6 +333,8 @@ def _make_all(
     options: _Options,
 ) -> list[Run]:
     """The runs of each group, all folders being held."""
+    if len(groups) > 1:
+        options.say(f"{len(groups)} runs, one after the other; about the first:")
     plan = _plan(
         alignment,
         settings,
@@ -347,10 +342,9 @@ def _make_all(
         shallow=options.shallow,
         trainer=options.trainer,
         progress=options.progress,
+        say=options.say,
         resumed=before is not None,
     )
-    if len(groups) > 1:
-        options.say(f"{len(groups)} runs, one after the other; about the first:")
     runs: list[Run] = []
     for group in groups:
         runs += _make_group(plan, group, options, first=not runs)
@@ -386,7 +380,7 @@ def _make_group(
         writer = RunWriter(out, plan.of_seed(seed), about, overwrite, writes)
         makings.append(Making(plan.build(seed), writer))
     if first:
-        _tell(plan, makings[0].trainer, options.say)
+        options.say(f"{plan.told}, {makings[0].trainer.way}")
     try:
         with kept_memory():
             for making in makings:
@@ -493,7 +487,8 @@ def prepare(
         shallow=shallow,
         trainer=trainer,
         progress=progress,
+        say=echo or _silent,
     )
     ready = plan.build(settings.train.seed)
-    _tell(plan, ready, echo or _silent)
+    (echo or _silent)(f"{plan.told}, {ready.way}")
     return ready

@@ -14,9 +14,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from deepseq_nb.core.errors import (
-    ConfigError,
-)
 from deepseq_nb.family.alignment import (
     Alignment,
 )
@@ -26,6 +23,9 @@ from deepseq_nb.family.focus import (
 from deepseq_nb.family.variants import (
     VariantTable,
 )
+from deepseq_nb.family.weights import (
+    check_weights,
+)
 from deepseq_nb.scores.scoring import (
     placed_variants,
 )
@@ -34,18 +34,10 @@ from deepseq_nb.scores.scoring import (
 def checked_weights(
     alignment: Alignment, weights: Float[np.ndarray, " n"] | None
 ) -> Float[np.ndarray, " n"]:
-    """`weights` (N,) as they fit `alignment`, finite and not negative; None gives
-    ones. Raises `ConfigError`."""
+    """`weights` (N,) as they fit `alignment`, finite, not negative and not all zero;
+    None gives ones. Raises `ConfigError`."""
     rows = len(alignment.tokens)
-    weights = np.ones(rows) if weights is None else np.asarray(weights, dtype=float)
-    if weights.shape != (rows,):
-        raise ConfigError(
-            f"{len(weights):,} weights for {rows:,} sequences; compute them with "
-            "sequence_weights(alignment)"
-        )
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise ConfigError("weights must be finite and not negative")
-    return weights
+    return np.ones(rows) if weights is None else check_weights(weights, rows)
 
 # %% ../../book/workshop/additive.ipynb #2b827ee4
 def additive_scores(

@@ -276,6 +276,8 @@ def evotune(
     config, say = config or TuneConfig(), echo or _silent
     begun = model if isinstance(model, UniRep) else load_unirep(model)
     config = config.settled(begun.config.width)
+    for line in alignment.report.lines():
+        say(line)
     family = Family.of(alignment, config.theta, weights, progress=progress)
     start = "a model in memory" if isinstance(model, UniRep) else str(model)
     about = about_alignment(family) | {"start": start}
@@ -290,7 +292,8 @@ def evotune(
                 now.seconds, folder.begun = float(stamp["seconds"]), True
         parts = Parts.of(family, config.held_out, config.identity, config.seed)
         rate = f"learning rate {config.learning_rate:g}"
-        for line in (*describe(family), parts.told(), rate, f"device: {told}"):
+        depth = describe(family, progress)
+        for line in (*depth, parts.told(), rate, f"device: {told}"):
             say(line)
         tuning = _Tuning(now, parts, config, folder, say)
         why = _run(tuning, progress)

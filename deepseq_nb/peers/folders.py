@@ -8,6 +8,8 @@ __all__ = ['about_family', 'check_vacant', 'save_model', 'SavedModel', 'load_mod
 # %% ../../book/workshop/peer_folders.ipynb #11e99e15
 import hashlib
 import json
+import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -25,6 +27,8 @@ from deepseq_nb.core.errors import (
 )
 from deepseq_nb.core.files import (
     read_json,
+    remove_leftovers,
+    temporary_name,
     write_atomic,
 )
 from deepseq_nb.family.alignment import (
@@ -37,6 +41,7 @@ from deepseq_nb.family.weights import (
     letter_counts,
 )
 from deepseq_nb.model.run_files import (
+    about_reading,
     as_written,
     load_tensors,
     save_tensors,
@@ -52,11 +57,7 @@ def about_family(
     """What a simple model keeps of its alignment, as plain JSON: checksum, source,
     reading, sequences, Neff, theta, letter frequencies `(L, A)`."""
     counts = letter_counts(alignment.tokens, weights, len(alignment.alphabet))
-    return {
-        "checksum": alignment.checksum,
-        "source": str(alignment.report.path),
-        "options": alignment.options.to_json(),
-        "sequences": len(alignment.tokens),
+    return about_reading(alignment) | {
         "neff": float(np.sum(weights)),
         "theta": theta,
         "frequencies": np.round(counts / np.sum(weights), 6).tolist(),
@@ -100,24 +101,31 @@ def save_model(
     overwrite: bool = False,
 ) -> Path:
     """Write a simple model of `kind`, the name of its class; returns the folder.
-    Raises `ConfigError` for one that is taken."""
+    Raises `ConfigError` for one that is taken. One that is replaced stays until the
+    new one is complete."""
     folder = Path(folder)
     check_vacant(folder, overwrite)
     folder.mkdir(parents=True, exist_ok=True)
-    # no model until the new one is complete
-    (folder / "config.json").unlink(missing_ok=True)
+    remove_leftovers(folder)
     stamp = {"kind": kind, "version": __version__, "checksum": about.get("checksum")}
     tensors = {
         name: torch.from_numpy(np.array(value)) for name, value in arrays.items()
     }
-    save_tensors(folder / "parameters.safetensors", tensors, stamp)
     family = about | {"focus_map": focus_map.to_json()}
-    text = json.dumps(family) + "\n"
-    write_atomic(folder / "alignment.json", text, follow=False)
     config = {"version": __version__, "kind": kind, "settings": settings}
-    config["sha256"] = {name: _digest(folder / name) for name in _FILES}
-    text = json.dumps(config, indent=1) + "\n"
-    write_atomic(folder / "config.json", text, follow=False)
+    place = temporary_name(folder / "new")
+    try:
+        place.mkdir()
+        save_tensors(place / "parameters.safetensors", tensors, stamp)
+        write_atomic(place / "alignment.json", json.dumps(family) + "\n")
+        config["sha256"] = {name: _digest(place / name) for name in _FILES}
+        write_atomic(place / "config.json", json.dumps(config, indent=1) + "\n")
+        # a moment without a model, in which nothing is written
+        (folder / "config.json").unlink(missing_ok=True)
+        for name in (*_FILES, "config.json"):
+            os.replace(place / name, folder / name)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
     return folder
 
 # %% ../../book/workshop/peer_folders.ipynb #4b710eb8

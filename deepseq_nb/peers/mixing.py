@@ -35,7 +35,8 @@ from deepseq_nb.family.focus import (
     FocusMap,
 )
 from deepseq_nb.family.understanding import (
-    understood,
+    understood_depth,
+    understood_rows,
 )
 from deepseq_nb.family.variants import (
     VariantTable,
@@ -125,8 +126,10 @@ def fit_simple(
     if out is not None:
         check_vacant(Path(out), overwrite)
     say = echo or _silent
+    for line in understood_rows(alignment):
+        say(line)
     family = Family.of(alignment, theta, weights)
-    for line in understood(family):
+    for line in understood_depth(family):
         say(line)
     model = SIMPLE[kind].fit(alignment, family.weights, theta=family.theta)
     say(_what_was_fitted(model))

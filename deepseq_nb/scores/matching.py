@@ -201,20 +201,18 @@ def _oriented(
     cells: pd.Series, column: str, higher_is_fitter: bool
 ) -> tuple[pd.Series, list[str]]:
     """A column as floats, larger is fitter, unusable cells nan; notes say what was done
-    to words."""
+    to words and to labels that are numbers."""
     numbers = pd.to_numeric(cells, errors="coerce").astype(float)
-    if (
-        pd.api.types.is_numeric_dtype(cells)
-        or not (numbers.isna() & cells.notna()).any()
-    ):
-        return (numbers if higher_is_fitter else -numbers), []
-    words = (
-        cells.astype("string")
-        .str.strip()
-        .str.lower()
-        .str.replace(r"[_\-\s]+", " ", regex=True)
-        .astype(object)
-    )
+    worded = (numbers.isna() & cells.notna()).any()
+    if pd.api.types.is_numeric_dtype(cells) or not worded:
+        two = higher_is_fitter and numbers.nunique() == 2
+        note = (
+            f"{column!r} has two values, of which the larger counts as fit; where it "
+            f"means damage, as in 1 = pathogenic, say that lower is fitter {_SAID}"
+        )
+        return (numbers if higher_is_fitter else -numbers), [note] if two else []
+    text = cells.astype("string").str.strip().str.lower()
+    words = text.str.replace(r"[_\-\s]+", " ", regex=True).astype(object)
     fit, damaged = words.isin(_FIT), words.isin(_DAMAGED)
     if not (fit.any() and damaged.any()):
         odd = cells[numbers.isna() & cells.notna()]

@@ -18,6 +18,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +240,7 @@ def _module_of(name: str, own: Mapping[str, Path]) -> Path | None:
         if home is None and last.startswith("__"):
             return own[f"{_PACKAGE}.__init__"]
         name = f"{_PACKAGE}.{home[1]}" if home else name
-    return own.get(name) or own.get(parent)
+    return own.get(name) or own.get(f"{name}.__init__") or own.get(parent)
 
 
 def imported_modules(sources: Iterable[str], root: Path) -> list[Path]:
@@ -288,6 +289,17 @@ def _recorded(code: str, modules: Iterable[Path], root: Path) -> list[Path]:
     return [table for table in tables if any(table.name in text for text in texts)]
 
 
+_FOREIGN = re.compile(r"^\s*(?:from|import)\s+(\w+)", re.M)
+_distributions = cache(importlib.metadata.packages_distributions)
+
+
+def _versions(sources: Iterable[str]) -> list[str]:
+    """Name and version of every installed library that code imports by name."""
+    names = {name for source in sources for name in _FOREIGN.findall(source)}
+    found = {library for name in names for library in _distributions().get(name, [])}
+    return [f"{name} {importlib.metadata.version(name)}" for name in sorted(found)]
+
+
 def fingerprint(notebook: Path, parameters: Mapping[str, Any], root: Path) -> str:
     """SHA-256 (hex) of what a chapter's result depends on: cells, modules it imports,
     data, results, parameters, versions."""
@@ -317,9 +329,6 @@ def fingerprint(notebook: Path, parameters: Mapping[str, Any], root: Path) -> st
             "real data",
             json.dumps([(str(path), path.stat().st_size) for path in files]).encode(),
         )
-    versions = [sys.version] + [
-        importlib.metadata.version(name)
-        for name in ("torch", "numpy", "pandas", "matplotlib")
-    ]
-    add("versions", json.dumps(versions).encode())
+    texts = [*code, *(path.read_text(encoding="utf-8") for path in modules)]
+    add("versions", json.dumps([sys.version, *_versions(texts)]).encode())
     return digest.hexdigest()

@@ -45,9 +45,16 @@ from deepseq_nb.family.weight_files import (
 from deepseq_nb.model.checkpoints import (
     RunFolder,
 )
+from deepseq_nb.model.choices import (
+    recommended,
+)
 from deepseq_nb.model.runs import (
     Run,
     fit,
+)
+from deepseq_nb.model.sizes import (
+    ModelConfig,
+    preset,
 )
 from deepseq_nb.scores.background import (
     chosen_background,
@@ -144,6 +151,13 @@ def scores_of(experiment: Experiment, run: Run, sets: list[Measured]) -> pd.Data
     )
 
 # %% ../../book/workshop/jobs.ipynb #129e5487
+def _asked(job: "Job") -> ModelConfig | None:
+    """The model that the grid asks for; None where it leaves the choice to `fit`."""
+    best = preset(recommended(job.train_config.device).preset)
+    chosen = job.experiment.preset == "auto" and job.model_config == best
+    return None if chosen else job.model_config
+
+
 def _data(job: "Job") -> dict[str, Any]:
     """What was trained on."""
     return {
@@ -259,7 +273,7 @@ class Job:
         with self.seconds.of("train"):
             self.run = fit(
                 self.alignment,
-                self.model_config,
+                _asked(self),
                 self.train_config,
                 out,
                 weights=self.weights,

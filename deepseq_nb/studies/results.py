@@ -97,9 +97,9 @@ def read_result(
 def origin_line(origin: dict[str, Any]) -> str:
     """One sentence (Markdown) on where a recorded table comes from, given its
     provenance; with what a parameter `note` says of it."""
-    note = origin.get("parameters", {}).get("note", "")
+    note, threads = origin.get("parameters", {}).get("note", ""), origin["threads"]
     return (
-        f"*Recorded {origin['made'][:10]} on {origin['device']}, {origin['threads']} "
-        f"threads, torch {origin['torch']}, "
+        f"*Recorded {origin['made'][:10]} on {origin['device']}, {threads} "
+        f"thread{'' if threads == 1 else 's'}, torch {origin['torch']}, "
         f"commit `{origin['commit']}`; not computed by this page{note and '; '}{note}.*"
     )

@@ -64,11 +64,8 @@ def _neutral_names(root: Path, scratch: Path) -> dict[str, str]:
         sys.prefix: "environment",
         str(Path.home()): "~",
     }
-    names |= (
-        {os.environ["DEEPSEQ_DATA"]: "$DEEPSEQ_DATA"}
-        if os.environ.get("DEEPSEQ_DATA")
-        else {}
-    )
+    if data := os.environ.get("DEEPSEQ_DATA"):
+        names[data] = "$DEEPSEQ_DATA"
     names |= {str(Path(name).resolve()): short for name, short in names.items()}
     return {
         name: names[name]
@@ -120,20 +117,23 @@ def _tidy_output(output: Any, names: Mapping[str, str]) -> Any:
     return output
 
 # %% ../../book/workshop/site.ipynb #f98dfdce
+def _statements(source: str) -> list[ast.stmt]:
+    """The statements of a cell, commands to the notebook as `pass`; none of what is no
+    Python."""
+    try:
+        return ast.parse(re.sub(r"(?m)^(\s*)[!%].*$", r"\1pass", source)).body
+    except SyntaxError:
+        return []
+
+
 def _names(source: str, kind: type) -> set[str]:
     """Names that code stores or loads; those of imports, functions and classes count as
     stored."""
-    try:
-        tree = ast.parse(re.sub(r"(?m)^(\s*)[!%].*$", r"\1pass", source))
-    except SyntaxError:
-        return set()
-    found = {
-        n.id
-        for n in ast.walk(tree)
-        if isinstance(n, ast.Name) and isinstance(n.ctx, kind)
-    }
+    nodes = [node for part in _statements(source) for node in ast.walk(part)]
+    named = [node for node in nodes if isinstance(node, ast.Name)]
+    found = {node.id for node in named if isinstance(node.ctx, kind)}
     if kind is ast.Store:
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 found |= {
                     (alias.asname or alias.name).split(".")[0] for alias in node.names
@@ -156,6 +156,15 @@ def _keep_needed(cells: Sequence[Any]) -> None:
             cell.metadata["tags"] = [*others, "hide-input"]
             cell.outputs = []
 
+
+def _prompt(source: str, tags: Sequence[str]) -> str:
+    """The line that stands for a folded cell: what it is, where that can be told."""
+    if "parameters" in tags:
+        return "Parameters"
+    parts = [part for part in _statements(source) if not isinstance(part, ast.Pass)]
+    imports = [isinstance(part, ast.Import | ast.ImportFrom) for part in parts]
+    return "Imports" if parts and all(imports) else "Source of this cell"
+
 # %% ../../book/workshop/site.ipynb #05307d2d
 _CAPTION = re.compile(r"\A\*\*Figure\.?\*\*\.?\s*(.+?)\s*(?:\n\s*\n|\Z)", re.DOTALL)
 _MISSING = (
@@ -164,14 +173,15 @@ _MISSING = (
 )
 
 
-def _images(cell: Any) -> int:
-    """Pictures among the outputs of a cell."""
-    data = [output.get("data", {}) for output in cell.get("outputs", [])]
-    drawn = [any(kind.startswith("image/") for kind in d) for d in data]
-    marked = [
-        bool(re.search(r"<(svg|img)\b", str(d.get("text/html", "")))) for d in data
-    ]
-    return sum(a or b for a, b in zip(drawn, marked, strict=True))
+def _pictures(cell: Any) -> list[int]:
+    """Which outputs of a cell are pictures."""
+    found = []
+    for at, output in enumerate(cell.get("outputs", [])):
+        data = output.get("data", {})
+        drawn = any(kind.startswith("image/") for kind in data)
+        if drawn or re.search(r"<(svg|img)\b", str(data.get("text/html", ""))):
+            found.append(at)
+    return found
 
 
 def _spoken(caption: str) -> str:
@@ -181,23 +191,43 @@ def _spoken(caption: str) -> str:
     return re.split(r"(?<=[.!?])\s+(?=[A-Z])", plain)[0]
 
 
-def _join_captions(cells: Sequence[Any]) -> None:
+def _figure_cell(cells: list[Any], at: int) -> Any:
+    """The cell that displays the one picture of `cells[at]` and nothing else; where it
+    displays more, the picture and what follows it move to cells of their own."""
+    import nbformat
+
+    cell, outputs = cells[at], cells[at].outputs
+    if sum("data" in output for output in outputs) == 1:
+        return cell
+    (here,) = _pictures(cell)
+    parts = {"figure": outputs[here : here + 1], "rest": outputs[here + 1 :]}
+    cell.outputs, made = outputs[:here], []
+    for name, part in parts.items():
+        one = nbformat.v4.new_code_cell(f"# the {name} of the cell above", outputs=part)
+        one.id, one.metadata.tags = f"{cell.get('id', at)}-{name}", ["remove-input"]
+        made += [one] if part else []
+    cells[at + 1 : at + 1] = made
+    return made[0]
+
+
+def _join_captions(cells: list[Any]) -> None:
     """Give each figure the caption below it, and leave no caption without its
     figure."""
-    before = None
-    for cell in cells:
+    for at in range(len(cells) - 1, 0, -1):
+        before, cell = cells[at - 1], cells[at]
         found = _CAPTION.match(cell.source) if cell.cell_type == "markdown" else None
-        if found and before is not None and before.cell_type == "code":
-            caption = " ".join(found[1].split())
-            images = _images(before)
-            if images:
-                before.metadata["mystnb"] = {"image": {"alt": _spoken(caption)}}
-            if images == 1:
-                before.metadata["mystnb"]["figure"] = {"caption": caption}
-            if images < 2:
-                rest = cell.source[found.end() :]
-                cell.source = rest if images else f"{_MISSING}\n\n{rest}".rstrip()
-        before = cell
+        if not found or before.cell_type != "code":
+            continue
+        caption, pictures = " ".join(found[1].split()), len(_pictures(before))
+        if pictures == 1:
+            before = _figure_cell(cells, at - 1)
+        if pictures:
+            options = before.metadata.setdefault("mystnb", {})
+            options["image"] = {"alt": _spoken(caption)}
+            options |= {"figure": {"caption": caption}} if pictures == 1 else {}
+        if pictures < 2:
+            rest = cell.source[found.end() :]
+            cell.source = rest if pictures else f"{_MISSING}\n\n{rest}".rstrip()
 
 # %% ../../book/workshop/site.ipynb #b15cb445
 def _description(page: Any) -> dict[str, Any]:
@@ -264,6 +294,9 @@ def present(notebook: Any, names: Mapping[str, str] | None = None) -> Any:
             source,
             nbformat.from_dict({"tags": tags} if tags else {}),
         )
+        if "hide-input" in tags:
+            prompts = ("code_prompt_show", "code_prompt_hide")
+            cell.metadata["mystnb"] = dict.fromkeys(prompts, _prompt(source, tags))
         if cell.cell_type == "code":
             outputs = [
                 output for output in cell.outputs if output.get("name") != "stderr"

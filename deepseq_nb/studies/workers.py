@@ -30,10 +30,10 @@ from deepseq_nb.core.settings import (
     config_from_json,
 )
 from deepseq_nb.studies.cluster import (
-    _connected,
-    _resources,
+    connected,
     lacking,
     memory_of,
+    task_resources,
 )
 from deepseq_nb.studies.execution import (
     end_with_parent,
@@ -43,7 +43,7 @@ from deepseq_nb.studies.jobs import (
     STARTER,
 )
 from deepseq_nb.studies.runner import (
-    _spawned,
+    spawned,
 )
 from deepseq_nb.studies.trials import (
     Bench,
@@ -126,7 +126,7 @@ class InProcesses:
         with tempfile.TemporaryFile() as handed:
             pickle.dump((self.bench, number, point, self.out), handed)
             handed.seek(0)
-            process = _spawned(words, limits, self._log(number), handed)
+            process = spawned(words, limits, self._log(number), handed)
         self.working[number] = process, point
 
     def ended(self) -> Trial:
@@ -195,7 +195,7 @@ class OnCluster:
         if lack := lacking(self.nodes, memory, device):
             self.too_large.append(_failed(self.out, number, point, lack))
             return
-        task = self.ray.remote(**_resources(device, memory))(carry_out)
+        task = self.ray.remote(**task_resources(device, memory))(carry_out)
         asked = task.remote(self.kept, number, point, self.out)
         self.working[asked] = number, point
 
@@ -242,7 +242,7 @@ def place_of(
         if cluster is None:
             place: Any = InProcesses(bench, out, jobs or 1)
         else:
-            ray = stack.enter_context(_connected(cluster))
+            ray = stack.enter_context(connected(cluster))
             place = OnCluster(ray, bench, out, jobs)
         stack.callback(place.stop)
         yield place

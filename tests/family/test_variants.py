@@ -18,7 +18,13 @@ from deepseq_nb.family.notation import (
     format_variant,
     parse_variant,
 )
-from deepseq_nb.family.variants import all_pairs, all_singles, resolve_variants, spelled_variants
+from deepseq_nb.family.variants import (
+    all_pairs,
+    all_singles,
+    compare_wild_types,
+    resolve_variants,
+    spelled_variants,
+)
 
 PROTEIN = ALPHABETS["protein"]
 
@@ -421,6 +427,14 @@ def test_multi_mutants_vote_too():
     pairs = [f"{a}:{b}" for a, b in zip(singles[:500], singles[700:1200], strict=True)]
     hint = resolve_variants(pairs, RANDOM).shift_hint()
     assert hint.startswith("all 1,000 wild-type letters agree if positions are shifted by +2")
+
+
+@pytest.mark.parametrize(("elsewhere", "clear"), [({(9, "A"): 1}, False), ({(6, "C"): 1}, True)])
+def test_one_letter_that_fits_by_chance_moves_nothing(elsewhere, clear):
+    """Of two shifts, one has an A right: by chance in 2 of 20. With a C beside it, in 2 of 400."""
+    claims = {(5, "A"): 2, (7, "A"): 1} | elsewhere
+    found = compare_wild_types(claims, {1: "A", 2: "C", 3: "D"})
+    assert found.shift == -4 and found.clear == clear
 
 
 def test_no_hint_when_the_letters_agree():

@@ -359,6 +359,7 @@ def test_cached_weights_are_computed_once_per_content_and_theta(tmp_path, family
     cached_weights(family, 0.1, tmp_path)
     cached_weights(Alignment.from_strings(["ACD", "ACD"]), 0.2, tmp_path)
     assert len(calls) == 3
+    assert (cached_weights(family, 0.2, tmp_path) == first).all() and len(calls) == 3
 
 
 def test_a_damaged_cache_is_computed_again(tmp_path, family):

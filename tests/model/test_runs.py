@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,8 @@ import pytest
 import torch
 from tiny_family import QUICK, TINY, same, write_family
 
-from deepseq_nb.core.errors import CheckpointError, ConfigError, TrainingError
+from deepseq_nb.core.errors import AlignmentError, CheckpointError, ConfigError, TrainingError
+from deepseq_nb.family import depth
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.family.depth import Family, describe
 from deepseq_nb.model.checkpoints import RunFolder
@@ -42,6 +44,7 @@ def test_resume_starts_from_nothing_when_there_is_nothing(alignment, tmp_path):
 
 SCRIPT = """
 import os, sys, time, threading
+from deepseq_nb.family import depth
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.peers.sites import SiteIndependent
 from deepseq_nb.model.runs import fit
@@ -367,6 +370,47 @@ def test_a_run_reads_an_alignment_as_its_own_was_read(tmp_path):
     assert run.read(path).checksum == alignment.checksum
 
 
+def test_another_file_is_read_with_the_focus_of_the_run(tmp_path):
+    """Nobody named the focus; in the other file another sequence comes first."""
+    path = write_family(tmp_path / "a.a2m")
+    run = fit(Alignment.read(path), TINY, QUICK)
+    lines = path.read_text().splitlines()
+    other = tmp_path / "b.a2m"
+    other.write_text("\n".join([">first/1-14", lines[1].replace("A", "C"), *lines]) + "\n")
+    assert run.read(other).focus == run.focus_map.name == "TINY/11-24"
+
+
+def test_the_alignment_of_a_run_is_found_from_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_family(Path("a.a2m"))
+    alignment = Alignment.read("a.a2m")
+    fit(alignment, TINY, QUICK, "run")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    write_family(Path("a.a2m"), seed=3)  # of the same name, and not what was meant
+    run = load_run(tmp_path / "run")
+    assert run.about["source"] == "a.a2m" and run.read().checksum == alignment.checksum
+    (tmp_path / "a.a2m").unlink()
+    (elsewhere / "a.a2m").unlink()
+    with pytest.raises(AlignmentError, match=r"a\.a2m, on which this was trained, is no longer"):
+        run.read()
+
+
+def test_what_was_read_is_said_before_the_weights_are_counted(alignment, monkeypatch):
+    said, then = [], []
+
+    def counted(*_, **__):
+        then.extend(said)
+        return np.ones(80)
+
+    monkeypatch.setattr(depth, "cached_weights", counted)
+    fit(alignment, TINY, QUICK, echo=said.append)
+    read = alignment.report.lines()
+    assert then[: len(read)] == read and not any("Neff" in line for line in then)
+    assert any(line.startswith("effective sequences: Neff 80.0") for line in said)
+
+
 def test_a_run_whose_alignment_has_changed_says_so(tmp_path):
     path = write_family(tmp_path / "a.a2m")
     run = fit(Alignment.read(path), TINY, QUICK)
@@ -411,6 +455,8 @@ def test_a_new_run_takes_the_old_ones_place_and_no_file_of_the_users_goes(alignm
     (tmp_path / "run/scores.old1.csv").write_text("of a run before\n")
     (tmp_path / "run/notes.txt").write_text("mine\n")
     (tmp_path / "run/checkpoint/notes.txt").write_text("mine too\n")
+    (tmp_path / "run/figures").mkdir()
+    (tmp_path / "run/figures/logo.svg").write_text("drawn of the old run\n")
     seen = []
     other = replace(QUICK, seed=2)
     new = fit(alignment, TINY, other, tmp_path / "run", overwrite=True, echo=seen.append)
@@ -425,7 +471,8 @@ def test_a_new_run_takes_the_old_ones_place_and_no_file_of_the_users_goes(alignm
         "ranking.csv",
         "checkpoint",
     }
-    assert names == files | {"notes.txt", "scores.old1.csv", "scores.old2.csv"}
+    assert names == files | {"notes.txt", "scores.old1.csv", "scores.old2.csv", "figures.old1"}
+    assert (tmp_path / "run/figures.old1/logo.svg").read_text() == "drawn of the old run\n"
     assert (tmp_path / "run/scores.old2.csv").read_text() == "of the old run\n"
     assert (tmp_path / "run/checkpoint/notes.txt").read_text() == "mine too\n"
 

@@ -214,7 +214,9 @@ def test_the_wild_type_and_a_deletion_are_explained(tiny_run, pairs, variant):
 
 
 def test_what_is_missing_is_said(tiny_run, tmp_path):
-    gone = replace(tiny_run, about=tiny_run.about | {"source": str(tmp_path / "gone.a2m")})
+    gone = replace(
+        tiny_run, about=tiny_run.about | {"place": None, "source": str(tmp_path / "gone.a2m")}
+    )
     (one,) = explain(gone, "A15W")
     assert one.changed[0].carriers is None
     assert "gone.a2m" in one.notes[0] and "--model pairs" in one.notes[1]

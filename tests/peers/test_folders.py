@@ -1,7 +1,9 @@
 """Simple models in folders: what is loaded scores the same to the bit, and what is no model is refused in one sentence."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,16 +102,34 @@ def test_a_file_is_no_folder(models, tmp_path):
         models["SiteIndependent"].save(tmp_path / "m")
 
 
-def test_an_interrupted_overwrite_is_no_model(models, tmp_path, monkeypatch):
+@pytest.mark.parametrize("cut", ["alignment.json", "config.json"])
+def test_an_interrupted_overwrite_leaves_the_old_model(models, tmp_path, monkeypatch, cut):
     model, write = models["SiteIndependent"], folders.write_atomic
     model.save(tmp_path / "m")
 
     def power_cut(path, data, **how):
-        if path.name == "config.json":
+        if path.name == cut:
             raise KeyboardInterrupt
-        return write(path, data)
+        return write(path, data, **how)
 
     monkeypatch.setattr(folders, "write_atomic", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        models["Potts"].save(tmp_path / "m", overwrite=True)
+    again = SiteIndependent.load(tmp_path / "m")
+    np.testing.assert_array_equal(again.score().score, model.score().score)
+    assert len(list((tmp_path / "m").iterdir())) == 3
+
+
+def test_a_model_that_has_half_arrived_is_none(models, tmp_path, monkeypatch):
+    models["SiteIndependent"].save(tmp_path / "m")
+    replace = os.replace
+
+    def power_cut(old, new):
+        if Path(new) == tmp_path / "m" / "config.json":
+            raise KeyboardInterrupt
+        return replace(old, new)
+
+    monkeypatch.setattr(folders.os, "replace", power_cut)
     with pytest.raises(KeyboardInterrupt):
         models["Potts"].save(tmp_path / "m", overwrite=True)
     for kind in (SiteIndependent, Potts):

@@ -128,14 +128,19 @@ def test_scores_add_up_over_sites(sequences, pseudocount, mutant):
 
 
 def test_weights_of_another_alignment_are_refused(rna):
-    with pytest.raises(ConfigError, match="3 weights for 4 sequences"):
+    with pytest.raises(ConfigError, match=r"weights must be 4 finite numbers.*found shape \(3,\)"):
         SiteIndependent.fit(rna, np.ones(3))
 
 
 @pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
 def test_weights_must_be_finite_and_not_negative(rna, bad):
-    with pytest.raises(ConfigError, match="finite and not negative"):
+    with pytest.raises(ConfigError, match=f"zero or more and not all zero; found {bad} at 1"):
         SiteIndependent.fit(rna, np.array([1.0, bad, 1.0, 1.0]))
+
+
+def test_weights_that_are_all_zero_are_refused(rna):
+    with pytest.raises(ConfigError, match="not all zero; found only zeros"):
+        SiteIndependent.fit(rna, np.zeros(4))
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, float("nan"), float("inf")])

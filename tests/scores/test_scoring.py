@@ -378,6 +378,11 @@ def test_scoring_elsewhere_leaves_the_callers_model_where_it_is(tiny_run, monkey
     assert load_runs(tiny_run, "cpu")[0].model is tiny_run.model
 
 
+def test_a_device_that_is_none_is_refused_and_not_passed_over(tiny_run):
+    with pytest.raises(ConfigError, match="device is 'tpu'"):
+        score(tiny_run, ["A15V"], device="tpu")
+
+
 def test_a_precision_that_is_not_reached_is_said(tiny_run):
     with pytest.warns(UserWarning, match="precision 1e-09 nats is not reached by 2 of 2 .* 16 sam"):
         table = score(tiny_run, ["A15W", "G17P"], samples=4, precision=1e-9, max_samples=16)

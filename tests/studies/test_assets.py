@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import pages
 
+STATIC = Path(__file__).resolve().parents[2] / "book" / "_static"
+
 SCRIPT = (
     '{"sun":[512,512,[9728],"f185","M1 1z"],x:[384,512,["close"],"f00d","M2 2z"]}'
     '{"sun":[640,512,[9728],"f185","M3 3z"]}'
@@ -149,6 +151,28 @@ def test_lightening_twice_changes_nothing_more(built):
     assert {path: path.read_bytes() for path in once} == once
 
 
+def test_ids_of_exercises_stand_once_and_references_are_entries_of_their_list(built):
+    path = built / "book" / "a.html"
+    twice = (
+        '<section id="exercise-content">a</section><section id="solution-content">b</section>' * 2
+    )
+    entry = (
+        '<div role="list" class="citation-list"><div id="id1" role="doc-biblioentry">c</div></div>'
+    )
+    path.write_text(path.read_text() + twice + entry)
+    assets.lighten(built)
+    page = path.read_text()
+    assert page.count("<section>a</section><section>b</section>") == 2
+    assert page.endswith(entry.replace("doc-biblioentry", "listitem"))
+
+
+def test_a_folded_cell_is_called_by_the_line_that_is_seen(built):
+    path = built / "book" / "a.html"
+    path.write_text('<summary aria-label="Toggle hidden content">\n<p>Imports</p></summary>')
+    assets.lighten(built)
+    assert path.read_text() == "<summary>\n<p>Imports</p></summary>"
+
+
 # a small site in a browser
 
 FORMULAS = r"""# Formulas
@@ -214,4 +238,30 @@ def test_an_icon_of_the_theme_is_a_shape_and_not_a_letter(small_site, browser):
         "getComputedStyle(document.querySelector('i.fa-magnifying-glass, i.fa-bars'), '::before').maskImage"
     )
     assert mask.startswith('url("data:image/svg+xml')
+    page.close()
+
+
+def test_each_long_table_scrolls_in_a_box_of_its_own_and_says_that_more_rows_stand_below(
+    browser, tmp_path
+):
+    def table(rows: int) -> str:
+        lines = "".join(f"<tr><td>row {row}</td></tr>" for row in range(rows))
+        return f'<div class="output text_html"><table class="dataframe">{lines}</table></div>'
+
+    static = STATIC.as_uri()
+    path = tmp_path / "tables.html"
+    path.write_text(
+        f'<link rel="stylesheet" href="{static}/deepseq.css"><script src="{static}/deepseq.js"></script>'
+        f'<div class="cell"><div class="cell_output">{table(8)}{table(8)}{table(80)}</div></div>'
+    )
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(path.as_uri())
+    page.wait_for_selector("div.text_html.more")
+    cut = "e => [e.scrollHeight > e.clientHeight, e.classList.contains('more')]"
+    boxes = page.query_selector_all("div.text_html")
+    assert [box.evaluate(cut) for box in boxes] == [[False, False], [False, False], [True, True]]
+    whole = page.query_selector("div.cell_output")
+    assert whole.evaluate("e => e.scrollHeight <= e.clientHeight")
+    boxes[2].evaluate("e => e.scrollTo(0, e.scrollHeight)")
+    page.wait_for_selector("div.text_html.more", state="detached")
     page.close()

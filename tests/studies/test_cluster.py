@@ -16,6 +16,7 @@ from small_cluster import ray_cluster
 from small_grid import GRID, numbers
 
 from deepseq_nb.core.errors import ExperimentError
+from deepseq_nb.model import choices
 from deepseq_nb.model.network import DeepSequence
 from deepseq_nb.model.sizes import PRESETS
 from deepseq_nb.studies import cluster, runner
@@ -248,6 +249,14 @@ def test_a_plan_starts_nothing_and_says_time_and_memory(tmp_path):
     assert len(plan.table) == 2 and plan.seconds > 0 and plan.memory_mib > 400
     assert plan.lines()[-1].startswith("2 runs: ")
     assert [path.name for path in tmp_path.iterdir()] == ["grid.toml"]
+
+
+def test_a_plan_counts_the_updates_that_the_device_allows(tmp_path, monkeypatch):
+    """As `fit` does where nobody says when to stop: on a GPU these are far more than on a processor."""
+    more = choices.RECOMMENDED["cpu"]._replace(max_steps=54_321)
+    monkeypatch.setitem(choices.RECOMMENDED, "cpu", more)
+    (tmp_path / "grid.toml").write_text(GRID.replace("steps = 1500", 'steps = "auto"'))
+    assert set(cluster.planned(tmp_path / "grid.toml", "cpu", measure=False).updates) == {54_321}
 
 
 @pytest.mark.parametrize(

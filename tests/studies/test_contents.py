@@ -194,19 +194,42 @@ def test_a_table_that_a_module_reads_belongs_to_the_chapters_that_reach_the_modu
     assert marks()[0] != before[0] and marks()[1] == before[1]
 
 
-def test_every_chapter_that_trains_by_command_depends_on_what_such_families_reached(monkeypatch):
-    """`deepseq train` says it from results/breadth.csv; no word of the chapter has to."""
-    chapter = ROOT / "book" / "usage.ipynb"
-    sources = [cell.source for cell in contents.read_notebook(chapter).cells]
-    modules = contents.imported_modules(sources, ROOT)
-    recorded = contents._recorded("", modules, ROOT)
-    assert ROOT / "results" / "breadth.csv" in recorded
+def code_of(chapter: str) -> list[str]:
+    cells = contents.read_notebook(ROOT / "book" / chapter).cells
+    return [cell.source for cell in cells if cell.cell_type == "code"]
 
 
-def test_the_modules_of_a_chapter_of_this_book_are_not_all_there_are():
-    code = ["from deepseq_nb.family.notation import canonical_variants"]
-    stems = {path.stem for path in contents.imported_modules(code, ROOT)}
-    assert {"notation", "errors"} <= stems and not {"training", "runner", "main"} & stems
+@pytest.mark.parametrize("chapter", ["usage.ipynb", "structure/runs.ipynb"])
+def test_a_chapter_that_trains_depends_on_what_such_families_reached(chapter):
+    """`fit` and `deepseq train` say it from results/breadth.csv; no word of the chapter has to."""
+    modules = contents.imported_modules(code_of(chapter), ROOT)
+    assert ROOT / "results" / "breadth.csv" in contents._recorded("", modules, ROOT)
+
+
+def test_a_chapter_that_trains_nothing_does_not_depend_on_it():
+    modules = contents.imported_modules(code_of("workshop/pickles.ipynb"), ROOT)
+    assert ROOT / "results" / "breadth.csv" not in contents._recorded("", modules, ROOT)
+
+
+def test_the_chapters_of_this_book_depend_on_half_of_its_modules_in_the_mean():
+    """A room (`import deepseq_nb.core`), or a name that is not found, would make it all of them."""
+    every = [path for path in (ROOT / "deepseq_nb").rglob("*.py") if path.name != "_modidx.py"]
+    chapters = [path for path in contents.chapters(ROOT / "_toc.yml") if path.suffix == ".ipynb"]
+    shares = [
+        len(contents.imported_modules(code_of(str(path.relative_to(ROOT / "book"))), ROOT))
+        for path in chapters
+    ]
+    assert len(shares) > 100 and sum(shares) / len(shares) < 0.5 * len(every)
+
+
+def test_a_room_that_is_imported_is_its_own_module_and_not_all():
+    stems = {path.stem for path in contents.imported_modules(["import deepseq_nb.core"], ROOT)}
+    assert stems == {"__init__"}
+
+
+def test_the_versions_are_those_of_the_libraries_that_a_chapter_or_its_modules_import():
+    found = contents._versions(["import numpy as np\nfrom yaml import safe_load", "import json"])
+    assert sorted(line.split()[0].lower() for line in found) == ["numpy", "pyyaml"]
 
 
 # what a chapter was given

@@ -149,7 +149,7 @@ def test_files_of_your_own_are_looked_for_beside_the_grid(tmp_path):
     text = 'families = "mine"\n[data.mine]\nalignment = "m.a2m"\nassay = "m.csv"\ncolumn = "x"\n'
     _, (run,) = grid.read_grid(write(tmp_path / "g.toml", text))
     assert run.alignment == str(tmp_path / "m.a2m") and run.column == "x"
-    assert "m.a2m is not there" in runner._absent(run)
+    assert "m.a2m is not there" in runner.why_absent(run)
 
 
 BAD = [

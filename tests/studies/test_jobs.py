@@ -107,6 +107,18 @@ def test_a_job_makes_the_run_that_fit_makes_for_a_shallow_family(tmp_path):
     assert len(pd.read_csv(tmp_path / "run" / "scores.csv")) == 6 * 19
 
 
+@pytest.mark.parametrize("name", ["auto", "quick"])
+def test_a_model_that_the_grid_leaves_to_the_device_was_not_asked_for(tmp_path, name):
+    (tmp_path / "few.a2m").write_text(">a/1-6\nMKVLAT\n>b\nMKILAT\n>c\nMRVLGT\n")
+    asked = Experiment(family="few", alignment=str(tmp_path / "few.a2m"), preset=name, steps=1)
+    job = jobs.Job(asked, tmp_path / "run", "cpu")
+    job.read()
+    assert job.train().model_config.decoder_layers == job.model_config.decoder_layers
+    decided = json.loads((tmp_path / "run/train/config.json").read_text())["decisions"]["preset"]
+    assert decided["asked"] == (name == "quick")
+    assert decided["why"] != "as asked" or name == "quick"
+
+
 @pytest.mark.parametrize(
     ("change", "error", "said"),
     [

@@ -38,6 +38,12 @@ def test_the_line_on_a_table_has_the_note_on_it():
     assert origin_line(origin).endswith("by this page; two of three seeds.*")
 
 
+def test_the_line_on_a_table_counts_one_thread_in_the_singular():
+    origin = provenance({})
+    assert ", 1 thread, torch" in origin_line({**origin, "threads": 1})
+    assert ", 8 threads, torch" in origin_line({**origin, "threads": 8})
+
+
 def test_a_missing_table_is_none(tmp_path):
     assert read_result("nothing", tmp_path) is None
 

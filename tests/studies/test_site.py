@@ -1,11 +1,12 @@
 """Executed chapters as pages."""
 
+import re
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-from small_book import code, prose, write_book
+from small_book import code, prose, write_book, write_notebook
 
 from deepseq_nb.core import errors
 from deepseq_nb.studies import book, contents, site
@@ -130,6 +131,82 @@ def test_a_caption_of_two_figures_stays_a_paragraph():
     page = page_of(cell, prose("**Figure.** Two panels. More."))
     assert page.cells[1].source == "**Figure.** Two panels. More."
     assert page.cells[0].metadata["mystnb"] == {"image": {"alt": "Two panels."}}
+
+
+def shown(**data: str):
+    kinds = {"png": "image/png", "html": "text/html", "markdown": "text/markdown"}
+    return nbformat.v4.new_output("display_data", {kinds[name]: data[name] for name in data})
+
+
+@pytest.mark.parametrize(
+    ("outputs", "parts"),
+    [
+        (["origin", "figure"], [["origin"], ["figure"]]),
+        (["figure", "table"], [[], ["figure"], ["table"]]),
+        (["origin", "figure", "table", "table"], [["origin"], ["figure"], ["table", "table"]]),
+    ],
+)
+def test_a_caption_belongs_to_the_picture_alone_whatever_else_its_cell_shows(outputs, parts):
+    made = {
+        "origin": shown(markdown="*Recorded.*"),
+        "figure": shown(png="aGVsbG8="),
+        "table": shown(html="<b>1</b>"),
+    }
+    cell = code("draw()", "hide-input")
+    cell.outputs = [made[name] for name in outputs]
+    page = page_of(cell, prose("**Figure.** *Scores.*"))
+    assert [one.outputs for one in page.cells] == [[made[n] for n in part] for part in parts]
+    assert page.cells[0].source == "draw()" and "hide-input" in page.cells[0].metadata.tags
+    for one, part in zip(page.cells, parts, strict=True):
+        captions = one.metadata.get("mystnb", {}).get("figure")
+        assert captions == ({"caption": "*Scores.*"} if part == ["figure"] else None)
+    assert [one.metadata.tags for one in page.cells[1:]] == [["remove-input"]] * len(parts[1:])
+    nbformat.validate(page)
+
+
+def test_what_a_cell_prints_beside_its_picture_stays_with_it():
+    cell = picture()
+    cell.outputs = [nbformat.v4.new_output("stream", text="1\n"), *cell.outputs]
+    page = page_of(cell, prose("**Figure.** *Scores.*"))
+    assert len(page.cells) == 1 and len(page.cells[0].outputs) == 2
+
+
+def test_one_caption_is_numbered_once_on_the_built_page(tmp_path):
+    cell = code("draw()", "hide-input")
+    svg = "<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'></svg>"
+    drawn = nbformat.v4.new_output("display_data", {"image/svg+xml": svg})
+    cell.outputs = [shown(markdown="*Recorded.*"), drawn, shown(html="<b>a table</b>")]
+    (tmp_path / "_config.yml").write_text("title: tiny\nexecute: {execute_notebooks: 'off'}\n")
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: page\n")
+    said = prose("**Figure.** *Scores.*")
+    write_notebook(tmp_path / "page.ipynb", prose("# Page"), cell, said)
+    made = site.prepare_site(tmp_path, tmp_path / "_build", [tmp_path / "page.ipynb"])
+    index, _ = site.build_site(made, tmp_path / "_build")
+    page = (index.parent / "page.html").read_text()
+    (figure,) = re.findall(r"<figure.*?</figure>", page, re.DOTALL)
+    assert "<img" in figure and "Scores." in figure and figure.count("caption-number") == 1
+    assert "Recorded." not in figure and "a table" not in figure
+    at = [page.index(part) for part in ("Recorded.", "<figure", "<b>a table")]
+    assert at == sorted(at)
+
+
+@pytest.mark.parametrize(
+    ("source", "tag", "said"),
+    [
+        ("seed = 1", "parameters", "Parameters"),
+        ("%matplotlib inline\nimport math\nfrom os import path", "hide-input", "Imports"),
+        ("import math\nmath.pi", "hide-input", "Source of this cell"),
+        ("%matplotlib inline", "hide-input", "Source of this cell"),
+        ("this is no Python", "hide-input", "Source of this cell"),
+    ],
+)
+def test_the_line_of_a_folded_cell_says_what_it_is(source, tag, said):
+    (cell,) = page_of(code(source, tag)).cells
+    assert cell.metadata["mystnb"] == {"code_prompt_show": said, "code_prompt_hide": said}
+
+
+def test_an_open_cell_has_no_line():
+    assert page_of(code("import math")).cells[0].metadata == {}
 
 
 def test_no_caption_stands_without_its_figure():
