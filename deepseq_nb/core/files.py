@@ -35,6 +35,11 @@ def _host() -> str:
     return re.sub(r"[^A-Za-z0-9_]", "_", socket.gethostname())[:40]
 
 
+# what `temporary_name` makes, or made when it was but a number; other hidden files are
+# somebody's own
+_OURS = re.compile(r"\..+\.(\w{1,40}-\d+-[0-9a-f]{12}|\d+)\.tmp", re.S)
+
+
 def temporary_name(path: Path) -> Path:
     """A fresh hidden name beside `path`, which says what process of which machine it
     belongs to."""
@@ -135,7 +140,8 @@ def _linked(temporary: Path, target: Path) -> bool:
 def _sweep(target: Path) -> None:
     """Remove what dead processes left of earlier writings of a file."""
     for path in target.parent.glob(f".{glob.escape(target.name[:100])}.*.tmp"):
-        if f"-{os.getpid()}-" not in path.name and not _owned(path):
+        ours = _OURS.fullmatch(path.name) and path.is_file()
+        if ours and f"-{os.getpid()}-" not in path.name and not _owned(path):
             path.unlink(missing_ok=True)
 
 
@@ -276,11 +282,13 @@ def user_cache() -> Path:
 def remove_leftovers(folder: Path | str) -> list[Path]:
     """Remove the temporary files and folders in `folder` that no living process owns;
     returns their paths."""
-    dead = [path for path in Path(folder).glob(".*.tmp") if not _owned(path)]
+    named = [p for p in Path(folder).glob(".*.tmp") if _OURS.fullmatch(p.name)]
+    dead = [path for path in named if not _owned(path)]
     for path in dead:
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(
-            missing_ok=True
-        )
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return dead
 
 # %% ../../book/workshop/files.ipynb #c1d98fd5

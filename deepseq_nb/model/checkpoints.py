@@ -57,6 +57,7 @@ from deepseq_nb.model.run_files import (
     read_about,
     read_table,
     save_tensors,
+    stamp_of,
     trainer_state,
 )
 from deepseq_nb.model.settling import (
@@ -404,12 +405,6 @@ def _write_about(folder: RunFolder, about: dict[str, Any]) -> None:
     write_atomic(folder.alignment, about_text(about), follow=False)
 
 
-def _stamp(config: TrainConfig, about: dict[str, Any]) -> dict[str, Any]:
-    """What the header of a file of tensors says: whose they are."""
-    stamp = {"version": __version__, "checksum": about["checksum"]}
-    return stamp | {"theta": config.theta, "seed": config.seed}
-
-
 def _write_table(path: Path, table: pd.DataFrame) -> None:
     """A table for people, written anew."""
     write_atomic(path, table.to_csv(index=False, lineterminator="\n"), follow=False)
@@ -442,10 +437,10 @@ class RunWriter:
         writes: bool = True,
     ):
         self.settings, self.about = _going_on(settings), about
-        self.path = None if out is None else Path(out)
         self.folder = None if out is None else RunFolder(out)
+        self.path = None if out is None else Path(out)
         self.place = _Place(self.folder, overwrite) if writes and self.folder else None
-        self.stamp = _stamp(settings.train, about)
+        self.stamp = stamp_of(settings.model, settings.train, about["checksum"])
 
     def begin(self) -> None:
         """Sweep the folder, and write what is known before the first update."""

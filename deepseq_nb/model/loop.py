@@ -64,9 +64,12 @@ def _restore(
             )
         return torch.empty(0, len(HISTORY), dtype=torch.float64), 0.0
     state, stamp = folder.checkpoint()
-    if any(stamp[key] != writer.stamp[key] for key in ("checksum", "seed", "theta")):
+    now, kept = writer.stamp["settings"], stamp.get("settings") or {}
+    if any(now.get(name, value) != value for name, value in kept.items()) or any(
+        stamp[key] != writer.stamp[key] for key in ("checksum", "seed", "theta")
+    ):
         raise CheckpointError(
-            f"{folder.state} was written for another alignment, seed or theta: train into another folder"
+            f"{folder.state} was written for another alignment, seed, theta or other settings: train into another folder"
         )
     optimiser = type(trainer.optimiser).__name__
     if stamp.get("optimiser", optimiser) != optimiser:

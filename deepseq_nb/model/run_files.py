@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['as_written', 'save_tensors', 'load_tensors', 'load_parameters', 'InTraining', 'trainer_state', 'restore_trainer',
-           'about_reading', 'source_of', 'about_alignment', 'about_text', 'read_about', 'check_stamp', 'check_history',
-           'load_stamped', 'check_neighbours', 'history_table', 'read_table']
+           'about_reading', 'source_of', 'about_alignment', 'about_text', 'read_about', 'fixed_settings', 'stamp_of',
+           'check_stamp', 'check_history', 'load_stamped', 'check_neighbours', 'history_table', 'read_table']
 
 # %% ../../book/workshop/run_files.ipynb #25e332ea
 import contextlib
@@ -21,6 +21,9 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
+from deepseq_nb import (
+    __version__,
+)
 from deepseq_nb.core.errors import (
     AlignmentError,
     CheckpointError,
@@ -34,6 +37,7 @@ from deepseq_nb.core.files import (
 from deepseq_nb.core.settings import (
     check_range,
     config_from_json,
+    config_to_json,
 )
 from deepseq_nb.family.alignment import (
     Alignment,
@@ -46,6 +50,9 @@ from deepseq_nb.family.focus import (
 )
 from deepseq_nb.family.reading import (
     ReadOptions,
+)
+from deepseq_nb.model.sizes import (
+    ModelConfig,
 )
 from deepseq_nb.model.training import (
     HISTORY,
@@ -102,7 +109,18 @@ def save_tensors(
     }
     about = about | {"sha256": _checksum(tensors, about)}
     header = {"deepseq_nb": json.dumps(about, sort_keys=True)}
-    write_atomic(path, safetensors.torch.save(tensors, header), follow=False)
+    write_atomic(path, _packed(tensors, header), follow=False)
+
+
+def _packed(tensors: dict[str, torch.Tensor], header: dict[str, str]) -> bytes:
+    """The bytes of a safetensors file; raises MemoryError where they find no room,
+    which the library, written in Rust, calls a panic."""
+    try:
+        return safetensors.torch.save(tensors, header)
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise MemoryError("no room for the bytes of a checkpoint") from None
+        raise
 
 # %% ../../book/workshop/run_files.ipynb #898fa553
 _DAMAGED = (
@@ -351,6 +369,24 @@ def _check_kind(name: str, value: object, kind: Any) -> None:
         raise TypeError(f"{name} is {value!r:.80}, which it cannot be")
 
 # %% ../../book/workshop/run_files.ipynb #46598d60
+_FREE = ("steps", "max_steps", "minutes", "device", "checkpoint_every")
+
+
+def fixed_settings(model: ModelConfig, train: TrainConfig) -> dict[str, Any]:
+    """All settings that stay the same while a run lasts, as JSON has them; a file of
+    tensors says with which it was made."""
+    flat = config_to_json(model) | config_to_json(train)
+    kept = {name: value for name, value in flat.items() if name not in _FREE}
+    return json.loads(json.dumps(kept))
+
+
+def stamp_of(model: ModelConfig, train: TrainConfig, checksum: str) -> dict[str, Any]:
+    """What the header of a file of tensors says: whose they are."""
+    whose = {"checksum": checksum, "theta": train.theta, "seed": train.seed}
+    settings = fixed_settings(model, train)
+    return whose | {"version": __version__, "settings": settings}
+
+
 def check_stamp(file: Path | str, stamp: dict[str, Any]) -> None:
     """Raise `CheckpointError` for a header that does not say what a run's does."""
     with as_written(file):
@@ -397,11 +433,20 @@ def check_neighbours(
     file: Path | str,
     stamp: dict[str, Any],
     about: dict[str, Any],
+    model: ModelConfig,
     train: TrainConfig,
     updates: int | None = None,
 ) -> None:
     """Raise `CheckpointError` where a file of parameters and the other files of its
     folder belong to different runs; `updates` is when the run ended, if it has."""
+    kept = stamp.get("settings") or {}  # earlier versions wrote none
+    now = fixed_settings(model, train)
+    for name in kept:
+        if name in now and kept[name] != now[name]:
+            raise CheckpointError(
+                f"{file} is of a run with {name} {kept[name]!r}, config.json of one "
+                f"with {now[name]!r}: they belong to different runs"
+            )
     if stamp["checksum"] != about["checksum"]:
         raise CheckpointError(
             f"{file} is of a model that was trained on another alignment than "

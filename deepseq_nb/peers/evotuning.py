@@ -56,6 +56,7 @@ from deepseq_nb.peers.tuning_folders import (
     TuneConfig,
     TuneFolder,
     TuneProgress,
+    check_tuning_stamp,
     read_tuning,
     tuning_history,
 )
@@ -287,13 +288,13 @@ def evotune(
         now = TuneProgress(copy.deepcopy(begun).to(device), config)
         if resume and folder.checkpoint is not None:
             state, stamp = load_tensors(folder.checkpoint)
+            check_tuning_stamp(folder, stamp)
             now.restore(state, folder.checkpoint)
             with as_written(folder.checkpoint):
                 now.seconds, folder.begun = float(stamp["seconds"]), True
         parts = Parts.of(family, config.held_out, config.identity, config.seed)
-        rate = f"learning rate {config.learning_rate:g}"
-        depth = describe(family, progress)
-        for line in (*depth, parts.told(), rate, f"device: {told}"):
+        how = f"learning rate {config.learning_rate:g}", f"device: {told}"
+        for line in (*describe(family, progress), parts.told(), *how):
             say(line)
         tuning = _Tuning(now, parts, config, folder, say)
         why = _run(tuning, progress)

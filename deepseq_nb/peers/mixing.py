@@ -7,6 +7,7 @@ __all__ = ['SIMPLE', 'Model', 'kind_of', 'fit_simple', 'check_one_protein', 'mov
            'mixed', 'background_of', 'score']
 
 # %% ../../book/workshop/mixtures.ipynb #66ddaac8
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from deepseq_nb.core.errors import (
     ConfigError,
 )
 from deepseq_nb.core.files import (
+    held,
     read_json,
 )
 from deepseq_nb.core.settings import (
@@ -123,18 +125,25 @@ def fit_simple(
         For another kind, or a folder that is taken.
     """
     check_choice("model", kind, tuple(SIMPLE))
-    if out is not None:
-        check_vacant(Path(out), overwrite)
     say = echo or _silent
-    for line in understood_rows(alignment):
-        say(line)
-    family = Family.of(alignment, theta, weights)
-    for line in understood_depth(family):
-        say(line)
-    model = SIMPLE[kind].fit(alignment, family.weights, theta=family.theta)
-    say(_what_was_fitted(model))
-    if out is not None:
-        model.save(out, overwrite=overwrite)
+    with contextlib.ExitStack() as stack:
+        if out is not None:
+            check_vacant(Path(out), overwrite)
+            stack.enter_context(held(Path(out) / ".lock", out))
+            check_vacant(Path(out), overwrite)
+        for line in understood_rows(alignment):
+            say(line)
+        family = Family.of(alignment, theta, weights)
+        for line in understood_depth(family):
+            say(line)
+        model = SIMPLE[kind].fit(alignment, family.weights, theta=family.theta)
+        say(_what_was_fitted(model))
+        return model if out is None else _saved(model, out, overwrite)
+
+# %% ../../book/workshop/mixtures.ipynb #5e1b7a02
+def _saved(model: Kept, out: Path | str, overwrite: bool) -> Kept:
+    """The model, once it is kept."""
+    model.save(out, overwrite=overwrite)
     return model
 
 

@@ -22,6 +22,9 @@ from deepseq_nb.core.errors import (
 from deepseq_nb.core.files import (
     write_atomic,
 )
+from deepseq_nb.core.machine import (
+    choose_device,
+)
 from deepseq_nb.core.settings import (
     check_range,
 )
@@ -102,7 +105,8 @@ def search_tuning(
             "above 0",
             setting="held_out",
         )
-    _optuna()  # before any hour is spent
+    _optuna()  # before any hour is spent, and before anything is replaced
+    choose_device(config.device)
     out, say = Path(out), echo or (lambda line: None)
     _check_search(out, resume, overwrite)
     rates, losses = [], []
@@ -131,7 +135,7 @@ def search_tuning(
     (out / "config.json").unlink(missing_ok=True)  # no model until it is complete
     found = [item for item in (out / "trials" / str(best)).iterdir() if item.is_file()]
     for item in sorted(found, key=lambda item: item.name == "config.json"):
-        write_atomic(out / item.name, item.read_bytes())
+        write_atomic(out / item.name, item.read_bytes(), follow=False)
     say(f"the best of {n_trials} is trial {best}: learning rate {rates[best - 1]:.2g}")
     return load_tuned(out)
 
@@ -158,4 +162,6 @@ def _write_trials(out: Path, rates: list[float], losses: list[float]) -> None:
     """`trials.csv`: a row for each trial that is finished."""
     table = pd.DataFrame({"learning_rate": rates, "held_out_loss": losses})
     table.insert(0, "trial", np.arange(1, len(rates) + 1))
-    write_atomic(out / "trials.csv", table.to_csv(index=False, lineterminator="\n"))
+    write_atomic(
+        out / "trials.csv", table.to_csv(index=False, lineterminator="\n"), follow=False
+    )

@@ -258,5 +258,7 @@ def save_unirep(
     save_tensors(folder / "model.safetensors", tensors, {"kind": "UniRep"})
     config = {"version": __version__, "kind": "UniRep"}
     config |= {"model": model.config.to_json(), "about": about or {}}
-    write_atomic(folder / "config.json", json.dumps(config, indent=1) + "\n")
+    write_atomic(
+        folder / "config.json", json.dumps(config, indent=1) + "\n", follow=False
+    )
     return folder

@@ -14,7 +14,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from html import escape
-from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,9 @@ from matplotlib.figure import Figure
 from deepseq_nb.core.errors import (
     FigureError,
     printable,
+)
+from deepseq_nb.core.machine import (
+    said_by,
 )
 from deepseq_nb.scores.heatmap import (
     SCORE_COLOURS,
@@ -45,15 +48,13 @@ def vega_script() -> str:
 
     Raises `FigureError` where that is not installed.
     """
-    try:
-        convert = import_module("vl_convert")
-    except ImportError:
+    if find_spec("vl_convert") is None:
         raise FigureError(
-            "the charts of a report are drawn by Vega, which comes with "
-            "vl-convert-python, which is not installed: "
-            "pip install 'deepseq-nb[report]'"
-        ) from None
-    script = convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+            "the charts of a report are drawn by Vega, of vl-convert-python, which is "
+            "not installed: pip install 'deepseq-nb[report]'"
+        )
+    script = said_by("import vl_convert\nprint(vl_convert.javascript_bundle("
+                     "'window.vegaEmbed = vegaEmbed;'), end='')")  # fmt: skip
     return re.sub(r"</(script)", r"<\\/\1", script, flags=re.IGNORECASE)
 
 # %% ../../book/workshop/report_page.ipynb #3ea01b49

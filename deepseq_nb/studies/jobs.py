@@ -232,7 +232,7 @@ def _keep_scores(scores: pd.DataFrame, folder: Path | None) -> None:
     if folder is not None:
         kept = scores[["variant", "score", "std_error", "delta_elbo"]].round(5)
         text = kept.to_csv(index=False, lineterminator="\n")
-        write_atomic(folder / "scores.csv", text)
+        write_atomic(folder / "scores.csv", text, follow=False)
 
 # %% ../../book/workshop/jobs.ipynb #a238be4b
 class Job:
@@ -301,7 +301,8 @@ class Job:
         """All numbers with their circumstances, also written to the folder."""
         row = _result(self)
         if self.folder is not None:
-            write_atomic(self.folder / "result.json", json.dumps(row, indent=1) + "\n")
+            text = json.dumps(row, indent=1) + "\n"
+            write_atomic(self.folder / "result.json", text, follow=False)
         return row
 
 # %% ../../book/workshop/jobs.ipynb #7248bc86
@@ -360,7 +361,7 @@ def job_process(folder: Path, device: str = "auto") -> int:
         run_job(Experiment(**given), folder, device, print)
     except Exception:  # whatever it was: the other runs of the grid go on
         try:
-            write_atomic(folder / "error.txt", traceback.format_exc())
+            write_atomic(folder / "error.txt", traceback.format_exc(), follow=False)
         except OSError:
             return UNWRITABLE
         return 1

@@ -119,6 +119,7 @@ def spawned(
     package = str(Path(sys.modules["deepseq_nb"].__file__).resolve().parents[1])
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     env = os.environ | limits | {"PYTHONPATH": path, STARTER: str(os.getpid())}
+    log.unlink(missing_ok=True)  # it may be a link
     with open(log, "wb") as file:
         return subprocess.Popen(
             [sys.executable, *words],
@@ -135,7 +136,8 @@ def start_run(
 ) -> subprocess.Popen:
     """Start the process of a run."""
     folder.mkdir(exist_ok=True)
-    write_atomic(folder / "experiment.json", json.dumps(asdict(run), indent=1) + "\n")
+    text = json.dumps(asdict(run), indent=1) + "\n"
+    write_atomic(folder / "experiment.json", text, follow=False)
     words = [*_JOB, str(folder.resolve()), device]
     return spawned(words, limits, folder / "log.txt")
 

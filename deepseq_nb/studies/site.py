@@ -296,7 +296,7 @@ def present(notebook: Any, names: Mapping[str, str] | None = None) -> Any:
         )
         if "hide-input" in tags:
             prompts = ("code_prompt_show", "code_prompt_hide")
-            cell.metadata["mystnb"] = dict.fromkeys(prompts, _prompt(source, tags))
+            cell.metadata.update(mystnb=dict.fromkeys(prompts, _prompt(source, tags)))
         if cell.cell_type == "code":
             outputs = [
                 output for output in cell.outputs if output.get("name") != "stderr"

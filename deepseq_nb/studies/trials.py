@@ -382,7 +382,7 @@ def make_trial(
         seconds += time.perf_counter() - start
         looks.append((step, value))
         text = json.dumps({"looks": looks, "seconds": seconds})
-        write_atomic(folder / "looks.json", text + "\n")
+        write_atomic(folder / "looks.json", text + "\n", follow=False)
     return Trial(
         number=number,
         point=point,
@@ -410,7 +410,7 @@ def trial_file(out: Path | str, number: int) -> Path:
 def keep_trial(out: Path | str, trial: Trial) -> None:
     """Write what became of a trial, and take its folder away."""
     path = trial_file(out, trial.number)
-    write_atomic(path, json.dumps(config_to_json(trial), indent=1) + "\n")
+    write_atomic(path, json.dumps(config_to_json(trial), indent=1) + "\n", follow=False)
     shutil.rmtree(path.with_suffix(""), ignore_errors=True)
 
 

@@ -28,6 +28,7 @@ from deepseq_nb.core.files import (
     write_atomic,
 )
 from deepseq_nb.core.machine import (
+    choose_device,
     duration,
 )
 from deepseq_nb.core.settings import (
@@ -361,12 +362,15 @@ def tune(
     config, out, say = config or TuningConfig(), Path(out), echo or (lambda line: None)
     with _quiet_ax(), held(out / ".lock", out):
         about = {"config": config_to_json(config), "checksum": alignment.checksum}
-        _claim(out, about | {"column": column}, resume and not overwrite, overwrite)
+        about |= {"column": column}
+        _check_claim(out, about, resume and not overwrite, overwrite)
+        choose_device(config.device)
         bench = _bench(alignment, config, assay, column, say)
         usual = usual_point(
             bench.base, Family.of(bench.training, config.theta).is_shallow
         )
         with place_of(bench, out, jobs, cluster) as place:
+            _claim(out, about, overwrite)
             trials = _search(bench, usual, out, place, say)
     finished = [trial for trial in trials if trial.state == "finished"]
     if not finished:
@@ -421,16 +425,15 @@ def _asked(out: Path, number: int) -> Point | None:
 def _note(out: Path, number: int, point: Point) -> None:
     """Write down what a trial is about to try."""
     path = trial_file(out, number).with_suffix("") / "point.json"
-    write_atomic(path, json.dumps(point) + "\n")
+    write_atomic(path, json.dumps(point) + "\n", follow=False)
 
 
-def _claim(out: Path, about: dict[str, Any], resume: bool, overwrite: bool) -> None:
-    """Raise `ConfigError` for a folder that holds something else; note what is
-    searched."""
+def _check_claim(out: Path, about: dict[str, Any], resume: bool, new: bool) -> None:
+    """Raise `ConfigError` for a folder that holds something else."""
     note, taken = out / "tuning.json", (out / "tuning.json").exists()
     if (out / "config.json").exists() and not taken:
         raise ConfigError(f"{out} holds a run or a model: choose another folder")
-    if taken and not resume and not overwrite:
+    if taken and not resume and not new:
         raise ConfigError(
             f"{out} already holds a search: continue it with --resume, replace it with "
             "--overwrite, or choose another folder"
@@ -443,11 +446,17 @@ def _claim(out: Path, about: dict[str, Any], resume: bool, overwrite: bool) -> N
                     f"{out} holds a search with {key} {_fixed(before).get(key)!r}, now "
                     f"it is {value!r}: choose another folder"
                 )
+
+
+def _claim(out: Path, about: dict[str, Any], overwrite: bool) -> None:
+    """Note what is searched, once all is known to be usable; with `overwrite`, take
+    away an earlier search."""
+    note = out / "tuning.json"
     if overwrite:
         shutil.rmtree(out / "trials", ignore_errors=True)
         for name in ("config.json", "trials.csv"):
             (out / name).unlink(missing_ok=True)
-    write_atomic(note, json.dumps(about, indent=1) + "\n")
+    write_atomic(note, json.dumps(about, indent=1) + "\n", follow=False)
 
 
 def _fixed(about: dict[str, Any]) -> dict[str, Any]:
@@ -461,7 +470,7 @@ def _fixed(about: dict[str, Any]) -> dict[str, Any]:
 def _write_best(bench: Bench, trials: Sequence[Trial], out: Path) -> None:
     """`trials.csv`, and `config.json` with the best of the finished trials."""
     table = trials_table(trials).to_csv(index=False, lineterminator="\n")
-    write_atomic(out / "trials.csv", table)
+    write_atomic(out / "trials.csv", table, follow=False)
     finished = [trial for trial in trials if trial.state == "finished"]
     if not finished:
         return
@@ -472,7 +481,7 @@ def _write_best(bench: Bench, trials: Sequence[Trial], out: Path) -> None:
         "model": config_to_json(model),
         "train": {key: getattr(train, key) for key in kept},
     }
-    write_atomic(out / "config.json", json.dumps(chosen, indent=1) + "\n")
+    write_atomic(out / "config.json", json.dumps(chosen, indent=1) + "\n", follow=False)
 
 
 def _line(last: Trial, trials: Sequence[Trial], total: int) -> str:

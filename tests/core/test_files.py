@@ -251,9 +251,29 @@ def test_writing_a_file_sweeps_what_a_dead_process_left_of_it(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     host, mine = temporary_name(tmp_path / "s.csv").name.split(".")[-2].split("-")[:2]
-    dead, living = (tmp_path / f".s.csv.{host}-{pid}-abc.tmp" for pid in (gone.pid, mine))
-    other = tmp_path / f".t.csv.{host}-{gone.pid}-abc.tmp"
+    dead, living = (tmp_path / f".s.csv.{host}-{pid}-{'0a' * 6}.tmp" for pid in (gone.pid, mine))
+    other = tmp_path / f".t.csv.{host}-{gone.pid}-{'0a' * 6}.tmp"
     for path in (dead, living, other):
         path.write_text("half")
     write_atomic(tmp_path / "s.csv", "whole")
     assert sorted(tmp_path.iterdir()) == sorted([living, other, tmp_path / "s.csv"])
+
+
+def test_hidden_files_of_somebody_else_are_never_swept(tmp_path):
+    """They end in .tmp, and are old; what a dead process of ours left is known by the whole of its name."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    host = temporary_name(tmp_path / "new").name.split(".")[-2].split("-")[0]
+    left = tmp_path / f".new.{host}-{gone.pid}-{'0a' * 6}.tmp"
+    for folder in (left, tmp_path / ".backup.tmp", tmp_path / ".s.csv.mine.tmp"):
+        folder.mkdir()
+        (folder / "precious").write_text("mine\n")
+    (tmp_path / ".old.tmp").write_text("mine\n")
+    (tmp_path / ".link.0.tmp").symlink_to(tmp_path / ".backup.tmp")
+    kept = [".backup.tmp", ".old.tmp", ".s.csv.mine.tmp"]
+    for name in (*kept, ".link.0.tmp", ".backup.tmp/precious"):
+        os.utime(tmp_path / name, (0, 0), follow_symlinks=False)
+    files.remove_leftovers(tmp_path)
+    write_atomic(tmp_path / "s.csv", "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*kept, "s.csv"]
+    assert (tmp_path / ".backup.tmp/precious").read_text() == "mine\n"

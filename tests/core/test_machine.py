@@ -18,6 +18,7 @@ from deepseq_nb.core.machine import (
     deferred_interrupt,
     duration,
     memory_explained,
+    said_by,
 )
 
 
@@ -125,3 +126,11 @@ def test_no_other_error_is_taken_for_lacking_memory(error):
         with memory_explained():
             raise error
     assert caught.value is error
+
+
+def test_what_ends_a_helping_process_is_one_sentence_here():
+    assert said_by("print('said', end='')") == "said"
+    with pytest.raises(ResourceError, match=r"did not come to its end \(it ended with -6\)"):
+        said_by("import os; os.abort()")
+    with pytest.raises(ResourceError, match=r"\(ValueError: no\)"):
+        said_by("raise ValueError('no')")

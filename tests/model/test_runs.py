@@ -228,8 +228,37 @@ def test_parameters_of_another_architecture_are_refused(alignment, tmp_path):
     config = json.loads((run.path / "config.json").read_text())
     config["model"]["latent"] = 4
     (run.path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="another architecture"):
+    with pytest.raises(CheckpointError, match=r"latent \d, config.json of one with 4"):
         load_run(run.path)
+
+
+@pytest.mark.parametrize("unfinished", [False, True])
+def test_parameters_of_other_settings_are_refused(alignment, tmp_path, unfinished):
+    """A kill between two renames of --overwrite leaves the new parameters beside the old config.json."""
+    run = fit(alignment, TINY, QUICK, tmp_path / "run")
+    if unfinished:
+        (run.path / "model.safetensors").unlink()
+    config = json.loads((run.path / "config.json").read_text())
+    config["train"]["learning_rate"] = 0.02
+    (run.path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"learning_rate .* they belong to different runs"):
+        load_run(run.path)
+    if unfinished:
+        other = replace(QUICK, learning_rate=0.02)
+        with pytest.raises(CheckpointError, match="or other settings"):
+            fit(alignment, TINY, other, run.path, resume=True)
+
+
+def test_no_room_for_the_bytes_of_a_checkpoint_is_lack_of_memory(monkeypatch, tmp_path):
+    class PanicException(BaseException):
+        """As that of a library in Rust, which is no `Exception`."""
+
+    def panic(*_):
+        raise PanicException("PyObject pointer is null")
+
+    monkeypatch.setattr("safetensors.torch.save", panic)
+    with pytest.raises(MemoryError, match="no room"):
+        save_tensors(tmp_path / "x.safetensors", {"a": torch.zeros(2)}, {})
 
 
 def test_nothing_is_pickled(tiny_run):

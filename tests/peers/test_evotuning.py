@@ -1,5 +1,6 @@
 """Tuning a language model to a family."""
 
+import shutil
 import signal
 from dataclasses import replace
 
@@ -235,6 +236,32 @@ def test_overwriting_begins_anew(alignment, tuned, tmp_path):
     evotune(alignment, tiny_unirep(seed=2), replace(QUICK, seed=3), tmp_path, progress=False)
     again = evotune(alignment, tiny_unirep(), QUICK, tmp_path, overwrite=True, progress=False)
     assert same(again.model, tuned.model) and same(load_tuned(tmp_path).model, tuned.model)
+
+
+def test_a_checkpoint_of_the_tuning_that_was_to_be_replaced_is_not_gone_on_with(
+    alignment, tmp_path
+):
+    """A kill after evotune.json was written, before the first checkpoint took its place."""
+    evotune(alignment, tiny_unirep(), QUICK, tmp_path / "old", progress=False)
+    other = replace(QUICK, seed=3)
+    evotune(alignment, tiny_unirep(), other, tmp_path / "new", progress=False)
+    shutil.copy(tmp_path / "new/evotune.json", tmp_path / "old/evotune.json")
+    with pytest.raises(CheckpointError, match=r"other settings.*--overwrite"):
+        evotune(alignment, tiny_unirep(), other, tmp_path / "old", resume=True, progress=False)
+
+
+def test_a_tuning_that_cannot_be_written_leaves_the_old_one(
+    alignment, tuned, tmp_path, monkeypatch
+):
+    evotune(alignment, tiny_unirep(), QUICK, tmp_path, progress=False)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("deepseq_nb.peers.tuning_folders.save_tensors", full)
+    with pytest.raises(OSError, match="No space"):
+        evotune(alignment, tiny_unirep(seed=2), replace(QUICK, seed=3), tmp_path, overwrite=True)
+    assert same(load_tuned(tmp_path).model, tuned.model)
 
 
 # a search

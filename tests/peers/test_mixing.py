@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from deepseq_nb.core.errors import CheckpointError, ConfigError
+from deepseq_nb.core.files import held
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.peers.mixing import fit_simple, load_any, mixed, score
 from deepseq_nb.peers.nearest import Nearest
@@ -71,6 +72,13 @@ def test_fit_simple_has_the_frequencies_that_python_counts(rna, folders):
     # column 5 (A A A G G), of A C G U
     order = [rna.alphabet.index(letter) for letter in "AG"]
     assert np.array(loaded.about["frequencies"])[0, order].tolist() == [0.6, 0.4]
+
+
+def test_a_folder_in_which_another_process_works_is_refused(rna, tmp_path):
+    with held(tmp_path / "m" / ".lock", tmp_path / "m"):
+        with pytest.raises(ConfigError, match="another process"):
+            fit_simple(rna, "sites", tmp_path / "m", overwrite=True)
+    fit_simple(rna, "sites", tmp_path / "m")
 
 
 def test_fit_simple_weighs_at_theta_and_keeps_it(rna):

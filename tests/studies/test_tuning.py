@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_family import TINY
 
-from deepseq_nb.core.errors import ConfigError, TrainingError
+from deepseq_nb.core.errors import ConfigError, DeepseqError, TrainingError
 from deepseq_nb.family.weights import sequence_weights
 from deepseq_nb.model.network import DeepSequence, latent_kl
 from deepseq_nb.model.scorer import score_noise
@@ -183,3 +183,20 @@ def test_an_objective_without_its_assay_is_refused(alignment, tmp_path, given):
     how = {} if given else {"assay": tmp_path / "a.csv"}
     with pytest.raises(ConfigError, match="an assay and its column are for"):
         tuning.tune(alignment, tmp_path / "out", TuningConfig(**asked(**given)), **how)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "how"),
+    [({"device": "nonsense"}, {}), ({"objective": "assay"}, {}), ({"objective": "assay"}, {"assay": "none.csv", "column": "y"})],
+)  # fmt: skip
+def test_a_search_that_cannot_begin_leaves_the_one_before(alignment, tmp_path, wrong, how):
+    out = tmp_path / "search"
+    (out / "trials").mkdir(parents=True)
+    for name in ("tuning.json", "trials.csv", "config.json", "trials/1.json"):
+        (out / name).write_text("{}\n")
+    with pytest.raises(DeepseqError):
+        tuning.tune(alignment, out, TuningConfig(**asked(trials=1) | wrong), overwrite=True, **how)
+    left = sorted(str(path.relative_to(out)) for path in out.rglob("*.*") if path.is_file())
+    assert [name for name in left if name != ".lock"] == [
+        "config.json", "trials.csv", "trials/1.json", "tuning.json",
+    ]  # fmt: skip
