@@ -290,13 +290,11 @@ def present(notebook: Any, names: Mapping[str, str] | None = None) -> Any:
                 for name, value in changed.items()
             ]
             source += "".join(given)
-        cell.source, cell.metadata = (
-            source,
-            nbformat.from_dict({"tags": tags} if tags else {}),
-        )
+        kept: dict[str, Any] = {"tags": tags} if tags else {}
         if "hide-input" in tags:
             prompts = ("code_prompt_show", "code_prompt_hide")
-            cell.metadata.update(mystnb=dict.fromkeys(prompts, _prompt(source, tags)))
+            kept["mystnb"] = dict.fromkeys(prompts, _prompt(source, tags))
+        cell.source, cell.metadata = source, nbformat.from_dict(kept)
         if cell.cell_type == "code":
             outputs = [
                 output for output in cell.outputs if output.get("name") != "stderr"
