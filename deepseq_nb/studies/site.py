@@ -290,11 +290,11 @@ def present(notebook: Any, names: Mapping[str, str] | None = None) -> Any:
                 for name, value in changed.items()
             ]
             source += "".join(given)
-        kept: dict[str, Any] = {"tags": tags} if tags else {}
+        about: dict[str, Any] = {"tags": tags} if tags else {}
         if "hide-input" in tags:
             prompts = ("code_prompt_show", "code_prompt_hide")
-            kept["mystnb"] = dict.fromkeys(prompts, _prompt(source, tags))
-        cell.source, cell.metadata = source, nbformat.from_dict(kept)
+            about["mystnb"] = dict.fromkeys(prompts, _prompt(source, tags))
+        cell.source, cell.metadata = source, nbformat.from_dict(about)
         if cell.cell_type == "code":
             outputs = [
                 output for output in cell.outputs if output.get("name") != "stderr"
