@@ -405,9 +405,7 @@ def load_run(path: Path | str, device: str = "cpu") -> Run:
     settings, (about, focus_map) = folder.settings(), folder.about()
     parameters, stamp = folder.parameters()
     ended = None if folder.source == folder.state else ended_after(folder, settings)
-    check_neighbours(
-        folder.source, stamp, about, settings.model, settings.train, ended
-    )
+    check_neighbours(folder.source, stamp, about, settings.model, settings.train, ended)
     with memory_explained():
         model = DeepSequence(
             settings.model, len(focus_map.residues), len(focus_map.alphabet)
