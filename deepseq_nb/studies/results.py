@@ -30,15 +30,27 @@ from deepseq_nb.core.machine import (
 )
 
 # %% ../../book/workshop/provenance.ipynb #9a020cc8
+def _commit(folder: Path) -> str:
+    """The commit of the code, with `-dirty` where a file of it was changed; recorded
+    results are no code. "unknown" outside a clone."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(folder), *words]
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    commit = git("describe", "--always", "--abbrev=12")
+    code = (":/", ":(exclude,top)results")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", *code)
+    return f"{commit}-dirty" if commit and changed else commit or "unknown"
+
+
 def provenance(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters, commit, machine, versions and time (UTC) of a result."""
     here = Path(__file__).parent if "__file__" in globals() else Path.cwd()
-    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=12"]
-    commit = subprocess.run(command, capture_output=True, text=True).stdout.strip()
     return {
         "parameters": parameters,
         "version": __version__,
-        "commit": commit or "unknown",
+        "commit": _commit(here),
         "device": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),

@@ -1,5 +1,7 @@
 """Recorded tables and where they come from."""
 
+import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pandas as pd
 import torch
 
 import deepseq_nb
+from deepseq_nb.studies import results
 from deepseq_nb.studies.results import (
     origin_line,
     provenance,
@@ -72,3 +75,25 @@ def test_recorded_tables_travel_in_the_wheel_and_one_of_your_own_comes_first(tmp
     save_result("runs", pd.DataFrame({"rho": [0.7]}), {})
     assert (mine / "results" / "runs.csv").is_file()
     assert read_result("runs")[0].rho.tolist() == [0.7]
+
+
+def test_a_changed_result_does_not_make_the_code_another(tmp_path, monkeypatch):
+    def git(*words):
+        told = "-c", "user.name=a", "-c", "user.email=a@b"
+        subprocess.run(["git", "-C", tmp_path, *told, *words], check=True, capture_output=True)
+
+    for name in ("package/code.py", "results/table.csv"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("1\n")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    monkeypatch.setattr(results, "__file__", str(tmp_path / "package/code.py"))
+    clean = results.provenance({})["commit"]
+    (tmp_path / "results/table.csv").write_text("2\n")
+    (tmp_path / "results/new.csv").write_text("3\n")
+    assert re.fullmatch(r"[0-9a-f]{12}", clean) and results.provenance({})["commit"] == clean
+    (tmp_path / "package/code.py").write_text("2\n")
+    assert results.provenance({})["commit"] == f"{clean}-dirty"
+    monkeypatch.setattr(results, "__file__", str(tmp_path.parent / "code.py"))
+    assert results.provenance({})["commit"] == "unknown"
