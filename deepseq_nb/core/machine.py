@@ -132,7 +132,10 @@ def said_by(program: str) -> str:
     Raises `ResourceError`, one sentence, where it does not come to its end.
     """
     words = [sys.executable, "-c", program]
-    done = subprocess.run(words, capture_output=True, text=True, encoding="utf-8")
+    env = os.environ | {"PYTHONIOENCODING": "utf-8"}  # whatever ours is
+    done = subprocess.run(
+        words, env=env, capture_output=True, text=True, encoding="utf-8"
+    )
     if done.returncode:
         said = [f"it ended with {done.returncode}", *done.stderr.strip().splitlines()]
         why = said[-1]

@@ -128,8 +128,9 @@ def test_no_other_error_is_taken_for_lacking_memory(error):
     assert caught.value is error
 
 
-def test_what_ends_a_helping_process_is_one_sentence_here():
-    assert said_by("print('said', end='')") == "said"
+def test_what_ends_a_helping_process_is_one_sentence_here(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    assert said_by("print('said \u2026', end='')") == "said \u2026"
     with pytest.raises(ResourceError, match=r"did not come to its end \(it ended with -6\)"):
         said_by("import os; os.abort()")
     with pytest.raises(ResourceError, match=r"\(ValueError: no\)"):
