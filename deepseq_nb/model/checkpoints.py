@@ -437,8 +437,8 @@ class RunWriter:
         writes: bool = True,
     ):
         self.settings, self.about = _going_on(settings), about
-        self.folder = None if out is None else RunFolder(out)
         self.path = None if out is None else Path(out)
+        self.folder = None if out is None else RunFolder(out)
         self.place = _Place(self.folder, overwrite) if writes and self.folder else None
         self.stamp = stamp_of(settings.model, settings.train, about["checksum"])
 

@@ -36,6 +36,7 @@ from deepseq_nb.model.parallel import (
     current,
 )
 from deepseq_nb.model.run_files import (
+    other_setting,
     restore_trainer,
 )
 from deepseq_nb.model.settling import (
@@ -64,10 +65,9 @@ def _restore(
             )
         return torch.empty(0, len(HISTORY), dtype=torch.float64), 0.0
     state, stamp = folder.checkpoint()
-    now, kept = writer.stamp["settings"], stamp.get("settings") or {}
-    if any(now.get(name, value) != value for name, value in kept.items()) or any(
-        stamp[key] != writer.stamp[key] for key in ("checksum", "seed", "theta")
-    ):
+    known = ("checksum", "seed", "theta")
+    other = other_setting(stamp, writer.stamp["settings"])
+    if other or any(stamp[key] != writer.stamp[key] for key in known):
         raise CheckpointError(
             f"{folder.state} was written for another alignment, seed, theta or other settings: train into another folder"
         )

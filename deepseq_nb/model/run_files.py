@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['as_written', 'save_tensors', 'load_tensors', 'load_parameters', 'InTraining', 'trainer_state', 'restore_trainer',
-           'about_reading', 'source_of', 'about_alignment', 'about_text', 'read_about', 'fixed_settings', 'stamp_of',
-           'check_stamp', 'check_history', 'load_stamped', 'check_neighbours', 'history_table', 'read_table']
+           'about_reading', 'source_of', 'about_alignment', 'about_text', 'read_about', 'fixed_settings',
+           'other_setting', 'stamp_of', 'check_stamp', 'check_history', 'load_stamped', 'check_neighbours',
+           'history_table', 'read_table']
 
 # %% ../../book/workshop/run_files.ipynb #25e332ea
 import contextlib
@@ -380,11 +381,17 @@ def fixed_settings(model: ModelConfig, train: TrainConfig) -> dict[str, Any]:
     return json.loads(json.dumps(kept))
 
 
+def other_setting(stamp: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """The first setting that a header says otherwise than `now`; earlier versions wrote
+    none, or lacked some."""
+    kept = stamp.get("settings", {})
+    return next((k for k in kept if k in now and kept[k] != now[k]), None)
+
+
 def stamp_of(model: ModelConfig, train: TrainConfig, checksum: str) -> dict[str, Any]:
     """What the header of a file of tensors says: whose they are."""
     whose = {"checksum": checksum, "theta": train.theta, "seed": train.seed}
-    settings = fixed_settings(model, train)
-    return whose | {"version": __version__, "settings": settings}
+    return whose | {"version": __version__, "settings": fixed_settings(model, train)}
 
 
 def check_stamp(file: Path | str, stamp: dict[str, Any]) -> None:
@@ -395,6 +402,7 @@ def check_stamp(file: Path | str, stamp: dict[str, Any]) -> None:
         check_range("step", stamp["step"], at_least=0, whole=True)
         check_range("seed", stamp["seed"], whole=True)
         check_range("seconds", stamp.get("seconds", 0.0), at_least=0)
+        _check_kind("settings", stamp.get("settings", {}), dict)
         if stamp["theta"] is not None:
             check_range("theta", stamp["theta"])
 
@@ -439,14 +447,12 @@ def check_neighbours(
 ) -> None:
     """Raise `CheckpointError` where a file of parameters and the other files of its
     folder belong to different runs; `updates` is when the run ended, if it has."""
-    kept = stamp.get("settings") or {}  # earlier versions wrote none
     now = fixed_settings(model, train)
-    for name in kept:
-        if name in now and kept[name] != now[name]:
-            raise CheckpointError(
-                f"{file} is of a run with {name} {kept[name]!r}, config.json of one "
-                f"with {now[name]!r}: they belong to different runs"
-            )
+    if name := other_setting(stamp, now):
+        raise CheckpointError(
+            f"{file} is of a run with {name} {stamp['settings'][name]!r}, config.json "
+            f"of one with {now[name]!r}: they belong to different runs"
+        )
     if stamp["checksum"] != about["checksum"]:
         raise CheckpointError(
             f"{file} is of a model that was trained on another alignment than "

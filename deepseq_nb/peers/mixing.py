@@ -138,15 +138,11 @@ def fit_simple(
             say(line)
         model = SIMPLE[kind].fit(alignment, family.weights, theta=family.theta)
         say(_what_was_fitted(model))
-        return model if out is None else _saved(model, out, overwrite)
-
-# %% ../../book/workshop/mixtures.ipynb #5e1b7a02
-def _saved(model: Kept, out: Path | str, overwrite: bool) -> Kept:
-    """The model, once it is kept."""
-    model.save(out, overwrite=overwrite)
+        if out is not None:
+            model.save(out, overwrite=overwrite)
     return model
 
-
+# %% ../../book/workshop/mixtures.ipynb #5e1b7a02
 def _what_was_fitted(model: Kept) -> str:
     """A line on a fit."""
     if isinstance(model, Potts):
