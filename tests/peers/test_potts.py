@@ -227,7 +227,7 @@ def test_penalties_must_be_above_zero(family, name, bad):
 
 
 def test_weights_that_are_all_zero_are_refused(family):
-    with pytest.raises(ConfigError, match="sum of weights must be above 0"):
+    with pytest.raises(ConfigError, match="zero or more and not all zero; found only zeros"):
         Potts.fit(family, np.zeros(400))
 
 

@@ -113,7 +113,7 @@ def test_a_model_that_the_grid_leaves_to_the_device_was_not_asked_for(tmp_path, 
     asked = Experiment(family="few", alignment=str(tmp_path / "few.a2m"), preset=name, steps=1)
     job = jobs.Job(asked, tmp_path / "run", "cpu")
     job.read()
-    assert job.train().model_config.decoder_layers == job.model_config.decoder_layers
+    assert job.train().model_config.decoder == job.model_config.decoder
     decided = json.loads((tmp_path / "run/train/config.json").read_text())["decisions"]["preset"]
     assert decided["asked"] == (name == "quick")
     assert decided["why"] != "as asked" or name == "quick"
