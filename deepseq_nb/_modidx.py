@@ -134,6 +134,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                     'deepseq_nb/cli/options.py'),
                                         'deepseq_nb.cli.options.run_argument': ( 'workshop/options.html#run_argument',
                                                                                  'deepseq_nb/cli/options.py'),
+                                        'deepseq_nb.cli.options.samples_argument': ( 'workshop/options.html#samples_argument',
+                                                                                     'deepseq_nb/cli/options.py'),
                                         'deepseq_nb.cli.options.seed_argument': ( 'workshop/options.html#seed_argument',
                                                                                   'deepseq_nb/cli/options.py'),
                                         'deepseq_nb.cli.options.structure_options': ( 'workshop/options.html#structure_options',

@@ -13,12 +13,12 @@ from deepseq_nb.cli.options import (
     Command,
     Say,
     common_options,
-    count_argument,
     file_argument,
     output_option,
     place_argument,
     refuse_existing,
     run_argument,
+    samples_argument,
     variants_options,
 )
 
@@ -70,7 +70,7 @@ def _classify_options(parser: argparse.ArgumentParser) -> None:
     variants_options(parser, "variants to call (default: all single substitutions)")
     parser.add_argument(
         "--samples",
-        type=count_argument,
+        type=samples_argument,
         default=20,
         help="draws of weights and latent variables for each run (default: 20)",
     )

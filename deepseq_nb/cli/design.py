@@ -18,6 +18,7 @@ from deepseq_nb.cli.options import (
     output_option,
     refuse_existing,
     run_argument,
+    samples_argument,
 )
 
 # %% ../../book/workshop/command_design.ipynb #de510206
@@ -100,7 +101,7 @@ def _design_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--samples",
-        type=count_argument,
+        type=samples_argument,
         default=20,
         help="draws of weights and latent variables for each run (default: 20)",
     )

@@ -14,11 +14,11 @@ from deepseq_nb.cli.options import (
     Outcome,
     Say,
     common_options,
-    count_argument,
     file_argument,
     output_option,
     place_argument,
     refuse_existing,
+    samples_argument,
     structure_options,
 )
 
@@ -55,7 +55,7 @@ def _explain_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--samples",
-        type=count_argument,
+        type=samples_argument,
         default=20,
         help="draws of weights and latent variables; fewer than 5 give no standard "
         "error (default: 20)",

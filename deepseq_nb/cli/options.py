@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Say', 'Outcome', 'Command', 'Parser', 'file_argument', 'numbers_argument', 'positive_argument', 'count_argument',
-           'seed_argument', 'place_argument', 'alignment_options', 'read_alignment', 'typed', 'reading_words',
-           'variants_options', 'run_argument', 'structure_options', 'output_option', 'common_options',
+           'samples_argument', 'seed_argument', 'place_argument', 'alignment_options', 'read_alignment', 'typed',
+           'reading_words', 'variants_options', 'run_argument', 'structure_options', 'output_option', 'common_options',
            'refuse_existing']
 
 # %% ../../book/workshop/options.ipynb #ca5cdf5a
@@ -103,6 +103,11 @@ def _whole(text: str, low: int, high: int) -> int:
 def count_argument(text: str) -> int:
     """A whole number above zero given on the command line."""
     return _whole(text, 1, 100_000_000)
+
+
+def samples_argument(text: str) -> int:
+    """A number of samples given on the command line, as many as `Sampling` takes."""
+    return _whole(text, 1, 1_000_000)
 
 
 def seed_argument(text: str) -> int:

@@ -21,6 +21,7 @@ from deepseq_nb.cli.options import (
     common_options,
     count_argument,
     file_argument,
+    samples_argument,
 )
 
 # %% ../../book/workshop/command_proteingym.ipynb #6d19fe54
@@ -61,7 +62,7 @@ def _proteingym_options(parser: argparse.ArgumentParser) -> None:
         help="residues to model: all of the target's, since every mutant is to be scored, or those in upper case (default: all)",
     )
     parser.add_argument(
-        "--samples", type=count_argument, default=20, help="as of score (default: 20)"
+        "--samples", type=samples_argument, default=20, help="as of score (default: 20)"
     )
     parser.add_argument(
         "--background",

@@ -17,10 +17,10 @@ from deepseq_nb.cli.options import (
     Command,
     Say,
     common_options,
-    count_argument,
     file_argument,
     output_option,
     run_argument,
+    samples_argument,
     structure_options,
     typed,
 )
@@ -44,7 +44,7 @@ def _report_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--samples",
-        type=count_argument,
+        type=samples_argument,
         default=20,
         help="draws of weights and latent variables for each run (default: 20)",
     )

@@ -15,12 +15,12 @@ from deepseq_nb.cli.options import (
     Command,
     Say,
     common_options,
-    count_argument,
     file_argument,
     numbers_argument,
     output_option,
     positive_argument,
     refuse_existing,
+    samples_argument,
     typed,
     variants_options,
 )
@@ -40,7 +40,7 @@ def _making_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--samples",
-        type=count_argument,
+        type=samples_argument,
         default=20,
         help="draws of weights and latent variables; fewer than 5 give no standard error (default: 20)",
     )

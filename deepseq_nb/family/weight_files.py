@@ -9,6 +9,7 @@ __all__ = ['save_weights', 'load_weights', 'cached_weights']
 import hashlib
 import io
 import json
+import os
 import warnings
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from deepseq_nb.core.errors import (
     WeightsError,
 )
 from deepseq_nb.core.files import (
+    temporary_name,
     user_cache,
     write_atomic,
 )
@@ -59,12 +61,20 @@ def save_weights(
         "checksum": alignment.checksum, "theta": check_theta(theta), "n": len(weights), "neff": neff(weights),
         "version": __version__, "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
     }  # fmt: skip
-    write_atomic(path, buffer.getvalue(), overwrite)
+    side = _sidecar(path)
+    hidden = temporary_name(side)  # all that needs room comes before an old pair goes
     try:
-        write_atomic(_sidecar(path), json.dumps(about, indent=1) + "\n")
-    except OSError:  # weights alone would be taken for the user's own
-        path.unlink(missing_ok=True)
-        raise
+        write_atomic(hidden, json.dumps(about, indent=1) + "\n")
+        write_atomic(path, buffer.getvalue(), overwrite)
+        try:
+            os.replace(hidden, side)
+        except OSError:  # weights alone would be taken for the user's own
+            path.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise type(error)(str(error).replace(str(hidden), str(side))) from None
+    finally:
+        hidden.unlink(missing_ok=True)
     return path
 
 # %% ../../book/workshop/weight_files.ipynb #ffe4216a

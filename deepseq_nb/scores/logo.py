@@ -122,11 +122,9 @@ def _logo_axes(
     for _, letters, colour in _letter_colours(focus_map.alphabet):
         paths = [path for letter in letters for path in outlines.get(letter, [])]
         if paths:
-            ax.add_patch(
-                PathPatch(
-                    Outline.make_compound_path(*paths), facecolor=colour, linewidth=0
-                )
-            )
+            letters_drawn = Outline.make_compound_path(*paths)
+            # add_patch would first measure each curve, though the limits are known
+            ax.add_artist(PathPatch(letters_drawn, facecolor=colour, linewidth=0))
     top = max(0.5, np.ceil(information_content(full).max() * 2) / 2)
     ax.set(xlim=(-0.5, size - 0.5), ylim=(0, top), ylabel="bits")
     hatch_uncovered(ax, np.isin(residues, focus_map.residues), 0.0, top)

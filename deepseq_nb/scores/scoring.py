@@ -263,7 +263,7 @@ def _say_if_unsure(tables: list[pd.DataFrame], sampling: Sampling) -> None:
         warnings.warn(
             f"precision {sampling.precision:g} nats is not reached by {short:,} of {int(np.isfinite(errors).sum()):,} "
             f"scores after up to {max(sampling.samples, sampling.max_samples):,} samples: the largest standard error "
-            f"is {np.nanmax(errors):.2g}; ask for less, or allow more samples (max_samples)",
+            f"is {np.nanmax(errors):.2g}; ask for less, or for more samples (samples, --samples)",
             stacklevel=3,
         )
 

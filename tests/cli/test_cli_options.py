@@ -12,6 +12,7 @@ from deepseq_nb.cli.options import (
     place_argument,
     positive_argument,
     reading_words,
+    samples_argument,
     seed_argument,
     typed,
 )
@@ -22,6 +23,7 @@ from deepseq_nb.cli.options import (
     [
         (count_argument, "1", 1),
         (count_argument, "100000000", 10**8),
+        (samples_argument, "1000000", 10**6),
         (seed_argument, "0", 0),
         (place_argument, "-23", -23),
         (place_argument, "+7", 7),
@@ -36,6 +38,8 @@ def test_a_good_word_becomes_a_value(kind, text, value):
     ("kind", "text"),
     [
         (count_argument, "0"),
+        (samples_argument, "0"),
+        (samples_argument, "1000001"),
         (count_argument, "-3"),
         (count_argument, "1.5"),
         (count_argument, "many"),

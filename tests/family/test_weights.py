@@ -391,16 +391,32 @@ def test_a_cached_file_without_its_sidecar_is_computed_again(tmp_path, family):
     assert path.with_name(path.name + ".json").exists()
 
 
-def test_weights_on_a_full_disk_leave_nothing(tmp_path, family, monkeypatch):
-    written, wait = [], os.fsync
+@pytest.mark.parametrize(("place", "named"), [(1, r"w\.npy\.json"), (2, r"w\.npy")])
+@pytest.mark.parametrize("old", [False, True], ids=["new", "in the place of old ones"])
+def test_weights_on_a_full_disk_leave_what_was_there(
+    tmp_path, family, monkeypatch, place, named, old
+):
+    path, written, wait = tmp_path / "w.npy", [], os.fsync
+    if old:
+        save_weights(path, np.ones(6), family, 0.3)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
 
     def fsync(number):
         written.append(number)
-        if len(written) == 2:  # the weights are there, their sidecar finds no place
+        if len(written) == place:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return wait(number)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(OSError, match=r"w\.npy\.json cannot be written: No space left"):
-        save_weights(tmp_path / "w.npy", sequence_weights(family), family, 0.2)
-    assert len(written) == 2 and list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match=rf"{named} cannot be written: No space left"):
+        save_weights(path, sequence_weights(family), family, 0.2)
+    assert len(written) == place
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_weights_that_are_there_are_left_with_their_note(tmp_path, family):
+    path = save_weights(tmp_path / "w.npy", np.ones(6), family, 0.3)
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        save_weights(path, sequence_weights(family), family, 0.2, overwrite=False)
+    assert load_weights(path, family, 0.3).tolist() == [1.0] * 6
+    assert len(list(tmp_path.iterdir())) == 2
