@@ -133,19 +133,12 @@ def unscored(alignment: Alignment) -> list[Unscored]:
 
 # %% ../../book/structure/check.ipynb #6f113a89
 def _unscored_lines(alignment: Alignment) -> list[str]:
-    """The residues without a score, a line for each reason, and the columns in which
-    the focus has a gap."""
-    lines = [
+    """The residues without a score, a line for each reason."""
+    return [
         f"no score: {len(one.residues)} residue{'s' * (len(one.residues) > 1)}, "
         f"{one.reason}: {spans_text(one.residues)}; {one.remedy}"
         for one in unscored(alignment)
     ]
-    if gaps := columns_without_focus(alignment):
-        lines.append(
-            f"left out: {gaps:,} column{'s' * (gaps > 1)} in which the focus has a "
-            "gap: none of its residues is there"
-        )
-    return lines
 
 
 def columns_without_focus(alignment: Alignment) -> int:

@@ -414,7 +414,7 @@ def explain(
     run
         A run or its folder, or several of one family, as in `score`.
     variants
-        Notations such as "T126Q" or "A42G:K73R".
+        Notations such as "T126Q" or "V42G:K71R".
     samples, seed
         As in `score`: the scores are the same numbers.
     alignment

@@ -102,7 +102,7 @@ def _edit(piece: str, kind: str, places: list[int], letters: str, wild: str) -> 
     stretch = wild[first:last]
     if kind == "ins":
         if len(places) != 2 or last - first != 2:
-            why = "an insertion stands between two neighbours, as in A42_G43insVK"
+            why = "an insertion stands between two neighbours, as in V42_G43insVK"
             return _refused("malformed", f"{piece}: {why}")
         first = last = first + 1
     if kind in ("ins", "delins") and not letters:

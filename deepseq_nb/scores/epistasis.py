@@ -92,8 +92,8 @@ class Together:
 
 # %% ../../book/workshop/epistasis.ipynb #a5d32463
 def parts_of(table: VariantTable, row: int, run: Run) -> list[str]:
-    """The substitutions of one variant, each as a text: `A42G:K73R` is A42G and
-    K73R."""
+    """The substitutions of one variant, each as a text: `V42G:K71R` is V42G and
+    K71R."""
     changes = changes_of(table, run.focus_map)[row]
     return [format_variant([change]) for change in changes]
 

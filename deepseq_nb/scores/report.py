@@ -263,7 +263,7 @@ the structure, coloured by tolerance; arrow keys turn it, plus and minus zoom">
 </canvas><p><button id="nearer">Nearer</button><button id="further">Further</button></p>
 </div>"""
 _KEY = """<p>Rows are letters, columns are residues. White is the wild type, which the dot
-marks; orange is less like the family, blue is more. Grey has no value, and what is struck
+marks; vermillion is less like the family, blue is more. Grey has no value, and what is struck
 through is not modelled. Scores are differences of log-probability in nats; the standard
 error is that of sampling, and does not know whether the model is right. Drag to move,
 Ctrl and the wheel to zoom.</p>"""
