@@ -388,6 +388,7 @@ def _search(
     made = [trial for trial in read_trials(out) if trial.number <= config.trials]
     if made:
         say(f"{len(made)} trials were made before")
+        _write_best(bench, made, out)  # the last may have been all that was written
     working: dict[int, Point] = {}
     spent = False
     while True:

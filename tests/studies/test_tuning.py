@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from tiny_family import TINY
@@ -134,6 +135,24 @@ def test_a_trial_that_was_killed_between_looks_goes_on_to_the_same_values(
     again = tuning.tune(alignment, tmp_path / "killed", one, resume=True)
     assert steps == [4, 8, 8]  # the first look was not made again
     assert again.trials[0].looks == whole.trials[0].looks
+
+
+def test_a_search_that_was_killed_behind_its_last_trial_has_its_table_and_its_best(
+    alignment, tmp_path, monkeypatch
+):
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    one = TuningConfig(**asked(trials=1))
+    whole = tuning.tune(alignment, tmp_path / "whole", one)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(tuning, "_write_best", killed)
+        tuning.tune(alignment, tmp_path / "killed", one)
+    assert not (tmp_path / "killed/trials.csv").exists()
+    again = tuning.tune(alignment, tmp_path / "killed", one, resume=True)
+    assert again.path.read_text() == whole.path.read_text()
+    tables = [pd.read_csv(tmp_path / name / "trials.csv") for name in ("whole", "killed")]
+    assert tables[0].drop(columns="seconds").equals(tables[1].drop(columns="seconds"))
 
 
 def test_a_loss_that_is_no_number_makes_a_failed_trial_and_the_search_goes_on(
