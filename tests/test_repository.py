@@ -1,6 +1,7 @@
 """What the repository promises as a whole: modules come from chapters, one environment, nothing private committed."""
 
 import ast
+import importlib
 import inspect
 import os
 import re
@@ -618,3 +619,47 @@ def test_what_an_installation_brings_is_what_the_package_requires_and_below():
     assert not {"biopython", "pytest", "nbdev", "pooch", "jax"} & {*versions}
     pinned = (ROOT / "constraints.txt").read_text().lower().replace("_", "-").splitlines()
     assert {f"{name}=={version}" for name, version in versions.items()} <= {*pinned}
+
+
+# the chapter Reference
+
+
+def test_the_reference_has_all_stable_names_and_each_is_used_there():
+    chapter = cells_of(ROOT / "book/reference.ipynb")
+    shown = "\n".join(cell.source for cell in chapter if cell.cell_type == "markdown")
+    named = re.findall(r"\.\. auto\w+:: deepseq_nb\.(\w+)$", shown, re.M)
+    assert sorted(named) == sorted(deepseq_nb._HOME)
+    used = "\n".join(cell.source for cell in chapter if cell.cell_type == "code")
+    errors = {name for name in named if name.endswith("Error")} - {"ConfigError"}
+    unused = [name for name in named if not re.search(rf"\b{name}\b", used)]
+    assert set(unused) - errors - {"DeepSequence", "Run"} == set()
+
+
+def test_the_members_that_the_reference_lists_are_there_and_described():
+    """Sphinx passes over a member that has no description without a word."""
+    text = "\n".join(cell.source for cell in cells_of(ROOT / "book/reference.ipynb"))
+    found = re.findall(r"autoclass:: (deepseq_nb[\w.]*)\.(\w+)\n\s+:members: (.*)", text)
+    assert len(found) > 4
+    for module, name, members in found:
+        cls = getattr(importlib.import_module(module), name)
+        source = inspect.getsource(cls)
+        for member in members.split(", "):
+            field = rf"(#: [^\n]*\n)    {member}: |\n    {member}: [^\n]*  #: "
+            method = inspect.getdoc(inspect.getattr_static(cls, member))
+            described = re.search(field, source) if member in fields_of(cls) else method
+            assert described, f"{name}.{member}"
+
+
+def fields_of(cls):
+    return getattr(cls, "__dataclass_fields__", {})
+
+
+def test_no_description_of_a_field_is_taken_for_its_type():
+    """Napoleon reads what stands before a colon as the type of an attribute."""
+    marked = [
+        line
+        for path in (ROOT / "deepseq_nb").rglob("*.py")
+        for line in path.read_text().splitlines()
+        if re.search(r"#: .*:", line)
+    ]
+    assert marked == []

@@ -34,12 +34,12 @@ _all_ = ["ReadOptions", "ReadReport"]  # an alignment carries one of each
 class Alignment:
     """Kept sequences x modelled columns of one family, with the map to residues."""
 
-    tokens: UInt8[np.ndarray, "n length"]  # letters by number; gap = len(alphabet)
-    names: tuple[str, ...]  # (N,) as read; duplicates stay
-    focus_map: FocusMap
-    focus_index: int  # row of the focus sequence in tokens
-    report: ReadReport
-    options: ReadOptions = field(default_factory=ReadOptions)  # how it was read
+    tokens: UInt8[np.ndarray, "n length"]  #: letters by number; gap = len(alphabet)
+    names: tuple[str, ...]  #: (N,) as read; duplicates stay
+    focus_map: FocusMap  #: which column is which residue
+    focus_index: int  #: row of the focus sequence in tokens
+    report: ReadReport  #: what was read, and what was dropped and why
+    options: ReadOptions = field(default_factory=ReadOptions)  #: how it was read
 
     @classmethod
     def read(
@@ -47,7 +47,7 @@ class Alignment:
         *, format: str | None = None, columns: str = "focus", unknown: str = "drop",
         max_sequence_gaps: Share = None, max_column_gaps: Share = None,
         first_residue: int | None = None) -> "Alignment":  # fmt: skip
-        """Read a2m, a3m, FASTA, Stockholm or Clustal; raises AlignmentError."""
+        """Read any format, as `ReadOptions` say; AlignmentError says where."""
         return read_alignment(path, ReadOptions(
             focus=focus, alphabet=alphabet, format=format, columns=columns,
             unknown=unknown, max_sequence_gaps=max_sequence_gaps,

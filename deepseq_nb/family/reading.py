@@ -71,14 +71,19 @@ FORMATS = ("a2m", "a3m", "fasta", "stockholm", "clustal")
 class ReadOptions:
     """How an alignment is read; the same names as the arguments of `Alignment.read`. Raises AlignmentError."""
 
-    focus: str | None = None  # name of the focus sequence; None: the first
-    alphabet: str = "protein"  # or dna, rna, 012, or its letters
-    format: str | None = None  # one of FORMATS; None: told by the file
-    columns: str = "focus"  # or all, or occupancy=0.7
-    unknown: str = "drop"  # a sequence with an unknown letter; or gap: the letter
-    max_sequence_gaps: float | int | None = None  # share, of sequences
-    max_column_gaps: float | int | None = None  # share, of columns
-    first_residue: int | None = None  # number of the focus sequence's first letter
+    #: the sequence whose mutations are scored, by name; None is the first
+    focus: str | None = None
+    alphabet: str = "protein"  #: protein, dna, rna, 012, or the letters themselves
+    #: a2m, a3m, fasta, stockholm or clustal; None is told by the file
+    format: str | None = None
+    #: which are modelled; "focus" where the focus has a capital letter, "all" of its
+    #: residues, or "occupancy=0.7" where so many of the sequences have one
+    columns: str = "focus"
+    unknown: str = "drop"  #: "drop" sequences with other letters, or read a "gap" there
+    max_sequence_gaps: float | int | None = None  #: sequences with a larger share go
+    max_column_gaps: float | int | None = None  #: columns with a larger share go
+    #: residue number of the focus sequence's first letter; None is as its name says
+    first_residue: int | None = None
 
     def __post_init__(self) -> None:
         alphabet_letters(self.alphabet)

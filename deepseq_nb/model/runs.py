@@ -97,16 +97,16 @@ from deepseq_nb.model.training import (
 class Run:
     """A trained model and what is needed to use it."""
 
-    model: DeepSequence
-    model_config: ModelConfig
-    train_config: TrainConfig
-    focus_map: FocusMap
-    # a row per update: step and the terms of HISTORY, nats per sequence
+    model: DeepSequence  #: the network with its parameters
+    model_config: ModelConfig  #: what it is
+    train_config: TrainConfig  #: how it was trained
+    focus_map: FocusMap  #: which column is which residue
+    #: a row per update, with its step and the terms of HISTORY in nats per sequence
     history: pd.DataFrame
-    # of the family: checksum, source, options, neff, frequencies (L, A)
+    #: the family's checksum, source, options, neff and frequencies (L, A)
     about: dict[str, Any]
-    path: Path | None = None  # None: the run lives in memory only
-    # a row per check: how far the ranking of all singles moved
+    path: Path | None = None  #: None where the run lives in memory only
+    #: a row per check, with how far the ranking of all singles moved
     ranking: pd.DataFrame = field(default_factory=lambda: movement_table([]))
 
     @property
@@ -175,9 +175,10 @@ def fit(
         Settings for shallow families: "on", "off", or "auto", which takes them below
         100 effective sequences and 2 per column unless the configurations set
         `site_prior` or `width_rate` themselves.
-    resume, overwrite
-        Continue the run in `out` to the same bits; replace it, once the new one has
-        its first checkpoint.
+    resume
+        Continue the run in `out` to the same bits.
+    overwrite
+        Replace the run in `out`, once the new one has its first checkpoint.
     trainer
         The class that makes the updates; None chooses one for the device.
     progress

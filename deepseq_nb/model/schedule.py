@@ -60,28 +60,29 @@ def _check_length(config: Any) -> None:
 class TrainConfig:
     """How a model is trained."""
 
-    # updates; "auto": until the ranking stands still
+    #: updates, or "auto", until the ranking stands still
     steps: int | Literal["auto"] = "auto"
-    # where steps is "auto", at most so many; None: what is recommended for the device
+    #: with steps "auto" at most so many; None is what is recommended for the device
     max_steps: int | None = None
-    # at most so long by the clock, all sittings together; None: as long as it takes
+    #: at most so long by the clock, all sittings together; None is as long as it takes
     minutes: float | int | None = None
-    batch_size: int = 100  # sequences per update, drawn by weight with replacement
-    learning_rate: float | int = 0.001
-    # level, or falling to a hundredth at the last update
+    batch_size: int = 100  #: sequences per update, drawn by weight with replacement
+    learning_rate: float | int = 0.001  #: of Adam
+    #: level, or falling to a hundredth at the last update
     schedule: Literal["constant", "cosine", "linear"] = "constant"
-    # how many times faster the decoder's log standard deviations move
+    #: how many times faster the decoder's log standard deviations move
     width_rate: float | int = 1.0
-    # the original's Adam never advances its bias correction
+    #: with the original's Adam the bias correction never advances
     optimizer: Literal["adam", "adam_original"] = "adam"
-    warm_up: float | int = 0  # updates over which both KLs grow from 0 to full strength
-    kl_scale: float | int = 1.0  # of the latent KL, in training only
-    # sequence weights: divergence within which sequences are neighbours
+    #: updates over which both KLs grow from 0 to full strength
+    warm_up: float | int = 0
+    kl_scale: float | int = 1.0  #: factor of the latent KL, in training only
+    #: divergence within which sequences share their weight
     theta: float | int = 0.2
-    seed: int = 1
-    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1"
-    dtype: Literal["float32", "float64"] = "float32"
-    checkpoint_every: int = 500  # updates between checkpoints
+    seed: int = 1  #: of every random draw
+    device: str = "auto"  #: or "cpu", or "cuda", perhaps with a number
+    dtype: Literal["float32", "float64"] = "float32"  #: of parameters and updates
+    checkpoint_every: int = 500  #: updates between checkpoints
 
     def __post_init__(self) -> None:
         _check_length(self)

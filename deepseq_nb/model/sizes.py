@@ -72,27 +72,28 @@ def _check_model(config) -> None:
 class ModelConfig:
     """Everything that shapes the model; the defaults are the paper's (Riesselman 2018, Methods)."""
 
-    encoder: tuple[int, ...] = (1500, 1500)  # hidden layers from sequence to latent
-    latent: int = 30  # dimensions of z
-    # hidden layers from latent to output; may be ()
+    encoder: tuple[int, ...] = (1500, 1500)  #: hidden layers from sequence to latent
+    latent: int = 30  #: dimensions of z
+    #: hidden layers from latent to output; may be ()
     decoder: tuple[int, ...] = (100, 2000)
-    patterns: int = 4  # tiles of the last decoder layer, which share sparsity scales
-    conv: int = 40  # size of the output convolution over letters; 0: none
-    encoder_conv: int = 0  # size of the input convolution over letters; 0: none
-    temperature: bool = True  # one learned inverse temperature before the softmax
-    output_bias: bool = True
-    weights: Literal["variational", "point"] = "variational"  # what a decoder weight is
-    # on groups of output weights
+    patterns: int = 4  #: tiles of the last decoder layer, which share sparsity scales
+    conv: int = 40  #: size of the output convolution over letters, 0 for none
+    encoder_conv: int = 0  #: size of the input convolution over letters, 0 for none
+    temperature: bool = True  #: one learned inverse temperature before the softmax
+    output_bias: bool = True  #: a learned bias for each letter of each position
+    #: what a decoder weight is, a distribution or a number
+    weights: Literal["variational", "point"] = "variational"
+    #: prior on groups of output weights
     sparsity: SparsityPrior = field(default_factory=SparsityPrior)
-    weight_sigma: float | int = 1.0  # prior width of output weights and bias
-    # the family's letter frequencies in place of a learned output bias
+    weight_sigma: float | int = 1.0  #: prior width of output weights and bias
+    #: the family's letter frequencies in place of a learned output bias
     site_prior: bool = False
-    encoder_nonlinearity: Nonlinearity = "relu"
-    decoder_nonlinearity: Nonlinearity = "relu"
-    final_nonlinearity: Nonlinearity = "sigmoid"  # of the last decoder layer
-    dropout: float | int = 0.0  # of decoder layers, weights="point" only
-    l2: float | int = 0.0  # weight decay of the decoder, weights="point" only
-    # strength of the sparsity penalty, weights="point" only
+    encoder_nonlinearity: Nonlinearity = "relu"  #: of all encoder layers
+    decoder_nonlinearity: Nonlinearity = "relu"  #: of all decoder layers but the last
+    final_nonlinearity: Nonlinearity = "sigmoid"  #: of the last decoder layer
+    dropout: float | int = 0.0  #: of decoder layers, weights="point" only
+    l2: float | int = 0.0  #: weight decay of the decoder, weights="point" only
+    #: strength of the sparsity penalty, weights="point" only
     sparsity_penalty: float | int = 0.0
 
     def __post_init__(self) -> None:

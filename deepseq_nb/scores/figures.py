@@ -251,12 +251,30 @@ def plot_run(
     overwrite: bool = False,
     say: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Draw what a run folder allows into `out` (default RUN/figures) and return the written paths.
+    """Draw what a run folder allows, and return the written paths: history, logo,
+    heatmap (with heatmap.csv, the matrix itself), and with an assay correlation and
+    heatmap_pair.
 
-    history, logo, heatmap (with heatmap.csv, the matrix itself) and, with `assay` and `column`, correlation and
-    heatmap_pair. `scores` defaults to RUN/scores.csv. A folder that holds several runs has a history for each, and scores.csv is that of their mean.
-    The settings of the assay are those of `evaluate`, and its notes are said. Whatever is missing is said in one line through `say`.
-    Raises `FileExistsError` when a file is there and `overwrite` is false, `FigureError` or `EvaluationError` on unusable input or where nothing can be drawn.
+    Parameters
+    ----------
+    run_dir
+        A run's folder, or one that holds several: then a history for each.
+    out
+        Folder for the figures; None: RUN/figures.
+    scores
+        A file of scores, of several runs of their mean; None: RUN/scores.csv.
+    assay, column, variant_column, threshold, higher_is_fitter, offset
+        As `evaluate` takes them; its notes are said.
+    formats, overwrite, say
+        The files of each figure; whether they replace others; what receives a line for
+        whatever is missing.
+
+    Raises
+    ------
+    FileExistsError
+        For a file that is there.
+    FigureError, EvaluationError
+        For unusable input, or where nothing can be drawn.
     """
     run_dir, out = Path(run_dir), Path(out) if out else Path(run_dir) / "figures"
     if not run_dir.is_dir():
@@ -281,13 +299,9 @@ def plot_run(
             f"{out / taken[0]} exists already; pass --overwrite to replace it, or another --out"
         )
     out.mkdir(parents=True, exist_ok=True)
-    paths = [
-        path
-        for stem, fig in figures.items()
-        for path in save_figure(fig, out / stem, formats, overwrite=overwrite)
-    ]
+    paths = []
+    for stem, figure in figures.items():
+        paths += save_figure(figure, out / stem, formats, overwrite=overwrite)
     for stem, table in tables.items():
-        paths.append(
-            write_atomic(out / f"{stem}.csv", table.to_csv(), overwrite=overwrite)
-        )
+        paths.append(write_atomic(out / f"{stem}.csv", table.to_csv(), overwrite))
     return paths

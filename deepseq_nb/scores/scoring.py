@@ -269,12 +269,25 @@ def _say_if_unsure(tables: list[pd.DataFrame], sampling: Sampling) -> None:
 
 # %% ../../book/structure/scoring.ipynb #aef6e864
 def combine(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """One table from those of several runs, scored on the same variants: mean score, the error of sampling that is left in it, and the spread.
+    """One table from those of several runs, scored on the same variants.
 
-    Tables have the columns of `score`, or only variant and score. `std_error` is that of the mean where each table's is the error of sampling; `spread`,
-    the column after it, is the standard deviation between the scores of the tables, so that spread / sqrt(n) is the standard error of their mean over
-    runs. A row that one run cannot score keeps that run's status and reason. Of a single table a copy is returned. Raises `ConfigError` for tables of
-    other variants, or none.
+    Parameters
+    ----------
+    tables
+        They have the columns of `score`, or only variant and score.
+
+    Returns
+    -------
+    The mean `score`; `std_error`, the error of sampling that is left in the mean; and
+    `spread`, the standard deviation between the tables, so that spread / sqrt(n) is the
+    standard error of their mean over runs. A row that one run cannot score keeps that
+    run's status and reason. Of a single table a copy.
+
+    Raises
+    ------
+    ConfigError
+        For tables of other variants, for some with and some without the background,
+        or for none.
     """
     tables = list(tables)
     if not tables:
