@@ -663,3 +663,9 @@ def test_no_description_of_a_field_is_taken_for_its_type():
         if re.search(r"#: .*:", line)
     ]
     assert marked == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_an_exercise_has_a_title(path):
+    prose = "\n".join(cell.source for cell in cells_of(path) if cell.cell_type == "markdown")
+    assert re.findall(r"```\{exercise\} *\n(.*)", prose) == []
