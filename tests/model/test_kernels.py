@@ -147,6 +147,21 @@ def test_output_layer_has_the_gradients_of_the_plain_product(conv, scaled):
         assert torch.allclose(a, b, atol=1e-4)
 
 
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_tiny_gradient_is_held_back_by_epsilon_as_in_torch(step):
+    gradient = torch.tensor([0.0, 1e-9, 1e-8, -3e-8, 1e-3])
+    weight = torch.zeros(5, requires_grad=True)
+    optimiser = torch.optim.Adam([weight], lr=0.01, eps=1e-8)
+    p, m, v = (np.zeros(5, np.float32) for _ in range(3))
+    for number in range(1, step + 1):
+        weight.grad = gradient.clone()
+        optimiser.step()
+        settings = kernels._corrected(optimiser.param_groups[0], number)
+        kernels._adam(p, m, v, gradient.numpy(), *settings)
+    assert p[0] == 0 and 0 < -p[1] < 0.0011 * step  # without epsilon all move by 0.01
+    assert p.tolist() == pytest.approx(weight.tolist(), rel=1e-4)
+
+
 OPTIONS = [
     {},
     {"conv": 0},
