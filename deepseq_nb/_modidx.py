@@ -3559,6 +3559,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                         'deepseq_nb/studies/site.py'),
                                          'deepseq_nb.studies.site._neutral_names': ( 'workshop/site.html#_neutral_names',
                                                                                      'deepseq_nb/studies/site.py'),
+                                         'deepseq_nb.studies.site._one_row': ('workshop/site.html#_one_row', 'deepseq_nb/studies/site.py'),
                                          'deepseq_nb.studies.site._pictures': ( 'workshop/site.html#_pictures',
                                                                                 'deepseq_nb/studies/site.py'),
                                          'deepseq_nb.studies.site._prompt': ('workshop/site.html#_prompt', 'deepseq_nb/studies/site.py'),

@@ -73,19 +73,31 @@ def _neutral_names(root: Path, scratch: Path) -> dict[str, str]:
         if len(name) > 1
     }
 
+# %% ../../book/workshop/site.ipynb #96d6bae2
+def _one_row(head: str) -> str:
+    """A table's header in one row, where pandas puts the names of the index into a
+    second."""
+    rows = re.findall(r"<tr.*?</tr>", head, re.DOTALL)
+    cells = [re.findall(r"<th>(.*?)</th>", row, re.DOTALL) for row in rows]
+    if len(rows) != 2 or "span=" in head or not len(cells[0]) == len(cells[1]) > 0:
+        return head
+    pairs = list(zip(*cells, strict=True))
+    if any(above and below for above, below in pairs):
+        return head
+    one = "".join(f"<th>{above or below}</th>" for above, below in pairs)
+    before = head[: head.index(rows[0])]
+    return f'{before}<tr style="text-align: right;">{one}</tr></thead>'
+
 
 def _headed(html: str) -> str:
     """A table whose header cells say whether they head a column or a row; an empty one
     is no header."""
     head, body, rest = html.partition("<tbody>")
-    html = (
-        head.replace("<th>", '<th scope="col">')
-        + body
-        + rest.replace("<th>", '<th scope="row">')
-    )
+    columns = _one_row(head).replace("<th>", '<th scope="col">')
+    html = columns + body + rest.replace("<th>", '<th scope="row">')
     return re.sub(r"<th[^>]*></th>", "<td></td>", html)
 
-
+# %% ../../book/workshop/site.ipynb #96d6bae3
 def _tidy_output(output: Any, names: Mapping[str, str]) -> Any:
     def tidy(text: Any) -> Any:
         if not isinstance(text, str):
@@ -434,19 +446,8 @@ def build_site(site: Path, out: Path, strict: bool = False) -> tuple[Path, list[
     """
     shutil.rmtree(out / "_build", ignore_errors=True)
     start = "from jupyter_book.cli.main import main; main()"
-    command = [
-        sys.executable,
-        "-c",
-        start,
-        "build",
-        str(site),
-        "--path-output",
-        str(out),
-        "--all",
-        "--keep-going",
-        "-n",
-        "-q",
-    ]
+    command = [sys.executable, "-c", start, "build", str(site), "--path-output"]
+    command += [str(out), "--all", "--keep-going", "-n", "-q"]
     env = {
         **os.environ,
         "JUPYTER_PLATFORM_DIRS": "1",

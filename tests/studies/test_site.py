@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from small_book import code, prose, write_book, write_notebook
 
@@ -246,6 +247,40 @@ def test_header_cells_of_a_table_say_what_they_head():
         '<thead><tr><td></td><th scope="col">a</th></tr></thead>'
         '<tbody><tr><th scope="row">0</th><td>1</td></tr></tbody>'
     )
+
+
+TABLE = pd.DataFrame({"a": [1, 2], "b": [3, 4]}, index=pd.Index(["x", "y"], name="set"))
+
+
+@pytest.mark.parametrize(
+    ("table", "heads"),
+    [
+        (TABLE, [["set", "a", "b"]]),
+        (TABLE.set_index("a", append=True), [["set", "a", "b"]]),
+        (TABLE.reset_index(), [["", "set", "a", "b"]]),
+        (TABLE.rename_axis(columns="what"), [["what", "a", "b"], ["set", "", ""]]),
+        (pd.concat({"one": TABLE}, axis=1), [["", "one"], ["", "a", "b"], ["set", "", ""]]),
+    ],
+    ids=["an index", "two", "no name", "columns with a name", "two rows of columns"],
+)
+def test_the_name_of_an_index_stands_beside_those_of_the_columns(table, heads):
+    cell = code("table")
+    html = table.to_html()
+    cell.outputs = [nbformat.v4.new_output("display_data", {"text/html": html})]
+    shown = page_of(cell).cells[0].outputs[0].data["text/html"]
+    head, body = shown.split("<tbody>")
+    rows = re.findall(r"<tr.*?</tr>", head, re.DOTALL)
+    assert [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in rows] == heads
+    plain = html.split("<tbody>")[1].replace("<th></th>", "<td></td>")
+    assert body.replace(' scope="row"', "") == plain
+    assert head.count("<thead>") == head.count("</thead>") == 1
+
+
+def test_a_table_with_classes_of_its_own_keeps_its_header():
+    cell, html = code("table"), TABLE.style.to_html()
+    cell.outputs = [nbformat.v4.new_output("display_data", {"text/html": html})]
+    shown = page_of(cell).cells[0].outputs[0].data["text/html"]
+    assert shown.count("<tr>") == html.count("<tr>")
 
 
 def test_the_sentence_under_the_title_describes_the_page():
