@@ -90,8 +90,9 @@ def _one_row(head: str) -> str:
 
 
 def _headed(html: str) -> str:
-    """A table whose header cells say whether they head a column or a row; an empty one
-    is no header."""
+    """A table whose header cells say whether they head a column or a row, an empty one
+    being no header; one with a style of its own looks like the others."""
+    html = html.replace('<table id="T_', '<table class="dataframe" id="T_')
     head, body, rest = html.partition("<tbody>")
     columns = _one_row(head).replace("<th>", '<th scope="col">')
     html = columns + body + rest.replace("<th>", '<th scope="row">')
