@@ -119,7 +119,7 @@ def odd_family(
     trained = command(
         ["train", family, "--out", "run", "--steps", 3, *TRAIN, "--shallow", shallow],
         folder,
-        1800,
+        1800 if rows < 1_000_000 else 7200,
         prepare=limited,
     )
     if fault := fault_of(trained, (0, 2)):
