@@ -196,3 +196,11 @@ def test_a_library_holds_every_design_and_counts_products(focus_map):
     assert made.proteins == np.prod([len(text) for text in table.encoded])
     with pytest.raises(ConfigError, match="no design changes anything"):
         library(["WT"], focus_map)
+
+
+def test_a_library_says_which_share_of_it_has_no_stop(focus_map):
+    made = library(["C11E", "E13L", "C11E:E13L"], focus_map)
+    table = made.table.set_index("residue")
+    assert (table.loc[11, "codon"], table.loc[13, "codon"]) == ("KRK", "KWA")
+    assert table.stop_share.tolist() == [1 / 8, 1 / 4]  # TAG among 8, TAA among 4
+    assert made.whole == pytest.approx(7 / 8 * 3 / 4)

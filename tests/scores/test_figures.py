@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
 
 from deepseq_nb.core.errors import EvaluationError, FigureError, printable
 from deepseq_nb.family.focus import ALPHABETS, FocusMap
@@ -249,6 +250,17 @@ def test_logo_of_uncovered_residues_is_hatched(toy_map):
     rng = np.random.default_rng(0)
     fig = plot_logo(rng.dirichlet(np.ones(20), 6), toy_map)
     assert hatched(fig.axes[0]) == [(1.5, 2)]
+
+
+def test_a_logo_has_a_patch_for_each_group_of_letters_as_high_as_its_column(toy_map):
+    shares = np.zeros((6, 20))
+    shares[range(6), [toy_map.alphabet.index(x) for x in "DDKWWA"]] = 1
+    axes = plot_logo(shares, toy_map).axes[0]
+    letters = [patch for patch in axes.get_children() if isinstance(patch, PathPatch)]
+    assert len(letters) == 4  # acidic, basic, aromatic, aliphatic
+    tops = [patch.get_path().vertices[:, 1].max() for patch in letters]
+    assert tops == pytest.approx([np.log2(20)] * 4)
+    assert axes.get_ylim() == (0, np.ceil(2 * np.log2(20)) / 2)
 
 
 def test_logo_refuses_frequencies_of_another_family(toy_map):

@@ -1,5 +1,7 @@
 """The report: what its page holds, and what it does in a real browser."""
 
+import dataclasses
+import html
 import json
 import re
 import shutil
@@ -80,6 +82,28 @@ def test_the_page_holds_every_single_with_error_spread_percentile_and_measuremen
     assert {"score", "std_error", "spread", "percentile", "occupancy", "assay"} <= {*columns}
     assert max(columns["percentile"]) == 100
     assert columns["assay"][columns["variant"].index("A27W")] == -1.0
+
+
+def test_the_page_says_of_each_run_how_it_was_trained(report):
+    _, paths, runs = report
+    shown = paths[0].read_text().split("<h2>Training</h2>")[1].split("<h2>")[0]
+    found = re.findall(r"<p><strong>(.*?)</strong>: (.*?)</p>", shown)
+    assert found == [
+        (f"run {number}", f"3 updates, seed {number}. {html.escape(runs[0].verdict)}.")
+        for number in (1, 2, 3)
+    ]
+    assert shown.count("<img") == 3
+
+
+def test_the_logo_is_of_the_letters_without_the_gaps(report):
+    run = report[2][0]
+    whole = np.array(run.about["frequencies"])
+    gapped = whole * np.linspace(0.3, 1, len(whole))[:, None]
+    run = dataclasses.replace(run, about=run.about | {"frequencies": gapped.tolist()})
+    shares = report_module._frequencies(run)
+    assert shares == pytest.approx(whole) and shares.sum(axis=1) == pytest.approx(1)
+    run = dataclasses.replace(run, about=run.about | {"frequencies": [[1.0]]})
+    assert report_module._frequencies(run) is None
 
 
 def columns(path: Path, name: str) -> dict[str, list]:
