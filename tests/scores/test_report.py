@@ -17,6 +17,7 @@ from deepseq_nb.core.errors import ConfigError, FigureError
 from deepseq_nb.family.alignment import Alignment
 from deepseq_nb.scores import report as report_module
 from deepseq_nb.scores import report_agreement
+from deepseq_nb.scores.matching import Measured
 from deepseq_nb.scores.report import write_report
 from deepseq_nb.scores.report_page import data_text, text, vega_script
 
@@ -114,6 +115,7 @@ def columns(path: Path, name: str) -> dict[str, list]:
 def test_the_agreement_is_that_of_all_measured_variants_and_of_each_number_of_substitutions(report):
     _, paths, runs = report
     found = columns(paths[0], "agreement")
+    assert [*found][:4] == ["substitutions", "variants", "metric", "value"]
     rows = [i for i, name in enumerate(found["metric"]) if name == "spearman"]
     assert [(found["substitutions"][i], found["variants"][i]) for i in rows] == [
         ("all", 10), ("1", 5), ("2", 4),
@@ -134,6 +136,18 @@ def test_more_variants_than_are_scored_are_drawn_and_the_page_says_so(
     how = {"assay": folder / "assay.csv", "column": EVIL, "samples": 2}
     (path,) = write_report(runs[0], tmp_path / "r.html", **how)
     assert "Of 6 measured variants of several substitutions 3 were drawn" in path.read_text()
+
+
+def test_no_variant_is_drawn_twice(report, monkeypatch):
+    names = [f"M24{x}:K25{y}" for x in "ACDEFG" for y in "ACDEFG"]
+    measured = Measured(pd.Series(0.5, index=names), 36, 0, False, "y", True, ())
+    monkeypatch.setattr(report_agreement, "_MOST", 30)
+    monkeypatch.setattr(report_agreement, "score", lambda runs, drawn, samples, seed: drawn)
+    drawn, said = report_agreement.score_several(report[2], measured, 2, 1)
+    assert len(drawn) == len({*drawn}) == 30 and {*drawn} <= {*names} and "Of 36" in said
+    assert drawn == sorted(drawn, key=names.index)
+    again, _ = report_agreement.score_several(report[2], measured, 2, 2)
+    assert again != drawn
 
 
 def test_a_file_of_scores_is_used_and_nothing_is_scored_anew(report, tmp_path, monkeypatch):
