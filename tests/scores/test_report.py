@@ -142,12 +142,17 @@ def test_no_variant_is_drawn_twice(report, monkeypatch):
     names = [f"M24{x}:K25{y}" for x in "ACDEFG" for y in "ACDEFG"]
     measured = Measured(pd.Series(0.5, index=names), 36, 0, False, "y", True, ())
     monkeypatch.setattr(report_agreement, "_MOST", 30)
-    monkeypatch.setattr(report_agreement, "score", lambda runs, drawn, samples, seed: drawn)
-    drawn, said = report_agreement.score_several(report[2], measured, 2, 1)
+
+    def listed(runs, drawn, samples, seed):
+        return pd.DataFrame({"variant": drawn})
+
+    monkeypatch.setattr(report_agreement, "score", listed)
+    table, said = report_agreement.score_several(report[2], measured, 2, 1)
+    drawn = table.variant.tolist()
     assert len(drawn) == len({*drawn}) == 30 and {*drawn} <= {*names} and "Of 36" in said
     assert drawn == sorted(drawn, key=names.index)
     again, _ = report_agreement.score_several(report[2], measured, 2, 2)
-    assert again != drawn
+    assert again.variant.tolist() != drawn
 
 
 def test_a_file_of_scores_is_used_and_nothing_is_scored_anew(report, tmp_path, monkeypatch):
