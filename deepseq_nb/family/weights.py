@@ -67,7 +67,11 @@ def sequence_weights(
                 "all tokens are 0 to 4: for DNA or RNA say gap=4 (20 was taken)",
                 stacklevel=2,
             )
-    if tokens.size and not tokens.max() <= gap < 254:
+    if not 0 <= gap < 254:
+        raise WeightsError(
+            f"gap: found {gap}, expected a token below 254", setting="gap"
+        )
+    if tokens.size and tokens.max() > gap:
         raise WeightsError(
             f"tokens: found token {tokens.max()}, expected 0 to {gap} (the gap)",
             setting="tokens",

@@ -752,6 +752,22 @@ def test_options_of_a_stockholm_file_are_those_that_were_given(tmp_path):
     assert Alignment.read(write(tmp_path, text, "a.sto")).options.format is None
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("focus", "b"), ("alphabet", "rna"), ("format", "a2m"), ("columns", "all"), ("unknown", "gap"),
+        ("max_sequence_gaps", 0.5), ("max_column_gaps", 0.5), ("first_residue", 7),
+    ],
+)  # fmt: skip
+def test_every_option_that_is_given_is_the_one_that_is_used(tmp_path, name, value):
+    path = write(tmp_path, ">a\nACGU\n>b\nACGG\n>c\nACGA\n" if name == "alphabet" else ">a\nACD\n>b\nACE\n", "a.a2m")  # fmt: skip
+    found = Alignment.read(path, **{name: value})
+    given = {field.name for field in dataclasses.fields(ReadOptions)}
+    assert name in given and getattr(found.options, name) == value
+    others = {other: getattr(ReadOptions(), other) for other in given - {name}}
+    assert {other: getattr(found.options, other) for other in others} == others
+
+
 def test_read_options_come_back_from_json():
     options = ReadOptions(
         focus="f", alphabet="rna", format="a3m", columns="occupancy=0.7", unknown="gap",

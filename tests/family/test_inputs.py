@@ -272,7 +272,8 @@ def test_a_fasta_file_with_lower_case_is_called_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("neff", "n", "said"), [(1, 2, True), (1.2, 9, True), (1, 1, False), (3, 9, False)]
+    ("neff", "n", "said"),
+    [(1, 2, True), (1.2, 9, True), (1.5, 9, True), (1, 1, False), (3, 9, False)],
 )
 def test_several_sequences_that_count_as_one_are_no_family(neff, n, said):
     assert bool(no_family(neff, n)) == said

@@ -665,6 +665,12 @@ def test_broken_tables_get_one_clear_sentence(write, case):
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_of_a_header_alone_the_missing_column_is_told_first(write):
+    path = write(b"position,y\n")
+    with pytest.raises(VariantError, match=r"no column of variants .* are 'position', 'y'"):
+        read_assay(path)
+
+
 def test_missing_file_and_folder_are_named(tmp_path):
     for path, said in ((tmp_path / "nowhere.csv", "no such file"), (tmp_path, "a folder")):
         with pytest.raises(VariantError, match=f"{path.name}: {said}"):

@@ -217,6 +217,12 @@ def test_tokens_above_the_gap_are_refused():
         sequence_weights(np.array([[0, 9]], np.uint8), gap=4)
 
 
+@pytest.mark.parametrize("gap", [254, 300])
+def test_a_gap_that_a_token_cannot_be_is_refused(gap):
+    with pytest.raises(WeightsError, match=f"gap: found {gap}, expected a token below 254"):
+        sequence_weights(np.array([[0, 9]], np.uint8), gap=gap)
+
+
 def test_progress_is_shown_block_by_block(family, capsys):
     sequence_weights(family, progress=True)
     assert "1/1" in capsys.readouterr().err
