@@ -266,6 +266,8 @@ def main() -> None:
         )
         for name in ("_toc.yml", "pyproject.toml"):
             shutil.copy(ROOT / name, copy_at / name)
+        for name in ("data", "results"):
+            shutil.copytree(ROOT / name, copy_at / name)
         for module, number in chosen(args.rooms, args.each, args.seed):
             if module not in healthy:
                 healthy[module] = judged(copy_at, module, None, {}, args.fast)
