@@ -1,6 +1,7 @@
 """Hits become a family; rounds are HMMER's; a search says what it cannot use."""
 
 import gzip
+import json
 import shutil
 import subprocess
 
@@ -18,6 +19,7 @@ from deepseq_nb.family.search import (
     SearchOptions,
     choose_query,
     family_from,
+    is_done,
     read_queries,
     search_family,
 )
@@ -159,6 +161,19 @@ def test_a_search_that_was_stopped_ends_with_the_same_family(practice, tmp_path)
     search_family(*arguments, tmp_path / "b.a2m", how, jobs=1, say=said.append)
     assert said[0].startswith("2 rounds were done already")
     assert (tmp_path / "b.a2m").read_bytes() == (tmp_path / "whole.a2m").read_bytes()
+
+
+def test_beside_the_family_stand_its_threshold_and_what_was_asked(practice, tmp_path):
+    how, out = SearchOptions(thresholds=(0.3, 0.5)), tmp_path / "a.a2m"
+    found = search_family(practice / "query.fasta", practice / "db.fasta", out, how, jobs=1)
+    table = pd.read_csv(tmp_path / "a.search.csv")
+    marked = table.threshold[table.recommended].tolist()
+    assert marked == [found.table.threshold[found.recommended]] and len(table) == 2
+    about = json.loads((tmp_path / "a.search.json").read_text())
+    assert about["recommended"] == marked[0]
+    assert is_done(out, about["request"]) and not is_done(out, "another")
+    out.unlink()
+    assert not is_done(out, about["request"]), "the family itself is gone"
 
 
 def test_no_hits_are_an_error(practice, tmp_path):
