@@ -80,7 +80,7 @@ class TrainConfig:
     #: divergence within which sequences share their weight
     theta: float | int = 0.2
     seed: int = 1  #: of every random draw
-    device: str = "auto"  #: or "cpu", or "cuda", perhaps with a number
+    device: str = "auto"  #: "auto", "cpu", or "cuda", perhaps with a number
     dtype: Literal["float32", "float64"] = "float32"  #: of parameters and updates
     checkpoint_every: int = 500  #: updates between checkpoints
 

@@ -129,6 +129,7 @@ PRESETS = {
 
 
 def preset(name: str) -> ModelConfig:
-    """The named configuration; raises `ConfigError` for a name that is not in `PRESETS`."""
+    """The configuration called deepsequence (the paper's), small, mle or quick; raises
+    `ConfigError` for another name."""
     check_choice("preset", name, tuple(PRESETS))
     return PRESETS[name]
