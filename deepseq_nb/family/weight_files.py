@@ -9,7 +9,6 @@ __all__ = ['save_weights', 'load_weights', 'cached_weights']
 import hashlib
 import io
 import json
-import os
 import warnings
 from pathlib import Path
 
@@ -24,9 +23,8 @@ from deepseq_nb.core.errors import (
     WeightsError,
 )
 from deepseq_nb.core.files import (
-    temporary_name,
     user_cache,
-    write_atomic,
+    write_pair,
 )
 from deepseq_nb.family.alignment import (
     Alignment,
@@ -61,21 +59,8 @@ def save_weights(
         "checksum": alignment.checksum, "theta": check_theta(theta), "n": len(weights), "neff": neff(weights),
         "version": __version__, "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
     }  # fmt: skip
-    side = _sidecar(path)
-    hidden = temporary_name(side)  # all that needs room comes before an old pair goes
-    try:
-        write_atomic(hidden, json.dumps(about, indent=1) + "\n")
-        write_atomic(path, buffer.getvalue(), overwrite)
-        try:
-            os.replace(hidden, side)
-        except OSError:  # weights alone would be taken for the user's own
-            path.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise type(error)(str(error).replace(str(hidden), str(side))) from None
-    finally:
-        hidden.unlink(missing_ok=True)
-    return path
+    text = json.dumps(about, indent=1) + "\n"
+    return write_pair(path, buffer.getvalue(), _sidecar(path), text, overwrite)
 
 # %% ../../book/workshop/weight_files.ipynb #ffe4216a
 def _checked(

@@ -23,7 +23,7 @@ from deepseq_nb import (
     __version__,
 )
 from deepseq_nb.core.files import (
-    write_atomic,
+    write_pair,
 )
 from deepseq_nb.core.machine import (
     processor,
@@ -83,12 +83,9 @@ def save_result(
     """Write `NAME.csv` and `NAME.json`, its provenance; returns the path of the
     table."""
     folder, origin = folder or results_folder(), provenance(parameters)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = write_atomic(
-        folder / f"{name}.csv", table.to_csv(index=False, lineterminator="\n")
-    )
-    write_atomic(folder / f"{name}.json", json.dumps(origin, indent=1) + "\n")
-    return path
+    written = table.to_csv(index=False, lineterminator="\n")
+    told = json.dumps(origin, indent=1) + "\n"
+    return write_pair(folder / f"{name}.csv", written, folder / f"{name}.json", told)
 
 
 def read_result(

@@ -171,7 +171,10 @@ BAD = [
     (["sample", "run", "--n", "1000000000000"], "--n"),
     (["sample", "run", "--n", "100000000"], "--n is 100000000: expected"),
     (["score", "run", "--all-singles", "--samples", "1000000000000000"], "--samples"),
-    (["score", "run", "--all-singles", "--samples", "100000000"], "--samples: '100000000' is not a whole number from 1 to 1,000,000"),
+    (
+        ["score", "run", "--all-singles", "--samples", "100000000"],
+        "--samples: '100000000' is not a whole number from 1 to 1,000,000",
+    ),
     (["train", "family.a2m", "--config", "narrow.json"], "weight_sigma is 1e-300"),
     (["train", "family.a2m", "--config", "deep.json"], "deep.json is not JSON"),
     (["fly"], "fly"),

@@ -15,7 +15,14 @@ import pytest
 
 from deepseq_nb.core import files
 from deepseq_nb.core.errors import ConfigError, DatasetError, DeepseqError
-from deepseq_nb.core.files import held, read_json, read_unpacked, temporary_name, write_atomic
+from deepseq_nb.core.files import (
+    held,
+    read_json,
+    read_unpacked,
+    temporary_name,
+    write_atomic,
+    write_pair,
+)
 
 
 def test_write_atomic_replaces_the_whole_file_and_leaves_nothing_beside_it(tmp_path):
@@ -104,6 +111,51 @@ def test_of_two_writers_that_must_not_overwrite_only_one_succeeds(tmp_path, monk
         write_atomic(tmp_path / "x.txt", "one", overwrite=False)
     assert (tmp_path / "x.txt").read_text() == "the other's"
     assert os.listdir(tmp_path) == ["x.txt"]
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["new", "in the place of old ones"])
+@pytest.mark.parametrize(("place", "named"), [(1, "note.json"), (2, "data.csv")])
+def test_of_a_pair_both_are_written_or_none(tmp_path, monkeypatch, place, named, old):
+    folder, written = tmp_path / "made", []
+    pair = (folder / "data.csv", "a\n", folder / "note.json", "{}")
+    if old:
+        assert write_pair(*pair) == pair[0]
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert len(before) == 2 * old
+
+    def fsync(number):
+        written.append(number)
+        if len(written) == place:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match=rf"made/{named} cannot be written: No space left") as caught:
+        write_pair(folder / "data.csv", "b\n", folder / "note.json", "[]")
+    assert caught.value.errno == errno.ENOSPC and len(written) == place
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert folder.exists() == old
+
+
+def test_a_pair_is_refused_where_one_is_there_or_no_file(tmp_path):
+    file, note = tmp_path / "data.csv", tmp_path / "note.json"
+    note.mkdir()
+    with pytest.raises(IsADirectoryError, match=r"note\.json is a folder"):
+        write_pair(file, "a", note, "{}")
+    assert not file.exists()
+    note.rmdir()
+    write_pair(file, "a", note, "{}")
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        write_pair(file, "b", note, "[]", overwrite=False)
+    assert (file.read_text(), note.read_text()) == ("a", "{}") and len([*tmp_path.iterdir()]) == 2
+
+
+def test_writing_a_pair_sweeps_what_a_dead_process_left_of_either(tmp_path):
+    pair = tmp_path / "data.csv", tmp_path / "note.json"
+    for path in pair:
+        name = temporary_name(path).name.replace(f"-{os.getpid()}-", f"-{2**22 + 1}-")
+        (tmp_path / name).write_text("half")
+    write_pair(pair[0], "a", pair[1], "{}")
+    assert sorted(tmp_path.iterdir()) == [*pair]
 
 
 def test_a_disk_without_second_names_is_written_to_all_the_same(tmp_path, monkeypatch):
